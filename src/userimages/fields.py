@@ -1,0 +1,162 @@
+"""What a caller may pass: every argument but the file is checked here, and refused as ``InvalidFieldError``."""
+
+import base64
+import binascii
+import re
+from datetime import datetime
+from uuid import UUID
+
+from userimages.errors import InvalidFieldError
+from userimages.identity import instant, microseconds
+from userimages.model import ImageType
+
+MAX_USER = 150
+MAX_CAPTION = 1000
+MAX_PAGE = 200
+MAX_USERS = 1000
+_MAX_RAW_CAPTION = 20 * MAX_CAPTION
+_CONTROLS = re.compile(r"[\x01-\x08\x0b-\x1f\x7f-\x9f]")
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
+
+
+def checked_user(user: str) -> str:
+    """Return *user*: any Unicode of 1 to 150 characters."""
+    _check_text(user, "user")
+    if not 1 <= len(user) <= MAX_USER:
+        raise InvalidFieldError(
+            f"The user name has {len(user)} characters, and 1 to {MAX_USER} are allowed.",
+            field="user",
+            hint="Pass a stable id of the user.",
+        )
+    return user
+
+
+def checked_users(users: object) -> list[str]:
+    """Return the distinct names of *users*, at most 1,000 of them."""
+    if isinstance(users, str) or not hasattr(users, "__iter__"):
+        raise InvalidFieldError("users is not a sequence of user names.", field="users", hint="Pass a list.")
+    distinct = list(dict.fromkeys(checked_user(user) for user in users))
+    if len(distinct) > MAX_USERS:
+        raise InvalidFieldError(
+            f"{len(distinct)} users were asked for at once, and at most {MAX_USERS} are allowed.",
+            field="users",
+            hint="Ask in several calls.",
+        )
+    return distinct
+
+
+def checked_image_type(image_type: ImageType | str) -> ImageType:
+    """Return the member of ``ImageType`` that *image_type* is or names."""
+    try:
+        return ImageType(image_type)
+    except ValueError:
+        names = ", ".join(ImageType)
+        raise InvalidFieldError(
+            f"The image type is none of: {names}.", field="image_type", hint="Pass one of them."
+        ) from None
+
+
+def checked_id(id: UUID | str) -> UUID:
+    """Return *id* as a UUID."""
+    if isinstance(id, UUID):
+        return id
+    try:
+        return UUID(id)
+    except (ValueError, AttributeError, TypeError):
+        raise InvalidFieldError(
+            "The image id is not a UUID.", field="id", hint="Pass the id of a UserImage, or its string."
+        ) from None
+
+
+def checked_limit(limit: int) -> int:
+    """Return *limit*, a whole number from 1 to 200."""
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_PAGE:
+        raise InvalidFieldError(
+            f"The limit is not a whole number from 1 to {MAX_PAGE}.", field="limit", hint="Read page by page."
+        )
+    return limit
+
+
+def checked_idempotency_key(key: str | None) -> str | None:
+    """Return *key*: None, or 1 to 255 printable ASCII characters without a space at either end."""
+    if key is None or (isinstance(key, str) and _IDEMPOTENCY_KEY.fullmatch(key)):
+        return key
+    raise InvalidFieldError(
+        "The idempotency key is not 1 to 255 printable ASCII characters.",
+        field="idempotency_key",
+        hint="Pass a UUID that stays the same over the retries of one upload.",
+    )
+
+
+def checked_caption(caption: str) -> str:
+    """Return *caption* as plain text: HTML tags and control characters removed, at most 1,000 characters left.
+
+    A parser removes the tags, so ``I <3 you & me > all`` stays as it is. The text is stored as text: whoever shows it
+    escapes it, as template engines do.
+    """
+    _check_text(caption, "caption")
+    if len(caption) <= _MAX_RAW_CAPTION:
+        text = caption.replace("\r\n", "\n").replace("\r", "\n")
+        text = _CONTROLS.sub("", _without_tags(text) if "<" in text else text)
+        if len(text) <= MAX_CAPTION:
+            return text
+    raise InvalidFieldError(
+        f"The caption has {len(caption)} characters, and at most {MAX_CAPTION} are allowed.",
+        field="caption",
+        hint="Shorten it.",
+    )
+
+
+def checked_range(start: int, length: int | None) -> None:
+    """Refuse a byte range that is not of whole numbers from 0 up."""
+    for name, value in (("start", start), ("length", length)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+            raise InvalidFieldError(f"The {name} of the range is not a whole number from 0 up.", field=name)
+
+
+def encode_cursor(uploaded_at: datetime, id: UUID) -> str:
+    """Return the opaque cursor of the page that follows this image."""
+    return base64.urlsafe_b64encode(microseconds(uploaded_at).to_bytes(8) + id.bytes).decode()
+
+
+def decode_cursor(cursor: str) -> tuple[datetime, UUID]:
+    """Return the position that a cursor stands for."""
+    try:
+        raw = base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True)
+        if len(raw) != 24:
+            raise ValueError(f"{len(raw)} bytes")
+        return instant(int.from_bytes(raw[:8])), UUID(bytes=raw[8:])
+    except (ValueError, AttributeError, OverflowError, binascii.Error):
+        raise InvalidFieldError(
+            "The cursor is not one of ours.", field="cursor", hint="Pass the next_cursor of the page before, unchanged."
+        ) from None
+
+
+def _check_text(text: str, field: str) -> None:
+    if not isinstance(text, str):
+        raise InvalidFieldError(f"The {field} is not a string.", field=field)
+    if "\0" in text:
+        raise InvalidFieldError(f"The {field} holds a NUL character.", field=field, hint="Remove it.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidFieldError(f"The {field} holds a lone surrogate.", field=field, hint="Remove it.") from None
+
+
+def _without_tags(text: str) -> str:
+    """Return *text* without what a browser would take for a tag, a comment or a declaration.
+
+    An ampersand travels as NUL, which the text cannot hold, so that the parser leaves entities as they were typed;
+    what it holds back as unfinished (``a <b``) is text.
+    """
+    from html.parser import HTMLParser
+
+    kept: list[str] = []
+
+    class TextOnly(HTMLParser):
+        def handle_data(self, data: str) -> None:
+            kept.append(data)
+
+    parser = TextOnly(convert_charrefs=False)
+    parser.feed(text.replace("&", "\0"))
+    return "".join((*kept, parser.rawdata)).replace("\0", "&")

@@ -1,0 +1,262 @@
+"""The values that travel through the library: frozen, comparable, picklable, free of I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import overload
+from uuid import UUID
+
+import attrs
+
+
+class ImageType(StrEnum):
+    """What a picture is for. Equal to its string: ``ImageType.COVER == "cover"``."""
+
+    PROFILE = "profile"
+    GALLERY = "gallery"
+    COVER = "cover"
+
+    @property
+    def label(self) -> str:
+        """The name a person reads, such as ``"Profile Picture"``."""
+        return _LABELS[self.value]
+
+
+_LABELS = {"profile": "Profile Picture", "gallery": "Gallery Image", "cover": "Cover Photo"}
+
+
+@attrs.frozen
+class Variant:
+    """A smaller rendition of an image, stored as an object of its own.
+
+    ``width`` and ``height`` are pixels, ``size_bytes`` bytes, ``sha256`` 64 hex digits of the stored bytes.
+    """
+
+    key: str
+    width: int
+    height: int
+    size_bytes: int
+    mime_type: str
+    sha256: str
+    url: str = ""
+
+
+class Variants(Mapping[str, Variant]):
+    """The variants of an image by name, in the order of the recipe; read-only and hashable."""
+
+    __slots__ = ("_named",)
+
+    def __init__(self, named: Mapping[str, Variant] = {}) -> None:  # noqa: B006 - copied, never kept
+        self._named = dict(named)
+
+    def __getitem__(self, name: str) -> Variant:
+        return self._named[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._named)
+
+    def __len__(self) -> int:
+        return len(self._named)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._named.items()))
+
+    def __repr__(self) -> str:
+        return f"Variants({self._named!r})"
+
+
+def _variants(named: Mapping[str, Variant]) -> Variants:
+    return named if isinstance(named, Variants) else Variants(named)
+
+
+@attrs.frozen(kw_only=True)
+class UserImage:
+    """A stored picture of a user: facts of the stored bytes, never of what was sent.
+
+    ``uploaded_at`` is aware UTC; ``width`` and ``height`` are pixels of the upright image; ``placeholder`` is a
+    ThumbHash in base64. ``url`` (and that of each variant) is filled by the service when it hands a record out.
+
+    >>> from userimages import ImageService
+    >>> from userimages.testing import make_image
+    >>> cat = ImageService.in_memory().upload("ana", make_image("JPEG", (1000, 500)), image_type="gallery")
+    >>> cat.width, cat.height, cat.mime_type, sorted(cat.variants)
+    (1000, 500, 'image/jpeg', ['1280', '320', '640'])
+    """
+
+    id: UUID
+    user: str
+    image_type: ImageType
+    is_primary: bool = False
+    caption: str = ""
+    uploaded_at: datetime
+    key: str
+    width: int
+    height: int
+    size_bytes: int
+    mime_type: str
+    sha256: str
+    placeholder: str = ""
+    variants: Variants = attrs.field(default=Variants(), converter=_variants)
+    url: str = ""
+
+    @property
+    def object_keys(self) -> tuple[str, ...]:
+        """The keys of all objects of this image, its own first."""
+        return (self.key, *(variant.key for variant in self.variants.values()))
+
+    def srcset(self) -> str:
+        """Return the ``srcset`` of an ``<img>``: each stored width once, narrowest first, all of one shape.
+
+        Where the variants are cropped to another shape than the image itself (profile squares), only they are listed.
+        """
+        return ", ".join(f"{each.url} {each.width}w" for each in self._same_shape())
+
+    def img_attributes(self, *, sizes: str) -> dict[str, str]:
+        """Return ``src``, ``srcset``, ``sizes``, ``width`` and ``height``, ready for an ``<img>`` of a template.
+
+        *sizes* is the HTML attribute of that name, such as ``"(max-width: 600px) 100vw, 600px"``. The values are not
+        escaped: a template engine does that.
+        """
+        widest = self._same_shape()[-1]
+        return {
+            "src": widest.url,
+            "srcset": self.srcset(),
+            "sizes": sizes,
+            "width": str(widest.width),
+            "height": str(widest.height),
+        }
+
+    def _same_shape(self) -> list[UserImage | Variant]:
+        """List what a browser may choose from: the largest variant's shape decides, ascending by width."""
+        largest = max(self.variants.values(), key=lambda each: each.width, default=self)
+        alike = [each for each in (*self.variants.values(), self) if _similar(each, largest)]
+        return list({each.width: each for each in sorted(alike, key=lambda each: each.width)}.values())
+
+
+def _similar(one: UserImage | Variant, other: UserImage | Variant) -> bool:
+    """Tell whether two sizes have one shape, up to the rounding of the smaller to whole pixels."""
+    tolerance = max(one.width, one.height, other.width, other.height)
+    return abs(one.width * other.height - other.width * one.height) <= tolerance
+
+
+@attrs.frozen
+class Page(Sequence[UserImage]):
+    """One page of a listing: a sequence of images, and in ``next_cursor`` where the next page begins (or None)."""
+
+    images: tuple[UserImage, ...] = ()
+    next_cursor: str | None = None
+
+    @overload
+    def __getitem__(self, index: int) -> UserImage: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[UserImage]: ...
+    def __getitem__(self, index: int | slice) -> UserImage | Sequence[UserImage]:
+        return self.images[index]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@attrs.frozen
+class Rendition:
+    """Encoded bytes as a processor made them, with their size in pixels and their media type."""
+
+    data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
+    width: int
+    height: int
+    mime_type: str
+
+
+@attrs.frozen
+class Processed:
+    """What a processor makes of one file: the image itself, its variants by name, and its ThumbHash in base64."""
+
+    image: Rendition
+    variants: Mapping[str, Rendition] = attrs.field(factory=dict)
+    placeholder: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Intent:
+    """Work in hand: objects that are about to be written or deleted, named before anything is done.
+
+    ``lease`` is the instant after which the sweep may finish the work; ``taken`` tells that a sweep already did so
+    once. ``input_sha256`` is 64 hex digits of the uploaded file, compared when an idempotency key comes back.
+    """
+
+    id: UUID
+    user: str
+    object_keys: tuple[str, ...]
+    lease: datetime
+    idempotency_key: str | None = None
+    input_sha256: str = ""
+    taken: bool = False
+
+
+@attrs.frozen
+class Published:
+    """The outcome of publishing: the image as it is now listed, and the intents of the images that it replaced."""
+
+    image: UserImage
+    retired: tuple[Intent, ...] = ()
+
+
+@attrs.frozen
+class StoredObject:
+    """One object of a storage's listing: ``size`` in bytes, ``modified`` aware UTC by the store's own clock."""
+
+    key: str
+    size: int
+    modified: datetime
+
+
+@attrs.frozen
+class SweepReport:
+    """What a sweep did: intents ``finished`` for good, ``taken`` (deleted once, due again later), and ``failed``."""
+
+    finished: int = 0
+    taken: int = 0
+    failed: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class AuditReport:
+    """What an audit saw: counts of objects and rows, and every difference by its key.
+
+    ``orphans`` are objects that no image names, ``missing`` the keys of objects that an image names and the store
+    lacks, ``unknown`` counts keys that are not of our grammar (never touched), ``deleted`` the orphans that went.
+    ``stopped_at`` is the key after which to resume where the audit ended early, else None; ``note`` says why.
+    """
+
+    objects: int = 0
+    images: int = 0
+    orphans: tuple[StoredObject, ...] = ()
+    missing: tuple[str, ...] = ()
+    unknown: int = 0
+    deleted: int = 0
+    stopped_at: str | None = None
+    note: str = ""
+
+
+@attrs.frozen
+class Check:
+    """One line of a check: what was looked at, whether it is well, what was seen and what to do."""
+
+    name: str
+    ok: bool
+    detail: str = ""
+    hint: str = ""
+
+
+@attrs.frozen
+class CheckReport:
+    """The outcome of ``ImageService.check()``; ``ok`` where every check is."""
+
+    checks: tuple[Check, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check is well."""
+        return all(check.ok for check in self.checks)

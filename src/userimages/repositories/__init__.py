@@ -1,0 +1,1 @@
+"""Where the records are: ``memory.MemoryRepository`` and ``sqlalchemy.SQLAlchemyRepository``."""

@@ -1,0 +1,103 @@
+"""The three tables, for SQLite and PostgreSQL. They live in somebody's database: hence the prefix.
+
+``images`` holds only what may be listed and served; ``intents`` is work in hand, nearly always empty; ``primaries``
+says which image of a user is primary, at most one by its primary key.
+"""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    Uuid,
+    false,
+)
+
+from userimages.model import ImageType
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """An aware UTC instant with microseconds: ``timestamptz`` on PostgreSQL, sortable text on SQLite."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return *value* in UTC, naive where the database knows no time zones."""
+        if value is None:
+            return None
+        return value.astimezone(UTC) if dialect.name == "postgresql" else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the stored instant as aware UTC."""
+        if value is None:
+            return None
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def _user(**options: bool) -> Column[str]:
+    """Return the column that names a user; always quoted, for ``user`` is a reserved word."""
+    return Column("user", String(150), quote=True, nullable=False, **options)
+
+
+metadata = MetaData()
+
+images = Table(
+    "userimages_images",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    _user(),
+    Column("image_type", String(20), nullable=False),
+    Column("caption", Text, nullable=False),
+    Column("uploaded_at", UTCDateTime, nullable=False),
+    Column("key", String(255).with_variant(String(255, collation="C"), "postgresql"), nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("size_bytes", Integer, nullable=False),
+    Column("mime_type", String(100), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("placeholder", String(64), nullable=False),
+    Column("variants", JSON, nullable=False),
+    Column("idempotency_key", String(255)),
+    Column("input_sha256", String(64), nullable=False),
+    UniqueConstraint("key", name="userimages_images_key"),
+    UniqueConstraint("user", "idempotency_key", name="userimages_images_idempotency"),
+    CheckConstraint(
+        "image_type IN ({})".format(", ".join(f"'{each}'" for each in ImageType)), name="userimages_images_type"
+    ),
+    CheckConstraint("width > 0 AND height > 0 AND size_bytes > 0", name="userimages_images_facts"),
+)
+Index("userimages_images_newest", images.c.user, images.c.uploaded_at.desc(), images.c.id.desc())
+
+intents = Table(
+    "userimages_intents",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    _user(),
+    Column("idempotency_key", String(255)),
+    Column("input_sha256", String(64), nullable=False),
+    Column("object_keys", JSON, nullable=False),
+    Column("lease", UTCDateTime, nullable=False, index=True),
+    Column("taken", Boolean, nullable=False, server_default=false()),
+    UniqueConstraint("user", "idempotency_key", name="userimages_intents_idempotency"),
+)
+
+primaries = Table(
+    "userimages_primaries",
+    metadata,
+    _user(primary_key=True),
+    Column("image_id", ForeignKey(images.c.id, ondelete="CASCADE"), nullable=False, unique=True),
+)
