@@ -1,0 +1,5 @@
+"""A cache in front of any repository."""
+
+
+class CachingRepository:
+    """To come."""

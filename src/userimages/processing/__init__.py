@@ -1,0 +1,1 @@
+"""What is stored of a picture: intake, engine, recipes, ThumbHash."""

