@@ -1,0 +1,61 @@
+"""Objects in a dictionary: for tests, for a first look, and as the shortest storage there can be."""
+
+import io
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import BinaryIO
+from urllib.parse import quote
+
+from userimages.errors import BlobNotFoundError, KeyTakenError
+from userimages.model import StoredObject
+
+
+class MemoryStorage:
+    """Keep objects in this process. With *public_url*, such as ``"https://img.example.com"``, they have URLs.
+
+    Threads need no lock here: each change is one operation on the dictionary.
+
+    >>> storage = MemoryStorage(public_url="https://img.example.com")
+    >>> storage.put("users/ana/images/cat.jpg", b"meow", mime_type="image/jpeg")
+    >>> storage.open("users/ana/images/cat.jpg").read()
+    b'meow'
+    >>> storage.url("users/ana/images/cat.jpg")
+    'https://img.example.com/users/ana/images/cat.jpg'
+    """
+
+    def __init__(self, *, public_url: str | None = None) -> None:
+        self._objects: dict[str, tuple[bytes, datetime]] = {}
+        self._public_url = public_url.rstrip("/") if public_url else None
+
+    def __repr__(self) -> str:
+        return f"MemoryStorage(<{len(self._objects)} objects>)"
+
+    def put(self, key: str, data: bytes, *, mime_type: str) -> None:
+        """Store *data* under *key*, unless other bytes stand there."""
+        stored, _ = self._objects.setdefault(key, (bytes(data), datetime.now(UTC)))
+        if stored != data:
+            raise KeyTakenError("Other bytes already stand under this key.", hint="Use a new key: keys never repeat.")
+
+    def open(self, key: str, *, start: int = 0, length: int | None = None) -> BinaryIO:
+        """Open the bytes from *start*, at most *length* of them."""
+        try:
+            data, _ = self._objects[key]
+        except KeyError:
+            raise BlobNotFoundError("No object stands under this key.") from None
+        return io.BytesIO(data[start : None if length is None else start + length])
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Delete every key of *keys* that is there."""
+        for key in keys:
+            self._objects.pop(key, None)
+
+    def list(self, prefix: str = "", *, after: str = "") -> Iterator[StoredObject]:
+        """Yield the objects under *prefix* that come after *after*, in byte order."""
+        for key in sorted(self._objects):
+            if key.startswith(prefix) and key > after and (found := self._objects.get(key)):
+                data, modified = found
+                yield StoredObject(key, len(data), modified)
+
+    def url(self, key: str) -> str | None:
+        """Return the public URL of *key*, or None."""
+        return f"{self._public_url}/{quote(key)}" if self._public_url else None
