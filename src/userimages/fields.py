@@ -1,19 +1,23 @@
-"""What a caller may pass: every argument but the file is checked here, and refused as ``InvalidFieldError``."""
+"""What a caller may pass: every argument is checked here, and refused as ``InvalidFieldError``; a file is read."""
 
 import base64
 import binascii
+import inspect
 import re
+from collections.abc import Iterator
 from datetime import datetime
 from uuid import UUID
 
-from userimages.errors import InvalidFieldError
+from userimages.errors import FileTooLargeError, InvalidFieldError
 from userimages.identity import instant, microseconds
 from userimages.model import ImageType
+from userimages.ports import Readable
 
 MAX_USER = 150
 MAX_CAPTION = 1000
 MAX_PAGE = 200
 MAX_USERS = 1000
+_CHUNK = 1024 * 1024
 _MAX_RAW_CAPTION = 20 * MAX_CAPTION
 _CONTROLS = re.compile(r"[\x01-\x08\x0b-\x1f\x7f-\x9f]")
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
@@ -105,6 +109,41 @@ def checked_caption(caption: str) -> str:
         field="caption",
         hint="Shorten it.",
     )
+
+
+def read_file(file: bytes | Readable, *, limit: int) -> bytes:
+    """Return the bytes of *file*; no more than one byte past *limit* is ever read.
+
+    Raises:
+        FileTooLargeError: there are more than *limit* bytes.
+        InvalidFieldError: *file* is neither bytes nor something that reads bytes.
+    """
+    if isinstance(file, bytes | bytearray | memoryview):
+        data = bytes(file)
+    elif callable(getattr(file, "read", None)):
+        data = b"".join(_chunks(file, limit + 1))
+    else:
+        raise InvalidFieldError(
+            f"The file is of type {type(file).__name__}.", field="file", hint="Pass bytes or a file opened with 'rb'."
+        )
+    if len(data) > limit:
+        raise FileTooLargeError(f"The file has more than {limit:,} bytes.", limit=limit, hint="Send a smaller file.")
+    return data
+
+
+def _chunks(file: Readable, wanted: int) -> Iterator[bytes]:
+    """Yield what *file* gives until it ends or *wanted* bytes are there."""
+    while wanted > 0:
+        chunk = file.read(min(_CHUNK, wanted))
+        if inspect.isawaitable(chunk):
+            getattr(chunk, "close", bool)()
+            raise InvalidFieldError("The file is read by awaiting it.", field="file", hint="Pass upload.file.")
+        if not isinstance(chunk, bytes | bytearray | memoryview):
+            raise InvalidFieldError("The file does not give bytes.", field="file", hint="Open it with 'rb'.")
+        if not chunk:
+            return
+        wanted -= len(chunk)
+        yield bytes(chunk)
 
 
 def checked_range(start: int, length: int | None) -> None:

@@ -62,6 +62,7 @@ class UploadClock:
             os.register_at_fork(after_in_child=self._unlock)
 
     def __call__(self) -> datetime:
+        """Return the present, or one microsecond past the last answer where that is later."""
         with self._lock:
             self._last = max(microseconds(self._clock()), self._last + 1)
             return instant(self._last)

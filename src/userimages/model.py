@@ -48,7 +48,7 @@ class Variants(Mapping[str, Variant]):
 
     __slots__ = ("_named",)
 
-    def __init__(self, named: Mapping[str, Variant] = {}) -> None:  # noqa: B006 - copied, never kept
+    def __init__(self, named: Mapping[str, Variant] = {}) -> None:
         self._named = dict(named)
 
     def __getitem__(self, name: str) -> Variant:
@@ -130,9 +130,10 @@ class UserImage:
 
     def _same_shape(self) -> list[UserImage | Variant]:
         """List what a browser may choose from: the largest variant's shape decides, ascending by width."""
-        largest = max(self.variants.values(), key=lambda each: each.width, default=self)
-        alike = [each for each in (*self.variants.values(), self) if _similar(each, largest)]
-        return list({each.width: each for each in sorted(alike, key=lambda each: each.width)}.values())
+        everything: list[UserImage | Variant] = [self, *self.variants.values()]
+        largest = max(everything[1:] or everything, key=lambda each: each.width)
+        by_width = {each.width: each for each in everything if _similar(each, largest)}
+        return [by_width[width] for width in sorted(by_width)]
 
 
 def _similar(one: UserImage | Variant, other: UserImage | Variant) -> bool:

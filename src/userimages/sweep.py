@@ -1,0 +1,176 @@
+"""Finish what was begun: remove objects, sweep intents that are over, audit a store against the rows."""
+
+import heapq
+import itertools
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from operator import itemgetter
+from uuid import UUID
+
+import attrs
+
+from userimages.errors import reason
+from userimages.identity import PREFIX, stem_of
+from userimages.model import AuditReport, StoredObject, SweepReport, UserImage
+from userimages.ports import ImageRepository, Storage
+
+LEASE = timedelta(minutes=10)
+CLOCK_SKEW = timedelta(minutes=5)
+ORPHAN_AGE = timedelta(hours=24)
+PROBE_PREFIX = "userimages-probe/"
+_BATCH = 100
+_PROGRESS = 1000
+
+OnDeleted = Callable[[Sequence[str]], None]
+log = logging.getLogger("userimages")
+
+
+def remove_objects(storage: Storage, keys: Sequence[str], on_deleted: OnDeleted | None = None) -> None:
+    """Delete the objects and tell *on_deleted* their public URLs; what that raises is logged, for they are gone."""
+    storage.delete(keys)
+    urls = [url for url in map(storage.url, keys) if url is not None] if on_deleted else []
+    if on_deleted and urls:
+        try:
+            on_deleted(urls)
+        except Exception as exc:
+            log.warning("on_deleted failed: %s", reason(exc), extra={"event": "on_deleted", "objects": len(urls)})
+
+
+def sweep(
+    storage: Storage, repository: ImageRepository, *, now: datetime, on_deleted: OnDeleted | None = None
+) -> SweepReport:
+    """Finish the intents whose lease was over five minutes (for clock skew) before *now*.
+
+    The first visit takes an intent, so that no late publish can win, and deletes its objects; a second one, due an
+    hour later, deletes them again, for a PUT that timed out may have landed late, and only then forgets the intent.
+    """
+    finished = taken = failed = 0
+    while intents := repository.expired(now - CLOCK_SKEW, limit=_BATCH):
+        before = failed
+        for intent in intents:
+            try:
+                remove_objects(storage, intent.object_keys, on_deleted)
+                if intent.taken:
+                    repository.forget(intent)
+            except Exception as exc:
+                failed += 1
+                log.warning(
+                    "sweep left an intent: %s", reason(exc), extra={"event": "sweep", "intent_id": str(intent.id)}
+                )
+            else:
+                finished += intent.taken
+                taken += not intent.taken
+        if failed - before == len(intents):
+            break
+    return SweepReport(finished, taken, failed)
+
+
+def audit(
+    storage: Storage,
+    repository: ImageRepository,
+    *,
+    after: str = "",
+    limit: int | None = None,
+    progress: Callable[[AuditReport], None] | None = None,
+) -> AuditReport:
+    """Compare the store's listing under ``users/`` with the rows; both come in byte order, so one pass will do.
+
+    *limit* ends it after about that many objects, and *progress* is called once for every thousand.
+    """
+    old = _store_time(storage) - ORPHAN_AGE
+    objects = images = unknown = 0
+    orphans: list[StoredObject] = []
+    missing: dict[str, UUID] = {}
+    stopped_at = None
+    for key, found, image in _merged(storage, repository, after):
+        if stem_of(key) is None:
+            unknown += 1
+        elif image is None:
+            orphans += [each for each in found if each.modified < old]
+        elif not found:
+            missing[key] = image.id
+        objects += len(found)
+        images += image is not None and key == image.key
+        if progress and found and objects % _PROGRESS == 0:
+            progress(AuditReport(objects=objects, images=images, orphans=tuple(orphans), unknown=unknown))
+        if limit is not None and objects >= limit:
+            stopped_at = key
+            break
+    still_there = {id for id in set(missing.values()) if repository.get(id) is not None}
+    return AuditReport(
+        objects=objects,
+        images=images,
+        orphans=tuple(orphans),
+        missing=tuple(key for key, id in missing.items() if id in still_there),
+        unknown=unknown,
+        stopped_at=stopped_at,
+        note="" if stopped_at is None else f"It ended after {limit:,} objects, as asked.",
+    )
+
+
+def delete_orphans(
+    storage: Storage,
+    repository: ImageRepository,
+    report: AuditReport,
+    *,
+    max_share: float,
+    on_deleted: OnDeleted | None = None,
+) -> AuditReport:
+    """Delete the orphans of *report*, unless they are more than *max_share* of the objects that it saw."""
+    if len(report.orphans) > max_share * report.objects:
+        share = len(report.orphans) / report.objects
+        return attrs.evolve(
+            report,
+            note=f"Nothing was deleted: the orphans are {share:.1%} of the objects seen, over the limit of {max_share:.1%}."
+            " See that this is the right database for this store, then pass a higher max_share.",
+        )
+    deleted = 0
+    for batch in _batches(report.orphans):
+        keys = [each.key for each in batch if not _is_named(repository, each.key)]
+        remove_objects(storage, keys, on_deleted)
+        deleted += len(keys)
+    return attrs.evolve(report, deleted=deleted)
+
+
+def _merged(
+    storage: Storage, repository: ImageRepository, after: str
+) -> Iterator[tuple[str, list[StoredObject], UserImage | None]]:
+    """Yield every key past *after* with the object that stands there, or none, and the image that names it, or none."""
+    stored = ((each.key, each, None) for each in storage.list(PREFIX, after=after))
+    named = ((key, None, image) for key, image in _named(repository, after))
+    in_order = heapq.merge(stored, named, key=itemgetter(0))
+    for key, entries in itertools.groupby(in_order, key=itemgetter(0)):
+        both = list(entries)
+        yield key, [each for _, each, _ in both if each], next((image for _, _, image in both if image), None)
+
+
+def _named(repository: ImageRepository, after: str) -> Iterator[tuple[str, UserImage]]:
+    """Yield the keys past *after* that rows name, in byte order: those of one image lie together, by their stem."""
+    folder, slash, name = after.rpartition("/")
+    position = folder + slash + name.partition(".")[0]
+    while rows := repository.rows(after=position):
+        for image in rows:
+            yield from ((key, image) for key in sorted(image.object_keys) if key > after)
+        position = rows[-1].key
+
+
+def _is_named(repository: ImageRepository, key: str) -> bool:
+    """Tell whether an image names *key* by now."""
+    stem = stem_of(key) or key
+    return any(stem_of(image.key) == stem for image in repository.rows(after=stem, limit=1))
+
+
+def _batches(orphans: Sequence[StoredObject]) -> Iterator[Sequence[StoredObject]]:
+    return (orphans[start : start + _BATCH] for start in range(0, len(orphans), _BATCH))
+
+
+def _store_time(storage: Storage) -> datetime:
+    """Return the present by the store's own clock, read off an object written for that: ours may be wrong by days."""
+    key = PROBE_PREFIX + os.urandom(10).hex()
+    storage.put(key, b"What time is it?", mime_type="text/plain")
+    try:
+        return next(storage.list(key)).modified
+    finally:
+        storage.delete([key])
