@@ -36,6 +36,7 @@ class MemoryRepository:
         self._rows: dict[UUID, _Row] = {}
         self._intents: dict[UUID, Intent] = {}
         self._primaries: dict[str, UUID] = {}
+        self._unique: dict[object, UUID] = {}
         self._lock = threading.Lock()
 
     def begin(self, intent: Intent, *, now: datetime) -> UserImage | None:
@@ -61,7 +62,8 @@ class MemoryRepository:
             if held is None or held.taken or held.idempotency_key != intent.idempotency_key:
                 return None
             row = _Row(_bare(image), held.idempotency_key, held.input_sha256)
-            if self._clashes(row):
+            claims = _claims(row)
+            if image.id in self._rows or not self._unique.keys().isdisjoint(claims):
                 raise ConflictError("An image with this id, key or idempotency key exists already.")
             del self._intents[intent.id]
             others = [
@@ -70,6 +72,7 @@ class MemoryRepository:
                 if replace and (each.image.user, each.image.image_type) == (image.user, image.image_type)
             ]
             self._rows[image.id] = row
+            self._unique |= dict.fromkeys(claims, image.id)
             if is_primary:
                 self._primaries[image.user] = image.id
             return Published(self._seen(row), tuple(self._retire(other) for other in others))
@@ -156,8 +159,8 @@ class MemoryRepository:
 
     def _made_by(self, intent: Intent) -> _Row | None:
         """Return what this user's upload with this idempotency key became."""
-        wanted = (intent.user, intent.idempotency_key)
-        return next((row for row in self._rows.values() if (row.image.user, row.idempotency_key) == wanted), None)
+        id = self._unique.get((intent.user, intent.idempotency_key))
+        return None if id is None else self._rows[id]
 
     def _free_key(self, intent: Intent, now: datetime) -> None:
         """Take the idempotency key from an older intent that is over; refuse where that one is live."""
@@ -170,21 +173,23 @@ class MemoryRepository:
                 self._intents[other.id] = attrs.evolve(other, idempotency_key=None)
                 return
 
-    def _clashes(self, row: _Row) -> bool:
-        """Tell whether the image would break what is unique: its id, its key, its idempotency key."""
-        return row.image.id in self._rows or any(
-            each.image.key == row.image.key
-            or (row.idempotency_key, row.image.user) == (each.idempotency_key or "", each.image.user)
-            for each in self._rows.values()
-        )
-
     def _retire(self, id: UUID) -> Intent:
-        image = self._rows.pop(id).image
+        row = self._rows.pop(id)
+        image = row.image
+        for claim in _claims(row):
+            del self._unique[claim]
         if self._primaries.get(image.user) == id:
             del self._primaries[image.user]
         intent = Intent(id=new_id(utcnow()), user=image.user, object_keys=image.object_keys, lease=_DISTANT_PAST)
         self._intents[intent.id] = intent
         return intent
+
+
+def _claims(row: _Row) -> tuple[object, ...]:
+    """Return what no other image may have: its key, and its user's idempotency key."""
+    if row.idempotency_key is None:
+        return (row.image.key,)
+    return row.image.key, (row.image.user, row.idempotency_key)
 
 
 def _position(image: UserImage) -> tuple[datetime, UUID]:
