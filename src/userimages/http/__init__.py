@@ -1,0 +1,31 @@
+"""The HTTP contract as values: the facts of a request in, ``Response(status, headers, body)`` out. No framework.
+
+An adapter builds a ``Request``, calls the ``Api`` and hands the ``Response`` on; it decides nothing. Paths are those
+below the mount point (usually ``/api/``):
+
+===================================  ============  ================================================================
+``upload_user_image/``               POST          multipart ``username image image_type is_primary caption``
+``user_images/<username>/``          GET           ``?limit= &cursor= &image_type=``; also ``user_images/?username=``
+``user_image/<uuid>/delete/``        POST, DELETE
+``user_image/<uuid>/set_primary/``   POST
+``user_image/<uuid>/serve/``         GET, HEAD     ``?variant=``, If-None-Match, one Range
+===================================  ============  ================================================================
+"""
+
+from userimages.http.api import Api, Authorize, image_json
+from userimages.http.problems import STATUS
+from userimages.http.values import METHODS, ROOTS, ByteStream, FilePart, Form, Request, Response
+
+__all__ = [
+    "METHODS",
+    "ROOTS",
+    "STATUS",
+    "Api",
+    "Authorize",
+    "ByteStream",
+    "FilePart",
+    "Form",
+    "Request",
+    "Response",
+    "image_json",
+]

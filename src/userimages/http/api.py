@@ -1,0 +1,204 @@
+"""``Api``: which route, may they, call the service, answer."""
+
+import re
+from collections.abc import Callable, Collection
+from typing import Any
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+import attrs
+
+from userimages.errors import ImageNotFoundError
+from userimages.fields import checked_user
+from userimages.http.problems import (
+    ForbiddenError,
+    MethodNotAllowedError,
+    MissingFieldsError,
+    RouteNotFoundError,
+    json_response,
+    problem,
+)
+from userimages.http.serving import asked_range, etag_matches, view_headers
+from userimages.http.uploads import flag, only_image, whole_number
+from userimages.http.values import ByteStream, Request, Response
+from userimages.model import UserImage, Variant
+from userimages.service import ImageService
+
+_FORM_OVERHEAD = 256 * 1024
+_ROUTES = (
+    ("upload", ("POST",), re.compile(r"upload_user_image/?")),
+    ("list", ("GET",), re.compile(r"user_images(?:/(?P<username>[^/]+))?/?")),
+    ("delete", ("POST", "DELETE"), re.compile(r"user_image/(?P<id>[^/]+)/delete/?")),
+    ("set_primary", ("POST",), re.compile(r"user_image/(?P<id>[^/]+)/set_primary/?")),
+    ("view", ("GET", "HEAD"), re.compile(r"user_image/(?P<id>[^/]+)/serve/?")),
+)
+
+Authorize = Callable[[Any, str, str], bool]
+"""``authorize(request, action, user)``: may the framework's *request* do *action* to the images of *user*?
+
+*action* is ``upload``, ``list``, ``view``, ``set_primary`` or ``delete``. Only ``True`` lets the request through.
+"""
+
+
+class Api:
+    """Answer the requests of the contract from a service, asking the guard *authorize* on every route.
+
+    *trusted_origins* lists the origins of other sites, such as ``"https://app.example.net"``, whose pages may change
+    things; None leaves this to a framework that has a protection of its own. *resource_policy* is the
+    ``Cross-Origin-Resource-Policy`` of served images.
+    """
+
+    def __init__(
+        self,
+        service: ImageService,
+        *,
+        authorize: Authorize,
+        trusted_origins: Collection[str] | None = (),
+        resource_policy: str = "same-site",
+    ) -> None:
+        self.service = service
+        self._authorize = authorize
+        self._trusted_origins = trusted_origins
+        self._resource_policy = resource_policy
+        self._actions: dict[str, Callable[..., Response]] = {
+            "upload": self._upload,
+            "list": self._list,
+            "delete": self._delete,
+            "set_primary": self._set_primary,
+            "view": self._view,
+        }
+
+    @property
+    def max_body(self) -> int:
+        """The largest request body in bytes: the largest file, and what a form adds to it."""
+        return self.service.max_bytes + _FORM_OVERHEAD
+
+    def __call__(self, request: Request) -> Response:
+        """Answer *request*; whatever goes wrong is an answer too, and its cause goes to the log alone."""
+        try:
+            response = self._route(request)
+        except Exception as error:
+            response = problem(error, max_bytes=self.service.max_bytes)
+        return attrs.evolve(response, body=b"") if request.method == "HEAD" else response
+
+    def _route(self, request: Request) -> Response:
+        for action, methods, pattern in _ROUTES:
+            if match := pattern.fullmatch(request.path.removeprefix("/")):
+                if request.method not in methods:
+                    raise MethodNotAllowedError(allowed=methods)
+                if request.method not in ("GET", "HEAD"):
+                    self._refuse_other_sites(request)
+                return self._actions[action](request, **match.groupdict())
+        raise RouteNotFoundError
+
+    def _refuse_other_sites(self, request: Request) -> None:
+        if self._trusted_origins is None or request.headers.get("Sec-Fetch-Site", "").lower() != "cross-site":
+            return
+        if request.headers.get("Origin", "") not in self._trusted_origins:
+            raise ForbiddenError
+
+    def _allows(self, request: Request, action: str, user: str) -> bool:
+        """Ask the guard; an ``async`` guard's coroutine is truthy, hence the identity."""
+        return self._authorize(request.source, action, user) is True
+
+    def _upload(self, request: Request) -> Response:
+        form = request.form()
+        fields = form.fields
+        images = [image for image in form.images if image.filename]
+        user, image_type = fields.get("username", ""), fields.get("image_type", "")
+        given = {"username": user, "image": images, "image_type": image_type}
+        if missing := [name for name, value in given.items() if not value]:
+            raise MissingFieldsError(", ".join(missing))
+        if not self._allows(request, "upload", checked_user(user)):
+            raise ForbiddenError
+        image = self.service.upload(
+            user,
+            only_image(images).stream,
+            image_type=image_type,
+            is_primary=flag(fields.get("is_primary", "")),
+            caption=fields.get("caption", ""),
+            idempotency_key=request.headers.get("Idempotency-Key"),
+        )
+        return json_response(
+            200, {"success": True, "message": "Image uploaded successfully", "image": image_json(image)}
+        )
+
+    def _list(self, request: Request, username: str | None) -> Response:
+        query = _query(request)
+        user = username or query.get("username", "")
+        if not user:
+            raise MissingFieldsError("username")
+        if not self._allows(request, "list", checked_user(user)):
+            raise ForbiddenError
+        page = self.service.list(
+            user,
+            limit=whole_number(query.get("limit") or "50"),
+            cursor=query.get("cursor") or None,
+            image_type=query.get("image_type") or None,
+        )
+        images = [image_json(image) for image in page]
+        return json_response(200, {"success": True, "images": images, "count": len(images), "next": page.next_cursor})
+
+    def _delete(self, request: Request, id: str) -> Response:
+        image = self._owned(request, "delete", id)
+        self.service.delete(image.id, user=image.user)
+        return json_response(200, {"success": True, "message": "Image deleted successfully"})
+
+    def _set_primary(self, request: Request, id: str) -> Response:
+        image = self._owned(request, "set_primary", id)
+        self.service.set_primary(image.id, user=image.user)
+        return json_response(200, {"success": True, "message": "Primary image updated successfully"})
+
+    def _view(self, request: Request, id: str) -> Response:
+        """Serve one rendition with one row read and at most one request to the store."""
+        image = self._owned(request, "view", id)
+        variant = _query(request).get("variant", "")
+        stored = image.variants.get(variant) if variant else image
+        if stored is None:
+            raise ImageNotFoundError
+        headers = view_headers(image, stored, variant=variant, resource_policy=self._resource_policy)
+        if etag_matches(request.headers.get("If-None-Match", ""), headers["ETag"]):
+            return Response(304, headers, b"")
+        asked = asked_range(request, headers["ETag"], stored.size_bytes)
+        headers |= asked.headers()
+        if request.method == "HEAD":
+            return Response(asked.status, headers, b"")
+        stream = self.service.storage.open(stored.key, start=asked.start, length=asked.length)
+        return Response(asked.status, headers, ByteStream(stream))
+
+    def _owned(self, request: Request, action: str, id: str) -> UserImage:
+        """Return the image if the guard lets *action* through; else it is not there, as far as the client can tell."""
+        try:
+            image = self.service.get(UUID(id))
+        except ValueError:
+            raise ImageNotFoundError from None
+        if not self._allows(request, action, image.user):
+            raise ImageNotFoundError
+        return image
+
+
+def image_json(image: UserImage) -> dict[str, Any]:
+    """Return the fields of *image* that the contract shows to clients; the storage key is not among them."""
+    return {
+        "id": str(image.id),
+        "url": image.url,
+        "image_type": image.image_type.value,
+        "is_primary": image.is_primary,
+        "caption": image.caption,
+        "uploaded_at": image.uploaded_at.isoformat(),
+        "width": image.width,
+        "height": image.height,
+        "size_bytes": image.size_bytes,
+        "mime_type": image.mime_type,
+        "placeholder": image.placeholder,
+        "variants": {name: _variant_json(variant) for name, variant in image.variants.items()},
+    }
+
+
+def _variant_json(variant: Variant) -> dict[str, Any]:
+    return {name: getattr(variant, name) for name in ("url", "width", "height", "size_bytes", "mime_type")}
+
+
+def _query(request: Request) -> dict[str, str]:
+    """Return the query's parameters; of a repeated one, the last."""
+    return dict(parse_qsl(request.query, keep_blank_values=True))

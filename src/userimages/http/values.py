@@ -1,0 +1,79 @@
+"""The values of the contract: what an adapter hands in, and what it hands on."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO
+
+import attrs
+
+from userimages.ports import Readable
+
+ROOTS = ("upload_user_image", "user_images", "user_image")
+"""The first path segments of the contract: what an adapter routes to the ``Api``, with all that follows them."""
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+"""The methods that an adapter lets through: the ``Api`` answers those that a route lacks with 405."""
+
+_CHUNK = 64 * 1024
+
+
+@attrs.frozen
+class FilePart:
+    """One file of a form: its bytes, and what the client calls it and takes it for."""
+
+    stream: Readable
+    filename: str = ""
+    content_type: str = ""
+
+
+@attrs.frozen
+class Form:
+    """What was posted: the text fields by name, and every file that came as ``image``."""
+
+    fields: Mapping[str, str] = attrs.field(factory=dict)
+    images: Sequence[FilePart] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Request:
+    """The facts of a request.
+
+    *path* is below the mount point and percent-decoded, *query* the raw query string. *headers* is read through
+    ``get`` and must not care about case. *form* is called at most once, for an upload only, and not before the request
+    may have a body at all; it raises ``FileTooLargeError`` past ``Api.max_body`` bytes. *source* is the framework's
+    request, for the guard.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    form: Callable[[], Form]
+    source: Any
+
+
+@attrs.frozen
+class Response:
+    """An answer: *body* is bytes, or a ``ByteStream`` that the adapter sends and closes."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: "bytes | ByteStream"
+
+
+class ByteStream:
+    """The bytes of an open object in chunks; ``close`` is safe at any time, also before the first chunk."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        if chunk := self._stream.read(_CHUNK):
+            return chunk
+        raise StopIteration
+
+    def close(self) -> None:
+        """Close the object."""
+        self._stream.close()
