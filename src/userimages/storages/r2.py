@@ -1,0 +1,286 @@
+"""Objects in a bucket of Cloudflare R2, or of another S3 server that knows conditional writes, through boto3.
+
+R2 implements a part of S3. What is sent here is the part that it documents, and nothing that newer releases of boto3
+add by themselves; ``userimages.testing.wire_check`` refuses the rest.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.util
+import io
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC
+from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import quote
+
+import attrs
+
+from userimages.errors import BlobNotFoundError, ConfigurationError, KeyTakenError
+from userimages.model import StoredObject
+from userimages.storages.r2_problems import problem, translated
+
+if TYPE_CHECKING:
+    from botocore.response import StreamingBody
+    from mypy_boto3_s3.client import S3Client
+
+_REQUIRED = ("account_id", "access_key_id", "secret_access_key", "bucket_name")
+_PUBLIC = "public, max-age=31536000, s-maxage=86400, immutable"
+_PRIVATE = "private, max-age=3600"
+_PER_REQUEST = 1000  # keys in one DeleteObjects
+_CONFLICT_TRIES = 4
+
+
+def _domain(value: str | None) -> str | None:
+    """Return the host of a public domain, which may come with ``https://`` and a slash at its end."""
+    host = (value or "").removeprefix("https://").rstrip("/")
+    if set(host) & set("/?#@\\ \t\r\n") or not host.isascii():
+        raise ConfigurationError(
+            "R2_PUBLIC_DOMAIN is not the name of a host.", hint="Write it as img.example.com, without a path."
+        )
+    return host or None
+
+
+@attrs.frozen(kw_only=True)
+class R2Storage:
+    """Keep objects in one bucket of Cloudflare R2. Most programs write ``R2Storage.from_env()``.
+
+    With *public_domain* (``"img.example.com"``, the bucket's custom domain) objects have public URLs; without it the
+    storage is private. *jurisdiction* is ``"eu"`` or ``"fedramp"``; *endpoint_url* points to another S3 server.
+
+    Raises:
+        ConfigurationError: a setting is missing or wrong, or boto3 is not installed.
+
+    >>> storage = R2Storage(account_id="a1", access_key_id="id", secret_access_key="secret", bucket_name="pictures",
+    ...                     public_domain="img.example.com")
+    >>> storage.url("users/a%20b/images/cat.jpg")
+    'https://img.example.com/users/a%2520b/images/cat.jpg'
+    """
+
+    account_id: str
+    access_key_id: str
+    secret_access_key: str = attrs.field(repr=False)
+    bucket_name: str
+    public_domain: str | None = attrs.field(default=None, converter=_domain)
+    jurisdiction: str | None = None
+    endpoint_url: str | None = None
+    _clients: dict[int, S3Client] = attrs.field(init=False, factory=dict, repr=False, eq=False)
+    _locks: dict[int, threading.Lock] = attrs.field(init=False, factory=dict, repr=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        _check_settings(missing=[_variable(name) for name in _REQUIRED if not getattr(self, name)])
+        if importlib.util.find_spec("boto3") is None:
+            raise ConfigurationError("boto3 is not installed.", hint="pip install 'userimages[r2]'")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> R2Storage:
+        """Make a storage of the ``R2_*`` variables in *environ* (None: ``os.environ``).
+
+        Raises:
+            ConfigurationError: names every variable that is missing, and every ``R2_*`` one that is not known.
+        """
+        environ = os.environ if environ is None else environ
+        names = {_variable(field.name): field.name for field in attrs.fields(cls) if field.init}
+        values = {name: environ.get(variable, "").strip() or None for variable, name in names.items()}
+        _check_settings(
+            missing=[_variable(name) for name in _REQUIRED if not values[name]],
+            unknown=sorted(name for name in environ if name.startswith("R2_") and name not in names),
+        )
+        return cls(**values)  # type: ignore[arg-type]
+
+    @property
+    def endpoint(self) -> str:
+        """The URL of the S3 API: *endpoint_url*, or R2's own for this account and jurisdiction."""
+        place = f"{self.account_id}.{self.jurisdiction}" if self.jurisdiction else self.account_id
+        return self.endpoint_url or f"https://{place}.r2.cloudflarestorage.com"
+
+    @property
+    def client(self) -> S3Client:
+        """The boto3 client of this process, made on first use: a forked child makes its own."""
+        process = os.getpid()
+        if process not in self._clients:
+            with self._locks.setdefault(process, threading.Lock()):
+                if process not in self._clients:
+                    self._clients[process] = _new_client(self)
+        return self._clients[process]
+
+    def put(self, key: str, data: bytes, *, mime_type: str) -> None:
+        """Store *data* under *key*, unless other bytes stand there.
+
+        A retry inside boto3 finds what the first try has stored: hence the look at what is there.
+
+        Raises:
+            KeyTakenError: other bytes stand under *key*.
+            StorageError: the store refused; nothing was stored.
+            StorageUnavailableError: no answer in time; the bytes may be there, now or later.
+        """
+        digest = hashlib.sha256(data)
+        try:
+            with translated():
+                self.client.put_object(
+                    Bucket=self.bucket_name,
+                    Key=key,
+                    Body=data,
+                    ContentType=mime_type,
+                    CacheControl=_PUBLIC if self.public_domain else _PRIVATE,
+                    ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
+                    IfNoneMatch="*",
+                    Metadata={"sha256": digest.hexdigest()},
+                )
+        except KeyTakenError:
+            if not self._holds(key, len(data), digest.hexdigest()):
+                raise
+
+    def open(self, key: str, *, start: int = 0, length: int | None = None) -> BinaryIO:
+        """Open the bytes from *start*, at most *length* of them, with one request; close the stream.
+
+        Raises:
+            BlobNotFoundError: no object stands under *key*.
+            StorageError, StorageUnavailableError: the store refused, or did not answer; reading may raise the latter.
+        """
+        from botocore.exceptions import ClientError
+
+        wanted: dict[str, Any] = {}
+        if start or length is not None:
+            wanted["Range"] = f"bytes={start}-" + ("" if length is None else str(start + max(length, 1) - 1))
+        with translated():
+            try:
+                body = self.client.get_object(Bucket=self.bucket_name, Key=key, **wanted)["Body"]
+            except ClientError as exc:
+                if exc.response["ResponseMetadata"]["HTTPStatusCode"] == 416:  # starts at or past the end
+                    return io.BytesIO()
+                raise
+        if length == 0:
+            body.close()
+            return io.BytesIO()
+        return io.BufferedReader(_Body(body), 1 << 16)
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Delete every key of *keys*, a thousand in one request.
+
+        Raises:
+            StorageError: at least one could not be deleted; the others may be gone.
+        """
+        for first in range(0, len(keys), _PER_REQUEST):
+            batch = keys[first : first + _PER_REQUEST]
+            with translated():
+                answer = self.client.delete_objects(
+                    Bucket=self.bucket_name, Delete={"Objects": [{"Key": key} for key in batch], "Quiet": True}
+                )
+            if failed := [each for each in answer.get("Errors", ()) if each.get("Code") != "NoSuchKey"]:
+                code = failed[0].get("Code", "")
+                error, words, hint = problem(code, "5xx")
+                raise error(f"{len(failed)} of {len(batch)} objects were not deleted. {words} ({code})", hint=hint)
+
+    def list(self, prefix: str = "", *, after: str = "") -> Iterator[StoredObject]:
+        """Yield the objects under *prefix* that come after *after*, in byte order, a thousand with each request."""
+        start: dict[str, Any] = {"StartAfter": after} if after else {}
+        with translated():
+            pages = self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket_name, Prefix=prefix, **start
+            )
+            for page in pages:
+                for found in page.get("Contents", ()):
+                    yield StoredObject(found["Key"], found["Size"], found["LastModified"].astimezone(UTC))
+
+    def url(self, key: str) -> str | None:
+        """Return the public URL of *key*, or None where the storage is private."""
+        return f"https://{self.public_domain}/{quote(key)}" if self.public_domain else None
+
+    def _holds(self, key: str, size: int, sha256: str) -> bool:
+        """Tell whether the bytes under *key* are the ones that we meant to put there."""
+        try:
+            with translated():
+                found = self.client.head_object(Bucket=self.bucket_name, Key=key)
+        except BlobNotFoundError:
+            return False
+        return found["ContentLength"] == size and found["Metadata"].get("sha256") == sha256
+
+
+class _Body(io.RawIOBase):
+    """The body of an answer, as a raw stream whose errors are ours."""
+
+    def __init__(self, body: StreamingBody) -> None:
+        self._body = body
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        with translated():
+            data = self._body.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def readall(self) -> bytes:
+        with translated():
+            return self._body.read()
+
+    def close(self) -> None:
+        self._body.close()
+        super().close()
+
+
+def _new_client(storage: R2Storage) -> S3Client:
+    import boto3
+    import botocore.session
+    from botocore.config import Config
+
+    nothing = (None, None, os.devnull, None)
+    session = botocore.session.Session(  # an AWS profile of this machine has no say in where pictures go
+        {"profile": (None, None, None, None), "config_file": nothing, "credentials_file": nothing}
+    )
+    try:
+        client = boto3.session.Session(botocore_session=session).client(
+            "s3",
+            region_name="auto",
+            endpoint_url=storage.endpoint,
+            aws_access_key_id=storage.access_key_id,
+            aws_secret_access_key=storage.secret_access_key,
+            config=Config(
+                signature_version="s3v4",
+                s3={"addressing_style": "path"},
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+                connect_timeout=2,
+                read_timeout=10,
+                retries={"mode": "standard", "total_max_attempts": 2},
+                max_pool_connections=50,
+                use_dualstack_endpoint=False,
+                use_fips_endpoint=False,
+            ),
+        )
+    except ValueError as exc:
+        raise ConfigurationError(
+            "The endpoint of the store is not a URL.", hint="Look at R2_ENDPOINT_URL and R2_ACCOUNT_ID."
+        ) from exc
+    client.meta.events.register_first("before-send.s3.PutObject", _without_expect)
+    client.meta.events.register("needs-retry.s3.PutObject", _retry_conflict)  # type: ignore[arg-type]
+    return client
+
+
+def _without_expect(request: Any, **_: object) -> None:
+    """Drop ``Expect: 100-continue``, which costs a round trip. Returns None: anything else is taken as the answer."""
+    request.headers.pop("Expect", None)
+
+
+def _retry_conflict(attempts: int, response: Any = None, **_: object) -> float | None:
+    """Return the seconds after which boto3 shall repeat a conditional write that another one was in the way of."""
+    conflict = response is not None and response[0].status_code == 409
+    return 0.05 * attempts if conflict and attempts < _CONFLICT_TRIES else None
+
+
+def _variable(field: str) -> str:
+    return f"R2_{field.upper()}"
+
+
+def _check_settings(*, missing: Sequence[str] = (), unknown: Sequence[str] = ()) -> None:
+    problems = [f"Missing: {', '.join(missing)}."] if missing else []
+    if unknown:
+        problems.append(f"Unknown: {', '.join(unknown)}.")
+    if problems:
+        known = ", ".join(_variable(field.name) for field in attrs.fields(R2Storage) if field.init)
+        raise ConfigurationError(f"The settings of R2 are not complete. {' '.join(problems)}", hint=f"Known: {known}.")
