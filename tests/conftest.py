@@ -12,6 +12,8 @@ from types import ModuleType
 import attrs
 import pytest
 
+from userimages import ImageRepository, ImageService, ImageType, Processed, Processor, Rendition, Storage
+
 
 def import_or_skip(name: str) -> ModuleType:
     """Import a part that a stranger's machine may lack: there it skips the test, in CI it fails it."""
@@ -71,6 +73,59 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.get_uri()
     finally:
         server.cleanup()
+
+
+def tiny(data: bytes, image_type: ImageType) -> Processed:
+    """Make of any bytes an image with two variants, without decoding anything."""
+    variants = {name: Rendition(data + name.encode(), 4, 3, "image/webp") for name in ("64", "256")}
+    return Processed(Rendition(data, 8, 6, "image/jpeg"), variants, "cGxhY2Vob2xkZXI=")
+
+
+@pytest.fixture
+def tiny_processor() -> Processor:
+    """Give a processor that takes any bytes, for tests that are about something else."""
+    return tiny
+
+
+@pytest.fixture(params=["memory", "disk+sqlite", "seaweedfs+postgresql"])
+def images(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ImageService]:
+    """Give a service with the tiny processor on each pair of backends in turn."""
+    storage: Storage
+    repository: ImageRepository
+    if request.param == "memory":
+        from userimages.repositories.memory import MemoryRepository
+        from userimages.storages.memory import MemoryStorage
+
+        yield ImageService(MemoryStorage(), MemoryRepository(), processor=tiny)
+        return
+    from userimages.repositories.sqlalchemy import SQLAlchemyRepository
+
+    if request.param == "disk+sqlite":
+        from userimages.storages.disk import DiskStorage
+
+        storage = DiskStorage(tmp_path / "objects")
+        repository = SQLAlchemyRepository(f"sqlite:///{tmp_path}/images.sqlite3")
+    else:
+        from userimages.storages.r2 import R2Storage
+
+        storage = R2Storage.from_env(request.getfixturevalue("seaweedfs").environ())
+        repository = SQLAlchemyRepository(request.getfixturevalue("postgresql"))
+    repository.create_schema()
+    yield ImageService(storage, repository, processor=tiny)
+
+
+@pytest.fixture(scope="session")
+def photo() -> bytes:
+    """Give a photo as a phone sends it: on its side, with a place in it."""
+    from userimages.testing import make_image
+
+    return make_image("JPEG", (1200, 900), orientation=6, gps=True)
+
+
+@pytest.fixture
+def user() -> str:
+    """Give a user that no other test has: a store may be shared."""
+    return f"user-{os.urandom(5).hex()}"
 
 
 def free_port() -> int:

@@ -1,0 +1,28 @@
+"""Run every Python block of the README and of the docs, and every example of a docstring."""
+
+from pathlib import Path
+
+import pytest
+from sybil import Sybil
+from sybil.document import PythonDocStringDocument
+from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+from sybil.parsers.rest import DocTestParser
+
+
+@pytest.fixture
+def in_a_new_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the examples where they leave nothing behind."""
+    monkeypatch.chdir(tmp_path)
+
+
+pages = Sybil(
+    parsers=[PythonCodeBlockParser(), SkipParser()], patterns=["README.md", "docs/*.md"], fixtures=["in_a_new_folder"]
+)
+docstrings = Sybil(
+    parsers=[DocTestParser()],
+    patterns=["src/**/*.py"],
+    document_types={".py": PythonDocStringDocument},
+    fixtures=["in_a_new_folder"],
+)
+
+pytest_collect_file = (pages + docstrings).pytest()

@@ -1,0 +1,27 @@
+"""Print what ``from userimages import ImageService`` costs in CPU over a bare interpreter; the limit is 50 ms."""
+
+import statistics
+import subprocess
+import sys
+
+RUNS = 15
+LIMIT_MS = 50
+CODE = "import resource as r; u = r.getrusage(r.RUSAGE_SELF); print((u.ru_utime + u.ru_stime) * 1000)"
+
+
+def cpu_ms(code: str) -> float:
+    """Return the CPU milliseconds of one interpreter that runs *code*."""
+    return float(subprocess.run([sys.executable, "-c", f"{code}\n{CODE}"], check=True, capture_output=True).stdout)
+
+
+def main() -> int:
+    """Time both in turn, so that a change of the machine's speed meets both."""
+    pairs = [(cpu_ms("pass"), cpu_ms("from userimages import ImageService")) for _ in range(RUNS)]
+    bare, ours = (statistics.median(column) for column in zip(*pairs, strict=True))
+    cost = statistics.median(ours - bare for bare, ours in pairs)
+    print(f"bare {bare:.1f} ms, with userimages {ours:.1f} ms: {cost:.1f} ms of at most {LIMIT_MS}")
+    return cost > LIMIT_MS
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""The environment's settings, and the service that they describe."""
+
+import difflib
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from userimages.errors import ConfigurationError
+from userimages.ports import Storage
+from userimages.service import ImageService
+
+DATA_DIR = "USERIMAGES_DATA_DIR"
+DATABASE_URL = "USERIMAGES_DATABASE_URL"
+DEFAULT_DATA_DIR = "userimages-data"
+_PREFIX = "USERIMAGES_"
+
+log = logging.getLogger("userimages")
+
+
+def service_from_env(environ: Mapping[str, str] | None = None) -> ImageService:
+    """Make the service that the environment describes, with its tables.
+
+    ``R2_*`` chooses Cloudflare R2, else the bytes are on the local disk under ``USERIMAGES_DATA_DIR`` (default
+    ``userimages-data``). ``USERIMAGES_DATABASE_URL`` is the database, else SQLite in that folder. An empty value
+    counts as not set. *environ* is read instead of ``os.environ`` where given.
+
+    Raises:
+        ConfigurationError: settings are missing, wrong or misspelt; the message names every one of them.
+        RepositoryError: the database cannot be reached.
+    """
+    from userimages.repositories.sqlalchemy import SQLAlchemyRepository
+
+    settings = {name: value for name, value in (os.environ if environ is None else environ).items() if value.strip()}
+    _refuse_misspelt(settings)
+    folder = Path(settings.get(DATA_DIR, DEFAULT_DATA_DIR)).absolute()
+    storage = _storage(settings, folder)
+    repository = SQLAlchemyRepository(settings.get(DATABASE_URL) or f"sqlite:///{_made(folder)}/userimages.sqlite3")
+    repository.create_schema()
+    return ImageService(storage, repository)
+
+
+def _storage(settings: Mapping[str, str], folder: Path) -> Storage:
+    if any(name.startswith("R2_") for name in settings):
+        from userimages.storages.r2 import R2Storage
+
+        return R2Storage.from_env(settings)
+    from userimages.storages.disk import DiskStorage
+
+    log.info("images are stored on this machine's disk, in %s", folder, extra={"event": "configured"})
+    return DiskStorage(_made(folder) / "objects")
+
+
+def _made(folder: Path) -> Path:
+    """Make the data folder where it is missing."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise ConfigurationError(
+            f"The folder {folder} cannot be made: {os.strerror(exc.errno or 0)}.",
+            hint=f"Point {DATA_DIR} to a folder that this user may write.",
+        ) from exc
+    return folder
+
+
+def _refuse_misspelt(settings: Mapping[str, str]) -> None:
+    """Refuse a name that resembles one of ours: a typo must not put photos on the disk of a container."""
+    known = [DATA_DIR.removeprefix(_PREFIX), DATABASE_URL.removeprefix(_PREFIX)]
+    misspelt = {}
+    for name in sorted(settings):
+        if name.upper().startswith("USERIMAGE") and name not in {DATA_DIR, DATABASE_URL}:
+            meant = difflib.get_close_matches(name.upper().partition("_")[2], known, n=1, cutoff=0.5)
+            misspelt |= {name: _PREFIX + each for each in meant}
+    if misspelt:
+        pairs = ", ".join(f"{name} (did you mean {meant}?)" for name, meant in misspelt.items())
+        raise ConfigurationError(f"Unknown settings: {pairs}.", hint="Correct or remove them.")

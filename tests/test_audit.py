@@ -1,0 +1,161 @@
+from datetime import timedelta
+
+import attrs
+import pytest
+
+from userimages import AuditReport, ImageService, ImageType, StoredObject
+from userimages.identity import new_stem, object_key, utcnow
+from userimages.repositories.memory import MemoryRepository
+from userimages.storages.memory import MemoryStorage
+
+
+class OldStorage(MemoryStorage):
+    """A storage that can make its objects older."""
+
+    def age(self, key: str, by: timedelta = timedelta(hours=25)) -> None:
+        data, modified = self._objects[key]
+        self._objects[key] = (data, modified - by)
+
+
+@pytest.fixture
+def images(tiny_processor) -> ImageService:
+    """Give a service in memory with users whose names sort unlike their folders."""
+    images = ImageService(OldStorage(), MemoryRepository(), processor=tiny_processor)
+    for user in ("a", "a.b", "a-b", "ab", "~", "é"):
+        images.upload(user, b"x", image_type="gallery")
+    return images
+
+
+def orphan(images: ImageService, user: str = "a.b", *, old: bool = True) -> str:
+    """Store an object that no image names, and return its key."""
+    key = object_key(new_stem(user, ImageType.COVER, utcnow()), "image/webp", "320")
+    images.storage.put(key, b"orphan", mime_type="image/webp")
+    if old:
+        images.storage.age(key)  # type: ignore[attr-defined]
+    return key
+
+
+def test_an_audit_of_a_healthy_store_finds_nothing(images: ImageService) -> None:
+    assert images.audit() == AuditReport(objects=18, images=6)
+    assert len(list(images.storage.list())) == 18
+
+
+def test_an_orphan_is_reported_and_not_deleted_unless_asked(images: ImageService) -> None:
+    key = orphan(images)
+
+    report = images.audit()
+
+    assert [each.key for each in report.orphans] == [key]
+    assert report.deleted == 0
+    assert key in {each.key for each in images.storage.list()}
+
+
+def test_an_orphan_goes_where_asked_and_nothing_else(images: ImageService) -> None:
+    before = list(images.storage.list())
+    orphan(images)
+
+    report = images.audit(delete=True, max_share=0.1)
+
+    assert report.deleted == 1
+    assert list(images.storage.list()) == before
+
+
+def test_deleting_stops_where_more_than_one_percent_would_go(images: ImageService) -> None:
+    key = orphan(images)
+
+    report = images.audit(delete=True)
+
+    assert report.deleted == 0
+    assert "5.3%" in report.note
+    assert key in {each.key for each in images.storage.list()}
+
+
+def test_a_young_object_is_no_orphan(images: ImageService) -> None:
+    orphan(images, old=False)
+
+    assert images.audit().orphans == ()
+
+
+def test_the_age_is_judged_by_the_clock_of_the_store(images: ImageService) -> None:
+    """An audit on a machine whose clock is days ahead must not take a running upload for an orphan."""
+    key = orphan(images, old=False)
+    ahead = ImageService(
+        images.storage,
+        images.repository,
+        processor=images.processor,
+        clock=lambda: utcnow() + timedelta(days=3),
+    )
+
+    assert ahead.audit(delete=True, max_share=1).deleted == 0
+    assert key in {each.key for each in images.storage.list()}
+
+
+def test_unknown_keys_are_counted_and_never_touched(images: ImageService) -> None:
+    for key in ("users/a/notes.txt", "users/a.b/images/profile_1_short.jpg", "static/logo.png"):
+        images.storage.put(key, b"of another", mime_type="text/plain")
+        images.storage.age(key)  # type: ignore[attr-defined]
+
+    report = images.audit(delete=True, max_share=1)
+
+    assert (report.unknown, report.deleted, report.orphans) == (2, 0, ())
+    assert len(list(images.storage.list())) == 21
+
+
+def test_a_row_without_an_object_is_reported_and_kept(images: ImageService) -> None:
+    (image,) = images.list("a-b")
+    images.storage.delete([image.variants["64"].key, image.key])
+
+    report = images.audit(delete=True)
+
+    assert set(report.missing) == {image.variants["64"].key, image.key}
+    assert images.get(image.id) == image
+
+
+def test_an_unknown_key_between_the_objects_of_one_image_confuses_nothing(images: ImageService) -> None:
+    (image,) = images.list("a")
+    between = image.variants["256"].key.removesuffix("256.webp") + "2x"
+    assert image.variants["256"].key < between < image.variants["64"].key
+    images.storage.put(between, b"of another", mime_type="text/plain")
+
+    assert images.audit() == AuditReport(objects=19, images=6, unknown=1)
+
+
+@pytest.mark.parametrize("limit", range(1, 20))
+def test_an_audit_in_parts_sees_what_one_sees(images: ImageService, limit: int) -> None:
+    lost = images.list("~")[0].key
+    key = orphan(images)
+    images.storage.delete([lost])
+    parts = [images.audit(limit=limit)]
+    while parts[-1].stopped_at:
+        parts.append(images.audit(limit=limit, after=parts[-1].stopped_at))
+
+    assert sum(part.objects for part in parts) == 18
+    assert [each.key for part in parts for each in part.orphans] == [key]
+    assert [each for part in parts for each in part.missing] == [lost]
+
+
+def test_an_audit_leaves_no_probe_behind(images: ImageService) -> None:
+    images.audit()
+
+    assert not list(images.storage.list("userimages-probe/"))
+
+
+def test_progress_is_told_every_thousand_objects(images: ImageService) -> None:
+    class Long(OldStorage):
+        def list(self, prefix: str = "", *, after: str = ""):
+            if prefix:
+                return (StoredObject(f"users/x/{n:05}", 1, utcnow()) for n in range(2500))
+            return super().list(prefix, after=after)
+
+    told: list[int] = []
+
+    class Clocked(Long):
+        def list(self, prefix: str = "", *, after: str = ""):
+            return MemoryStorage.list(self, prefix) if "probe" in prefix else super().list(prefix, after=after)
+
+    ImageService(Clocked(), MemoryRepository(), processor=images.processor).audit(
+        progress=lambda report: told.append(report.objects)
+    )
+
+    assert told == [1000, 2000]
+    assert attrs.has(AuditReport)

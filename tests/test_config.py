@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import pytest
+
+from userimages import ConfigurationError
+from userimages.config import service_from_env
+from userimages.storages.disk import DiskStorage
+from userimages.storages.r2 import R2Storage
+
+R2 = {
+    "R2_ACCOUNT_ID": "account",
+    "R2_ACCESS_KEY_ID": "id",
+    "R2_SECRET_ACCESS_KEY": "secret",
+    "R2_BUCKET_NAME": "bucket",
+}
+
+
+def test_no_setting_at_all_gives_sqlite_and_local_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level("INFO", "userimages")
+
+    images = service_from_env({})
+
+    assert isinstance(images.storage, DiskStorage)
+    assert images.list("ana").images == ()
+    assert (tmp_path / "userimages-data" / "userimages.sqlite3").exists()
+    assert str(tmp_path / "userimages-data") in caplog.text
+
+
+def test_a_second_service_sees_what_the_first_one_stored(tmp_path: Path, photo: bytes) -> None:
+    environ = {"USERIMAGES_DATA_DIR": str(tmp_path / "data")}
+
+    image = service_from_env(environ).upload("ana", photo, image_type="profile")
+
+    assert service_from_env(environ).get(image.id) == image
+
+
+def test_r2_settings_choose_r2(tmp_path: Path) -> None:
+    images = service_from_env(R2 | {"USERIMAGES_DATA_DIR": str(tmp_path)})
+
+    assert isinstance(images.storage, R2Storage)
+    assert "secret" not in repr(images.storage)
+
+
+@pytest.mark.parametrize("missing", list(R2))
+def test_c21_mended_one_missing_r2_setting_is_named_and_never_the_disk_instead(tmp_path: Path, missing: str) -> None:
+    environ = {name: value for name, value in R2.items() if name != missing}
+
+    with pytest.raises(ConfigurationError, match=missing):
+        service_from_env(environ | {"USERIMAGES_DATA_DIR": str(tmp_path)})
+
+
+@pytest.mark.parametrize("name", ["R2_BUCKET", "R2_ACCES_KEY_ID", "R2_REGION"])
+def test_an_unknown_r2_setting_is_named(tmp_path: Path, name: str) -> None:
+    for environ in ({name: "x"}, R2 | {name: "x"}):
+        with pytest.raises(ConfigurationError, match=name):
+            service_from_env(environ | {"USERIMAGES_DATA_DIR": str(tmp_path)})
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("USERIMAGES_DATABASE", "USERIMAGES_DATABASE_URL"),
+        ("USERIMAGES_DB_URL", "USERIMAGES_DATABASE_URL"),
+        ("USERIMAGES_DATABASE_URI", "USERIMAGES_DATABASE_URL"),
+        ("USERIMAGES_database_url", "USERIMAGES_DATABASE_URL"),
+        ("USERIMAGE_DATABASE_URL", "USERIMAGES_DATABASE_URL"),
+        ("USERIMAGES_DATADIR", "USERIMAGES_DATA_DIR"),
+        ("USERIMAGES_DIR", "USERIMAGES_DATA_DIR"),
+    ],
+)
+def test_a_misspelt_setting_is_named_with_what_was_meant(tmp_path: Path, name: str, meant: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"{name} \(did you mean {meant}\?\)"):
+        service_from_env({name: "x", "USERIMAGES_DATA_DIR": str(tmp_path)})
+
+
+def test_other_names_of_the_same_prefix_pass(tmp_path: Path) -> None:
+    environ = {"USERIMAGES_EXAMPLE_OPEN": "1", "USERIMAGES_CORPUS": "x", "USERIMAGES_TORTURE": "1", "R2D2": "x"}
+
+    service_from_env(environ | {"USERIMAGES_DATA_DIR": str(tmp_path), "R2_BUCKET_NAME": " "})
+
+
+def test_a_data_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(ConfigurationError, match="USERIMAGES_DATA_DIR"):
+        service_from_env({"USERIMAGES_DATA_DIR": str(tmp_path / "file" / "data")})

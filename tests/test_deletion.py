@@ -1,0 +1,101 @@
+import pytest
+
+from userimages import (
+    ConflictError,
+    ImageNotFoundError,
+    ImageService,
+    Intent,
+    StorageError,
+    StorageUnavailableError,
+)
+from userimages.repositories.memory import MemoryRepository
+from userimages.storages.memory import MemoryStorage
+
+
+class Undeletable(MemoryStorage):
+    """A storage that does not delete while *broken*."""
+
+    broken = True
+
+    def delete(self, keys) -> None:
+        if self.broken:
+            raise StorageUnavailableError("The store did not answer.")
+        super().delete(keys)
+
+
+def test_c9_delete_removes_bytes_and_row(images: ImageService, user: str) -> None:
+    image = images.upload(user, b"x", image_type="profile")
+
+    images.delete(image.id)
+
+    assert not images.list(user)
+    assert not list(images.storage.list(f"users/{user}/"))
+    with pytest.raises(ImageNotFoundError):
+        images.delete(image.id)
+
+
+def test_c9_mended_no_row_is_ever_without_its_file(tiny_processor) -> None:
+    storage = Undeletable()
+    images = ImageService(storage, MemoryRepository(), processor=tiny_processor)
+    image = images.upload("ana", b"x", image_type="profile")
+
+    with pytest.raises(StorageError):
+        images.delete(image.id)
+    assert not images.list("ana")
+
+    storage.broken = False
+    assert images.sweep().failed == 0
+    assert not list(storage.list())
+
+
+def test_deleted_urls_are_told_to_who_purges_a_cdn(tiny_processor) -> None:
+    purged: list[str] = []
+    storage = MemoryStorage(public_url="https://img.example")
+    images = ImageService(storage, MemoryRepository(), processor=tiny_processor, on_deleted=purged.extend)
+    image = images.upload("ana", b"x", image_type="profile")
+
+    images.delete(image.id)
+
+    assert purged == [image.url, *(variant.url for variant in image.variants.values())]
+
+
+def test_a_failing_purge_does_not_fail_the_deletion(tiny_processor) -> None:
+    def purge(urls) -> None:
+        raise OSError("no route")
+
+    storage = MemoryStorage(public_url="https://img.example")
+    images = ImageService(storage, MemoryRepository(), processor=tiny_processor, on_deleted=purge)
+
+    images.delete(images.upload("ana", b"x", image_type="profile").id)
+
+    assert not list(storage.list())
+
+
+def test_delete_user_removes_all_and_counts(images: ImageService, user: str) -> None:
+    for _ in range(3):
+        images.upload(user, b"x", image_type="gallery", is_primary=True)
+    other = images.upload(user + "2", b"x", image_type="gallery")
+
+    assert images.delete_user(user) == 3
+    assert images.delete_user(user) == 0
+    assert images.primary(user) is None
+    assert not list(images.storage.list(f"users/{user}/"))
+    assert images.get(other.id) == other
+
+
+def test_one_image_that_cannot_go_does_not_keep_the_others(tiny_processor) -> None:
+    class Referenced(MemoryRepository):
+        def retire(self, id, *, user=None) -> Intent | None:
+            if id == kept.id:
+                raise ConflictError("A row of yours refers to this image.")
+            return super().retire(id, user=user)
+
+    images = ImageService(MemoryStorage(), Referenced(), processor=tiny_processor)
+    uploaded = [images.upload("ana", b"x", image_type="gallery") for _ in range(3)]
+    kept = uploaded[1]
+
+    with pytest.raises(ConflictError):
+        images.delete_user("ana")
+
+    assert [image.id for image in images.list("ana")] == [kept.id]
+    assert images.open(kept.id).read() == b"x"

@@ -1,0 +1,163 @@
+import io
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from userimages import FileTooLargeError, ImageType, InvalidFieldError, fields
+from userimages.identity import utcnow
+
+
+class Endless(io.RawIOBase):
+    """A file without an end that counts what is read of it."""
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    def read(self, n: int = -1, /) -> bytes:
+        self.given += n
+        return b"x" * n
+
+
+def test_c24_a_file_of_exactly_the_limit_passes() -> None:
+    assert len(fields.read_file(io.BytesIO(b"x" * 100), limit=100)) == 100
+    assert len(fields.read_file(b"x" * 100, limit=100)) == 100
+
+
+def test_c24_mended_reading_stops_one_byte_past_the_limit() -> None:
+    file = Endless()
+
+    with pytest.raises(FileTooLargeError, match="10,485,760 bytes") as error:
+        fields.read_file(file, limit=10 * 1024 * 1024)
+
+    assert file.given == 10 * 1024 * 1024 + 1
+    assert error.value.limit == 10 * 1024 * 1024
+
+
+def test_a_file_that_gives_little_at_a_time_is_read_to_its_end() -> None:
+    class Dribble:
+        def __init__(self) -> None:
+            self.left = [b"ab", b"c", b"", b"never"]
+
+        def read(self, n: int, /) -> bytes:
+            return self.left.pop(0)
+
+    assert fields.read_file(Dribble(), limit=10) == b"abc"
+
+
+def test_a_file_to_await_is_refused_with_what_to_pass() -> None:
+    class Upload:
+        async def read(self, n: int) -> bytes:
+            return b""
+
+    with pytest.raises(InvalidFieldError, match=r"upload\.file") as error:
+        fields.read_file(Upload(), limit=10)  # type: ignore[arg-type]
+    assert error.value.field == "file"
+
+
+@pytest.mark.parametrize("file", ["photo.jpg", None, 7, io.StringIO("text")])
+def test_what_is_not_a_file_is_refused(file: object) -> None:
+    with pytest.raises(InvalidFieldError, match="'rb'"):
+        fields.read_file(file, limit=10)  # type: ignore[arg-type]
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=150))
+def test_a_user_of_any_unicode_passes_unchanged(user: str) -> None:
+    assert fields.checked_user(user) == user
+
+
+@pytest.mark.parametrize("user", ["", "x" * 151, "a\0b", "\ud800", None, 7])
+def test_other_users_are_refused(user: object) -> None:
+    with pytest.raises(InvalidFieldError) as error:
+        fields.checked_user(user)  # type: ignore[arg-type]
+    assert error.value.field == "user"
+
+
+@pytest.mark.parametrize(
+    "caption", ["", "I <3 you & me > all", "a < b", "Tom & Jerry's", "&lt;b&gt; &copy x", "é\n\tü", "a <b"]
+)
+def test_c28_a_caption_is_kept_as_text(caption: str) -> None:
+    assert fields.checked_caption(caption) == caption
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("<b>My</b> cat", "My cat"),
+        ("<script>alert(1)</script>x", "alert(1)x"),
+        ('<img src=x onerror="a>b">x', "x"),
+        ("x<!-- no -->y", "xy"),
+        ("bell\x07 and\x1b[31m red\r\nline", "bell and[31m red\nline"),
+    ],
+)
+def test_c28_mended_only_tags_and_control_characters_go(given: str, kept: str) -> None:
+    assert fields.checked_caption(given) == kept
+
+
+def test_c28_mended_an_over_long_caption_is_an_error_and_never_cut() -> None:
+    assert fields.checked_caption("é" * 1000) == "é" * 1000
+    assert fields.checked_caption("<i>" * 100 + "x" * 1000) == "x" * 1000
+    for caption in ("x" * 1001, "<i>" * 10_000):
+        with pytest.raises(InvalidFieldError, match="1000") as error:
+            fields.checked_caption(caption)
+        assert error.value.field == "caption"
+
+
+@pytest.mark.parametrize("caption", [None, 7, "a\0", "\udfff"])
+def test_what_is_no_caption_is_refused(caption: object) -> None:
+    with pytest.raises(InvalidFieldError):
+        fields.checked_caption(caption)  # type: ignore[arg-type]
+
+
+def test_c2_the_three_types_and_their_labels() -> None:
+    labels = [each.label for each in map(fields.checked_image_type, ("profile", "gallery", ImageType.COVER))]
+    assert labels == ["Profile Picture", "Gallery Image", "Cover Photo"]
+
+
+@pytest.mark.parametrize("image_type", ["banana", "", "PROFILE", None, 1])
+def test_c2_mended_any_other_type_is_a_clear_error(image_type: object) -> None:
+    with pytest.raises(InvalidFieldError, match="profile, gallery, cover") as error:
+        fields.checked_image_type(image_type)  # type: ignore[arg-type]
+    assert error.value.field == "image_type"
+
+
+def test_a_cursor_comes_back_as_its_position() -> None:
+    position = (utcnow(), uuid4())
+    assert fields.decode_cursor(fields.encode_cursor(*position)) == position
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "é", "AAAA", "A" * 33, "////////////////////////////////", None, 7])
+def test_any_other_cursor_is_an_invalid_field(cursor: object) -> None:
+    with pytest.raises(InvalidFieldError, match="next_cursor") as error:
+        fields.decode_cursor(cursor)  # type: ignore[arg-type]
+    assert error.value.field == "cursor"
+
+
+@pytest.mark.parametrize("limit", [0, -1, 201, 1.5, True, "50", None])
+def test_a_limit_is_a_whole_number_from_1_to_200(limit: object) -> None:
+    with pytest.raises(InvalidFieldError) as error:
+        fields.checked_limit(limit)  # type: ignore[arg-type]
+    assert error.value.field == "limit"
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "ü", " x", "x ", "a\nb", 7])
+def test_an_idempotency_key_is_1_to_255_printable_ascii(key: object) -> None:
+    assert fields.checked_idempotency_key("x" * 255) == "x" * 255
+    with pytest.raises(InvalidFieldError):
+        fields.checked_idempotency_key(key)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("id", ["", "x", 7, None, "0" * 31])
+def test_an_id_is_a_uuid_or_its_string(id: object) -> None:
+    with pytest.raises(InvalidFieldError) as error:
+        fields.checked_id(id)  # type: ignore[arg-type]
+    assert error.value.field == "id"
+
+
+def test_users_are_a_list_and_not_one_name() -> None:
+    assert fields.checked_users(["a", "b", "a"]) == ["a", "b"]
+    for users in ("ana", None, [str(n) for n in range(1001)]):
+        with pytest.raises(InvalidFieldError) as error:
+            fields.checked_users(users)
+        assert error.value.field == "users"

@@ -1,0 +1,118 @@
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from userimages import ImageService, ImageType
+from userimages.identity import UploadClock, instant, microseconds, new_id, new_stem, object_key, stem_of, user_segment
+from userimages.repositories.memory import MemoryRepository
+from userimages.storages.memory import MemoryStorage
+
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+USERS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=150)
+
+
+def test_c3_a_key_tells_user_type_and_instant_and_nothing_of_the_client() -> None:
+    key = object_key(new_stem("ana", ImageType.PROFILE, NOON), "image/jpeg")
+
+    head, _, random = key.removesuffix(".jpg").rpartition("_")
+    assert head == f"users/ana/images/profile_{microseconds(NOON)}"
+    assert len(random) == 16
+    assert stem_of(key) == key.removesuffix(".jpg")
+
+
+@given(USERS)
+def test_c3_mended_every_user_is_one_safe_segment(user: str) -> None:
+    key = object_key(new_stem(user, ImageType.GALLERY, NOON), "image/webp", "a-name-of-thirty-two-characters_")
+
+    users, segment, images, _ = key.split("/")
+    assert (users, images) == ("users", "images")
+    assert segment not in {"", ".", ".."}
+    assert key.isascii()
+    assert len(key) <= 240
+    assert stem_of(key) is not None
+
+
+@given(USERS, USERS)
+def test_c3_mended_no_two_users_share_a_segment(one: str, other: str) -> None:
+    assert (user_segment(one) == user_segment(other)) == (one == other)
+
+
+@pytest.mark.parametrize(
+    ("user", "segment"),
+    [("a.b", "a.b"), (".", "%2E"), ("..", "%2E%2E"), ("~x", "%7Ex"), ("a/b", "a%2Fb"), ("é", "%C3%A9"), ("%", "%25")],
+)
+def test_a_segment_is_the_user_percent_encoded(user: str, segment: str) -> None:
+    assert user_segment(user) == segment
+
+
+def test_a_long_user_becomes_a_digest() -> None:
+    assert user_segment("x" * 120) == "x" * 120
+    assert user_segment("é" * 150).startswith("~")
+    assert len(user_segment("é" * 150)) == 41
+
+
+@pytest.mark.parametrize(
+    "key", ["", "users/a/images/x.jpg", "users/a/b/images/profile_1_aaaaaaaaaaaaaaaa.jpg", "static/logo.png"]
+)
+def test_other_keys_are_not_of_our_grammar(key: str) -> None:
+    assert stem_of(key) is None
+
+
+def test_ten_thousand_uploads_in_one_frozen_microsecond_differ_and_keep_their_order() -> None:
+    clock = UploadClock(lambda: NOON)
+
+    instants = [clock() for _ in range(10_000)]
+
+    assert instants == sorted(set(instants))
+    assert len({new_stem("ana", ImageType.PROFILE, NOON) for _ in range(10_000)}) == 10_000
+
+
+def test_c3_mended_a_clock_that_jumps_back_an_hour_neither_repeats_nor_reorders() -> None:
+    times = iter([NOON, NOON - timedelta(hours=1), NOON - timedelta(hours=1), NOON + timedelta(seconds=1)])
+    clock = UploadClock(lambda: next(times))
+
+    instants = [clock() for _ in range(4)]
+
+    assert instants == sorted(set(instants))
+    assert instants[-1] == NOON + timedelta(seconds=1)
+
+
+def test_uploads_under_a_clock_that_jumps_back_are_listed_in_their_order(tiny_processor) -> None:
+    times = iter([NOON, NOON] + [NOON - timedelta(hours=1)] * 20)
+    images = ImageService(MemoryStorage(), MemoryRepository(), processor=tiny_processor, clock=lambda: next(times))
+
+    uploaded = [images.upload("ana", b"x", image_type="gallery").id for _ in range(5)]
+
+    assert [image.id for image in images.list("ana")] == uploaded[::-1]
+
+
+def test_an_id_is_a_uuid7_of_its_instant() -> None:
+    id = new_id(NOON)
+
+    assert (id.version, id.variant) == (7, UUID(int=0x8 << 60).variant)
+    assert id.int >> 80 == microseconds(NOON) // 1000
+    assert new_id(NOON + timedelta(microseconds=1)) > id
+
+
+@given(st.datetimes(timezones=st.just(UTC), min_value=datetime(1970, 1, 1), max_value=datetime(9999, 1, 1)))
+def test_microseconds_and_instant_are_inverse(moment: datetime) -> None:
+    assert instant(microseconds(moment)) == moment
+
+
+def test_the_upload_clock_works_in_a_child_forked_while_its_lock_was_held() -> None:
+    code = (
+        "import os\n"
+        "from userimages.identity import UploadClock, utcnow\n"
+        "clock = UploadClock(utcnow)\n"
+        "clock._lock.acquire()\n"
+        "if os.fork():\n"
+        "    raise SystemExit(os.waitstatus_to_exitcode(os.wait()[1]))\n"
+        "clock()\n"
+        "os._exit(0)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)

@@ -1,0 +1,46 @@
+import logging
+
+import pytest
+
+from userimages import BrokenImageError, ImageService
+
+SECRET = "ana-maria.secret"
+
+
+@pytest.fixture(autouse=True)
+def everything_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "userimages")
+
+
+def test_c30_uploads_and_lists_are_logged_with_their_durations(images: ImageService, user: str, caplog) -> None:
+    image = images.upload(user, b"x", image_type="cover")
+    images.list(user)
+
+    ours = [each for each in caplog.records if each.name == "userimages"]
+    assert [each.message for each in ours] == ["upload started", "upload done", "list started", "list done"]
+    assert ours[1].image_id == str(image.id)
+    assert ours[1].size_bytes == 1
+    assert ours[3].images == 1
+    assert min(ours[1].duration_ms, ours[3].duration_ms) > 0
+
+
+def test_c30_a_failed_upload_is_logged_with_its_code(caplog) -> None:
+    with pytest.raises(BrokenImageError):
+        ImageService.in_memory().upload("ana", b"\xff\xd8\xff\xe0", image_type="cover")
+
+    failed = caplog.records[-1]
+    assert (failed.levelname, failed.error, failed.event) == ("WARNING", "broken_image", "upload")
+
+
+def test_c30_mended_no_log_record_holds_personal_data(images: ImageService, user: str, caplog) -> None:
+    user = f"{SECRET}-{user}"
+    image = images.upload(user, b"x", image_type="cover", caption=SECRET, is_primary=True)
+    images.list(user)
+    images.set_primary(image.id)
+    images.update(image.id, caption=SECRET + "!")
+    images.delete(image.id)
+    images.delete_user(user)
+
+    ours = [each for each in caplog.records if each.name == "userimages"]
+    assert len(ours) >= 10
+    assert not [each for each in ours if SECRET in repr(vars(each))]

@@ -1,0 +1,86 @@
+import pickle
+from datetime import UTC, datetime
+from uuid import UUID
+
+import attrs
+import pytest
+
+from userimages import ImageType, Page, UserImage, Variant, Variants
+
+
+def image(width: int, height: int, *variants: tuple[str, int, int]) -> UserImage:
+    """Make a record of these sizes, with URLs that tell them."""
+    return UserImage(
+        id=UUID(int=1),
+        user="ana",
+        image_type=ImageType.GALLERY,
+        uploaded_at=datetime(2026, 1, 1, tzinfo=UTC),
+        key="users/ana/images/k.jpg",
+        width=width,
+        height=height,
+        size_bytes=1,
+        mime_type="image/jpeg",
+        sha256="0" * 64,
+        variants={name: Variant(name, w, h, 1, "image/webp", "0" * 64, f"/{name}") for name, w, h in variants},
+        url="/full",
+    )
+
+
+def test_srcset_lists_each_width_once_narrowest_first() -> None:
+    photo = image(1920, 1080, ("320", 320, 180), ("1280", 1280, 720), ("640", 640, 360))
+
+    assert photo.srcset() == "/320 320w, /640 640w, /1280 1280w, /full 1920w"
+
+
+def test_srcset_of_crops_leaves_the_uncropped_image_out() -> None:
+    face = image(1920, 1080, ("64", 64, 64), ("256", 256, 256))
+
+    assert face.srcset() == "/64 64w, /256 256w"
+    assert face.img_attributes(sizes="64px") == {
+        "src": "/256",
+        "srcset": "/64 64w, /256 256w",
+        "sizes": "64px",
+        "width": "256",
+        "height": "256",
+    }
+
+
+def test_srcset_of_a_small_image_has_one_entry() -> None:
+    assert image(100, 50, ("320", 100, 50), ("640", 100, 50)).srcset().count("100w") == 1
+    assert image(100, 50).img_attributes(sizes="100vw")["src"] == "/full"
+
+
+def test_sizes_that_differ_by_rounding_have_one_shape() -> None:
+    assert image(1920, 1281, ("320", 320, 214), ("64", 64, 43)).srcset() == "/64 64w, /320 320w, /full 1920w"
+
+
+def test_a_record_is_frozen_hashable_and_picklable() -> None:
+    photo = image(10, 10, ("64", 10, 10))
+
+    assert pickle.loads(pickle.dumps(photo)) == photo
+    assert hash(photo) == hash(attrs.evolve(photo))
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        photo.caption = "x"  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        photo.variants["64"] = photo.variants["64"]  # type: ignore[index]
+
+
+def test_variants_keep_their_order_and_copy_what_they_are_made_of() -> None:
+    named = {"b": Variant("b", 1, 1, 1, "image/webp", ""), "a": Variant("a", 1, 1, 1, "image/webp", "")}
+    variants = Variants(named)
+    named.clear()
+
+    assert list(variants) == ["b", "a"]
+
+
+def test_an_image_type_is_its_string() -> None:
+    assert ImageType.COVER == "cover"
+    assert image(1, 1).image_type == "gallery"
+
+
+def test_a_page_is_a_sequence() -> None:
+    photo = image(1, 1)
+
+    assert list(Page((photo,))[:1]) == [photo]
+    assert photo in Page((photo,))
+    assert not Page()

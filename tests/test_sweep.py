@@ -1,0 +1,126 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from userimages import ImageService, StorageUnavailableError, SweepReport
+from userimages.repositories.memory import MemoryRepository
+from userimages.storages.memory import MemoryStorage
+
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+class Clock:
+    """A clock that tests set."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+class Killed(BaseException):
+    """What stands for a kill: nothing of ours catches it."""
+
+
+class DyingStorage(MemoryStorage):
+    """A storage whose put of a variant ends the process, as it were."""
+
+    dying = True
+
+    def put(self, key: str, data: bytes, *, mime_type: str) -> None:
+        super().put(key, data, mime_type=mime_type)
+        if self.dying and ".64." in key:
+            raise Killed
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def cut_off(tiny_processor, clock: Clock) -> ImageService:
+    """Give a service after an upload that was cut off while its objects were put."""
+    images = ImageService(DyingStorage(), MemoryRepository(), processor=tiny_processor, clock=clock)
+    with pytest.raises(Killed):
+        images.upload("ana", b"x", image_type="cover")
+    return images
+
+
+def test_a_sweep_finishes_a_cut_off_upload_after_its_lease(cut_off: ImageService, clock: Clock) -> None:
+    assert len(list(cut_off.storage.list())) == 3
+
+    clock.now += timedelta(minutes=14)
+    assert cut_off.sweep() == SweepReport(0, 0, 0)
+    clock.now += timedelta(minutes=2)
+    assert cut_off.sweep() == SweepReport(finished=0, taken=1, failed=0)
+    assert not list(cut_off.storage.list())
+
+
+def test_a_swept_intent_is_deleted_a_second_time_for_a_put_that_lands_late(cut_off: ImageService, clock: Clock) -> None:
+    (late, *_) = cut_off.storage.list()
+    clock.now += timedelta(minutes=16)
+    cut_off.sweep()
+    cut_off.storage.dying = False  # type: ignore[attr-defined]
+    cut_off.storage.put(late.key, b"late", mime_type="image/webp")
+
+    clock.now += timedelta(minutes=50)
+    assert cut_off.sweep() == SweepReport(0, 0, 0)
+    clock.now += timedelta(minutes=10)
+    assert cut_off.sweep() == SweepReport(finished=1, taken=0, failed=0)
+    assert not list(cut_off.storage.list())
+
+
+def test_a_cut_off_deletion_is_finished_at_once(tiny_processor, clock: Clock) -> None:
+    class DyingDelete(MemoryStorage):
+        dying = True
+
+        def delete(self, keys) -> None:
+            if self.dying:
+                raise Killed
+            super().delete(keys)
+
+    storage = DyingDelete()
+    images = ImageService(storage, MemoryRepository(), processor=tiny_processor, clock=clock)
+    image = images.upload("ana", b"x", image_type="cover")
+    with pytest.raises(Killed):
+        images.delete(image.id)
+
+    storage.dying = False
+    assert images.sweep().finished == 1
+    assert not list(storage.list())
+
+
+def test_a_sweep_of_a_broken_store_ends_and_says_so(tiny_processor, clock: Clock) -> None:
+    class Broken(MemoryStorage):
+        def delete(self, keys) -> None:
+            raise StorageUnavailableError("No answer.")
+
+    images = ImageService(Broken(), MemoryRepository(), processor=tiny_processor, clock=clock)
+    for _ in range(3):
+        with pytest.raises(StorageUnavailableError):
+            images.delete(images.upload("ana", b"x", image_type="cover").id)
+
+    assert images.sweep() == SweepReport(finished=0, taken=0, failed=3)
+
+
+def test_a_sweep_leaves_live_uploads_and_images_alone(images: ImageService, user: str) -> None:
+    image = images.upload(user, b"x", image_type="cover")
+
+    images.sweep()
+
+    assert images.open(image.id).read() == b"x"
+
+
+def test_swept_urls_are_told_to_who_purges_a_cdn(tiny_processor, clock: Clock) -> None:
+    purged: list[str] = []
+    storage = DyingStorage(public_url="https://img.example")
+    images = ImageService(storage, MemoryRepository(), processor=tiny_processor, clock=clock, on_deleted=purged.extend)
+    with pytest.raises(Killed):
+        images.upload("ana", b"x", image_type="cover")
+
+    clock.now += timedelta(hours=1)
+    images.sweep()
+
+    assert len(purged) == 3

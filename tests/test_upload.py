@@ -1,0 +1,326 @@
+"""Uploading: what is stored, in which order, and what is left where a step fails."""
+
+import io
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from userimages import (
+    BrokenImageError,
+    ConflictError,
+    FileTooLargeError,
+    ImageNotFoundError,
+    ImageService,
+    ImageType,
+    Intent,
+    InvalidFieldError,
+    KeyTakenError,
+    Processed,
+    Published,
+    RepositoryError,
+    StorageError,
+    StorageUnavailableError,
+    UserImage,
+)
+from userimages.identity import stem_of
+from userimages.repositories.memory import MemoryRepository
+from userimages.storages.memory import MemoryStorage
+
+
+def keys(images: ImageService, user: str) -> list[str]:
+    """List the keys of all objects of *user*."""
+    return [each.key for each in images.storage.list(f"users/{user}/")]
+
+
+def left_to_the_sweep(images: ImageService) -> Sequence[Intent]:
+    """Return the intents that are left, as a sweep in a day would find them."""
+    return images.repository.expired(datetime.now(UTC) + timedelta(days=1), limit=100)
+
+
+def test_c1_a_record_holds_the_facts_of_the_stored_bytes(images: ImageService, user: str) -> None:
+    image = images.upload(user, b"photo", image_type="cover", is_primary=True, caption="Us")
+
+    assert (image.user, image.image_type, image.is_primary, image.caption) == (user, "cover", True, "Us")
+    assert (image.width, image.height, image.size_bytes, image.mime_type) == (8, 6, 5, "image/jpeg")
+    assert image.uploaded_at.tzinfo is not None
+    assert stem_of(image.key)
+    assert images.get(image.id) == images.get(str(image.id)) == image
+    assert (images.open(image.id).read(), images.open(image.id, "64").read()) == (b"photo", b"photo64")
+
+
+def test_c1_mended_no_listed_image_lacks_a_fact(images: ImageService, user: str) -> None:
+    images.upload(user, b"photo", image_type="cover")
+
+    (image,) = images.list(user)
+
+    assert None not in (image.width, image.height, image.size_bytes, image.mime_type, image.url)
+    assert image.caption == ""
+
+
+def test_c5_without_a_public_url_the_serve_route_is_the_url(images: ImageService, user: str) -> None:
+    image = images.upload(user, b"photo", image_type="cover")
+
+    assert image.url == f"/api/user_image/{image.id}/serve/"
+    assert image.variants["64"].url == f"{image.url}?variant=64"
+
+
+def test_c5_mended_a_change_of_domain_rewrites_no_row(tiny_processor) -> None:
+    storage, repository = MemoryStorage(public_url="https://old.example"), MemoryRepository()
+    image = ImageService(storage, repository, processor=tiny_processor).upload("a b", b"x", image_type="cover")
+
+    moved = ImageService(MemoryStorage(public_url="https://new.example"), repository, processor=tiny_processor)
+
+    assert image.url.startswith("https://old.example/users/a%2520b/images/cover_")
+    assert moved.get(image.id).url == image.url.replace("old", "new")
+
+
+def test_c7_upload_stores_records_and_answers(images: ImageService, user: str) -> None:
+    image = images.upload(user, io.BytesIO(b"photo"), image_type=ImageType.GALLERY)
+
+    assert sorted(image.object_keys) == keys(images, user)
+    assert list(images.list(user)) == [image]
+    assert not left_to_the_sweep(images)
+
+
+def test_c7_mended_nothing_is_stored_where_processing_fails(user: str) -> None:
+    images = ImageService.in_memory()
+
+    with pytest.raises(BrokenImageError):
+        images.upload(user, b"\xff\xd8\xff\xe0 no photo", image_type="cover")
+
+    assert not keys(images, user)
+    assert not left_to_the_sweep(images)
+
+
+class Failing(MemoryStorage):
+    """A storage whose second put fails, before or after it took effect."""
+
+    def __init__(self, error: Exception, *, after: bool) -> None:
+        super().__init__()
+        self.error, self.after, self.puts = error, after, 0
+
+    def put(self, key: str, data: bytes, *, mime_type: str) -> None:
+        self.puts += 1
+        if ".64." not in key:
+            return super().put(key, data, mime_type=mime_type)
+        if self.after:
+            super().put(key, data, mime_type=mime_type)
+        raise self.error
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("replace", [False, True])
+def test_c7_mended_a_refused_put_is_undone_and_leaves_nothing(tiny_processor, after: bool, replace: bool) -> None:
+    storage = Failing(StorageError("No."), after=after)
+    images = ImageService(storage, MemoryRepository(), processor=tiny_processor)
+
+    with pytest.raises(StorageError, match="No"):
+        images.upload("ana", b"x", image_type="cover", replace=replace)
+
+    assert storage.puts == 3
+    assert not list(storage.list())
+    assert not left_to_the_sweep(images)
+    assert not images.list("ana")
+
+
+def test_after_a_put_of_unknown_outcome_the_sweep_looks_again(tiny_processor) -> None:
+    storage = Failing(StorageUnavailableError("Late."), after=False)
+    images = ImageService(storage, MemoryRepository(), processor=tiny_processor)
+
+    with pytest.raises(StorageUnavailableError):
+        images.upload("ana", b"x", image_type="cover", idempotency_key="once")
+
+    assert not list(storage.list())
+    (intent,) = left_to_the_sweep(images)
+    assert len(intent.object_keys) == 3
+    storage.error = StorageError("Now a clear no.")
+    with pytest.raises(StorageError, match="clear"):
+        images.upload("ana", b"x", image_type="cover", idempotency_key="once")
+
+
+def test_an_object_of_another_under_our_key_is_not_touched_by_the_undo(tiny_processor) -> None:
+    class Taken(MemoryStorage):
+        def put(self, key: str, data: bytes, *, mime_type: str) -> None:
+            if ".64." in key:
+                super().put(key, b"of another", mime_type=mime_type)
+                raise KeyTakenError("Taken.")
+            super().put(key, data, mime_type=mime_type)
+
+    images = ImageService(Taken(), MemoryRepository(), processor=tiny_processor)
+
+    with pytest.raises(KeyTakenError):
+        images.upload("ana", b"x", image_type="cover")
+
+    (left,) = images.storage.list()
+    assert ".64." in left.key
+    assert not left_to_the_sweep(images)
+
+
+class LosingAnswers(MemoryRepository):
+    """A repository whose connection is lost during publish: *done* or not, for the first *times* calls."""
+
+    def __init__(self, *, done: bool, times: int) -> None:
+        super().__init__()
+        self.done, self.times = done, times
+
+    def publish(self, intent: Intent, image: UserImage, *, is_primary: bool, replace: bool) -> Published | None:
+        self.times -= 1
+        if self.times < 0:
+            return super().publish(intent, image, is_primary=is_primary, replace=replace)
+        if self.done:
+            super().publish(intent, image, is_primary=is_primary, replace=replace)
+        raise RepositoryError("The connection was lost.")
+
+
+@pytest.mark.parametrize("done", [False, True])
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_publish_whose_answer_was_lost_is_asked_again(tiny_processor, done: bool, times: int) -> None:
+    images = ImageService(MemoryStorage(), LosingAnswers(done=done, times=times), processor=tiny_processor)
+
+    image = images.upload("ana", b"x", image_type="cover", is_primary=True)
+
+    assert images.primary("ana") == image
+    assert images.open(image.id).read() == b"x"
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_a_publish_that_stays_unknown_is_never_compensated(tiny_processor, done: bool) -> None:
+    images = ImageService(MemoryStorage(), LosingAnswers(done=done, times=9), processor=tiny_processor)
+
+    with pytest.raises(RepositoryError):
+        images.upload("ana", b"x", image_type="cover")
+
+    assert len(keys(images, "ana")) == 3
+    assert len(images.list("ana")) == done
+    assert len(left_to_the_sweep(images)) == (not done)
+
+
+def test_an_upload_that_outlives_its_lease_fails_and_leaves_nothing(tiny_processor) -> None:
+    class SweptMeanwhile(MemoryStorage):
+        def put(self, key: str, data: bytes, *, mime_type: str) -> None:
+            super().put(key, data, mime_type=mime_type)
+            if images.repository.expired(datetime.now(UTC) + timedelta(hours=1), limit=9):
+                self.delete(list(self._objects))
+
+    images = ImageService(SweptMeanwhile(), MemoryRepository(), processor=tiny_processor)
+
+    with pytest.raises(ConflictError, match="lease"):
+        images.upload("ana", b"x", image_type="cover")
+
+    assert not keys(images, "ana")
+    assert not images.list("ana")
+
+
+def test_replace_lets_the_others_of_that_type_go(images: ImageService, user: str) -> None:
+    old = [images.upload(user, b"old", image_type="profile", is_primary=True) for _ in range(2)]
+    cover = images.upload(user, b"cover", image_type="cover")
+
+    new = images.upload(user, b"new", image_type="profile", replace=True)
+
+    assert list(images.list(user)) == [new, cover]
+    assert sorted((*new.object_keys, *cover.object_keys)) == keys(images, user)
+    for gone in old:
+        with pytest.raises(ImageNotFoundError):
+            images.get(gone.id)
+
+
+def test_a_retry_with_the_same_idempotency_key_gets_the_first_answer(images: ImageService, user: str) -> None:
+    first = images.upload(user, b"photo", image_type="profile", idempotency_key="one")
+    retry = images.upload(user, b"photo", image_type="profile", idempotency_key="one")
+
+    assert retry == first
+    assert len(images.list(user)) == 1
+    assert sorted(first.object_keys) == keys(images, user)
+    assert not left_to_the_sweep(images)
+
+
+def test_an_idempotency_key_of_another_file_is_a_conflict_and_another_users_is_not(
+    images: ImageService, user: str
+) -> None:
+    images.upload(user, b"photo", image_type="profile", idempotency_key="one")
+
+    with pytest.raises(ConflictError):
+        images.upload(user, b"other", image_type="profile", idempotency_key="one")
+    images.upload(user + "2", b"other", image_type="profile", idempotency_key="one")
+
+
+def test_an_idempotency_key_dies_with_its_image(images: ImageService, user: str) -> None:
+    first = images.upload(user, b"photo", image_type="profile", idempotency_key="one")
+    images.delete(first.id)
+
+    assert images.upload(user, b"photo", image_type="profile", idempotency_key="one").id != first.id
+
+
+def test_reading_stops_at_the_limit_that_the_processor_states() -> None:
+    class Small:
+        max_bytes = 10
+
+        def __call__(self, data: bytes, image_type: ImageType) -> Processed:
+            raise AssertionError("not reached")
+
+    images = ImageService(MemoryStorage(), MemoryRepository(), processor=Small())
+
+    assert images.max_bytes == 10
+    with pytest.raises(FileTooLargeError, match="10 bytes"):
+        images.upload("ana", io.BytesIO(b"x" * 11), image_type="cover")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ({"user": ""}, "user"),
+        ({"image_type": "avatar"}, "image_type"),
+        ({"caption": "x" * 1001}, "caption"),
+        ({"idempotency_key": "é"}, "idempotency_key"),
+        ({"file": "photo.jpg"}, "file"),
+    ],
+)
+def test_a_bad_argument_is_named_before_anything_happens(tiny_processor, arguments, field: str) -> None:
+    images = ImageService(MemoryStorage(), MemoryRepository(), processor=tiny_processor)
+
+    with pytest.raises(InvalidFieldError) as error:
+        images.upload(**{"user": "ana", "file": b"x", "image_type": "cover"} | arguments)
+
+    assert error.value.field == field
+    assert not list(images.storage.list())
+
+
+def test_another_users_image_is_not_found_by_any_method(images: ImageService, user: str) -> None:
+    mine = images.upload(user, b"photo", image_type="profile")
+    attempts = [
+        lambda it: images.get(it, user="eve"),
+        lambda it: images.open(it, user="eve"),
+        lambda it: images.set_primary(it, user="eve"),
+        lambda it: images.update(it, caption="Eve was here", user="eve"),
+        lambda it: images.delete(it, user="eve"),
+    ]
+    for attempt in attempts:
+        with pytest.raises(ImageNotFoundError) as foreign:
+            attempt(mine.id)
+        with pytest.raises(ImageNotFoundError) as missing:
+            attempt(uuid4())
+        assert str(foreign.value) == str(missing.value)
+
+    assert images.get(mine.id, user=user) == mine
+
+
+def test_update_sets_the_caption(images: ImageService, user: str) -> None:
+    image = images.upload(user, b"photo", image_type="profile", caption="My cat")
+
+    assert images.update(image.id, caption="<b>Our</b> cat").caption == "Our cat"
+    assert images.get(image.id).caption == "Our cat"
+
+
+def test_open_gives_a_range_and_knows_its_variants(images: ImageService, user: str) -> None:
+    image = images.upload(user, b"0123456789", image_type="profile")
+
+    with images.open(image.id, start=2, length=3) as stream:
+        assert stream.read() == b"234"
+    with images.open(image.id, "256", start=10) as stream:
+        assert stream.read() == b"256"
+    with pytest.raises(ImageNotFoundError, match="64, 256"):
+        images.open(image.id, "512")
+    with pytest.raises(InvalidFieldError):
+        images.open(image.id, start=-1)
