@@ -37,9 +37,8 @@ def problems(page: Path) -> list[str]:
         for name in set(re.findall(r"\buserimages(?:\.[A-Za-z_]\w*)+", text))
         if not re.search(r"\.(py|md|toml|sqlite3|css|js)$", name) and missing_name(name)
     ]
-    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", text):
-        if "://" not in target and not (page.parent / target).exists():
-            found.append(f"links to {target}, which is not there")
+    targets = [each for each in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", text) if "://" not in each]
+    found += [f"links to {target}, which is not there" for target in targets if not (page.parent / target).exists()]
     headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), flags=re.MULTILINE)
     if page.name != "CHANGELOG.md":
         found += [f"has two headings '{heading}'" for heading in set(headings) if headings.count(heading) > 1]

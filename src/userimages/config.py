@@ -66,11 +66,11 @@ def _made(folder: Path) -> Path:
 def _refuse_misspelt(settings: Mapping[str, str]) -> None:
     """Refuse a name that resembles one of ours: a typo must not put photos on the disk of a container."""
     known = [DATA_DIR.removeprefix(_PREFIX), DATABASE_URL.removeprefix(_PREFIX)]
-    misspelt = {}
+    misspelt: dict[str, str] = {}
     for name in sorted(settings):
         if name.upper().startswith("USERIMAGE") and name not in {DATA_DIR, DATABASE_URL}:
             meant = difflib.get_close_matches(name.upper().partition("_")[2], known, n=1, cutoff=0.5)
-            misspelt |= {name: _PREFIX + each for each in meant}
+            misspelt.update((name, _PREFIX + each) for each in meant)
     if misspelt:
         pairs = ", ".join(f"{name} (did you mean {meant}?)" for name, meant in misspelt.items())
         raise ConfigurationError(f"Unknown settings: {pairs}.", hint="Correct or remove them.")

@@ -123,7 +123,7 @@ def delete_orphans(
         share = len(report.orphans) / report.objects
         return attrs.evolve(
             report,
-            note=f"Nothing was deleted: the orphans are {share:.1%} of the objects seen, over the limit of {max_share:.1%}."
+            note=f"Nothing was deleted: {share:.1%} of the objects seen are orphans, over the limit of {max_share:.1%}."
             " See that this is the right database for this store, then pass a higher max_share.",
         )
     deleted = 0
