@@ -1,0 +1,96 @@
+"""Pixels to bytes: JPEG, WebP or AVIF, and nothing in them but the picture."""
+
+import io
+import os
+from collections.abc import Sequence
+from typing import Any, BinaryIO
+
+import attrs
+from PIL import AvifImagePlugin, Image, JpegImagePlugin, WebPImagePlugin
+
+from userimages.model import Rendition
+from userimages.processing.recipes import Format
+
+# Imported for what they register with Image.save.
+_ENCODERS = {"jpeg": JpegImagePlugin, "webp": WebPImagePlugin, "avif": AvifImagePlugin}
+_STANDARD_LUMA = 3686  # the sum of the luminance table of the JPEG standard, at quality 50
+
+
+@attrs.frozen
+class Animation:
+    """The frames of an animation after the first, how long each is shown (milliseconds), and how often it plays."""
+
+    frames: Sequence[Image.Image]
+    durations: Sequence[int]
+    loop: int
+
+
+def encode(
+    image: Image.Image,
+    format: Format,
+    quality: int,
+    *,
+    subsampling: int = 0,
+    animation: Animation | None = None,
+) -> Rendition:
+    """Encode *image* (L, RGB or RGBA), with its *animation* where the format can hold one.
+
+    *subsampling* is that of JPEG: 0 keeps colour at every pixel, 2 at every fourth.
+    """
+    options: dict[str, Any] = {"quality": quality}
+    if format == "jpeg":
+        image = on_white(image)
+        options |= {"subsampling": subsampling}
+    elif format == "webp":
+        options |= {"method": 2}
+    else:
+        options |= {"speed": 9, "max_threads": 1}
+    if animation and format != "jpeg":
+        options |= {
+            "save_all": True,
+            "append_images": animation.frames,
+            "duration": list(animation.durations),
+            "loop": animation.loop,
+        }
+    image.info = {}
+    return Rendition(_written(image, format, options), *image.size, f"image/{format}")
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """Return *image* without transparency."""
+    if image.mode != "RGBA":
+        return image
+    ground = Image.new("RGB", image.size, "white")
+    ground.paste(image, mask=image.getchannel("A"))
+    return ground
+
+
+def _written(image: Image.Image, format: Format, options: dict[str, Any]) -> bytes:
+    """Return what Pillow writes. JPEG goes to a real file, in memory, because only then is the GIL free meanwhile."""
+    if format == "jpeg" and hasattr(os, "memfd_create"):
+        with open(os.memfd_create("userimages"), "w+b") as file:
+            image.save(file, format, **options)
+            return _all_of(file)
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def _all_of(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read()
+
+
+def quality_of(image: JpegImagePlugin.JpegImageFile) -> int:
+    """Return about which quality (1 to 100) a JPEG was encoded with, by its luminance table."""
+    table = image.quantization.get(image.layer[0][3]) if image.layer else None
+    if not table:
+        return 100
+    scale = 100 * sum(table) / _STANDARD_LUMA
+    return max(1, min(100, round((200 - scale) / 2 if scale <= 100 else 5000 / scale)))
+
+
+def subsampling_of(image: JpegImagePlugin.JpegImageFile) -> int:
+    """Return the subsampling of a JPEG as ``encode`` takes it."""
+    sampling = JpegImagePlugin.get_sampling(image)
+    return sampling if sampling in (0, 1, 2) else 2

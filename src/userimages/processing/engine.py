@@ -1,0 +1,208 @@
+"""One decode, many outputs: orient, convert, fit, encode."""
+
+import base64
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+import attrs
+from PIL import GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+
+from userimages.errors import BrokenImageError, TooManyPixelsError, UserImagesError
+from userimages.model import Processed, Rendition
+from userimages.processing import heif
+from userimages.processing.colour import eight_bit, opaque, to_srgb
+from userimages.processing.encode import Animation, encode, quality_of, subsampling_of
+from userimages.processing.header import Header, broken
+from userimages.processing.recipes import Box, Fill, Fit, Format, Recipe, Size
+from userimages.processing.thumbhash import thumbhash
+
+_DECODERS: dict[str, Callable[[BinaryIO], Image.Image]] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+    "HEIC": heif.decode,
+}
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_LANCZOS = Image.Resampling.LANCZOS
+_HASH_SIDE = 32
+
+
+@attrs.frozen
+class Picture:
+    """A decoded picture: upright, in sRGB, of its final size; and how its source was encoded."""
+
+    image: Image.Image
+    animation: Animation | None = None
+    quality: int = 100
+    subsampling: int = 0
+
+
+def process(header: Header, recipe: Recipe) -> Processed:
+    """Decode the file once and make everything that *recipe* asks for.
+
+    Raises:
+        BrokenImageError: the decoder refuses it, for whatever reason.
+        TooManyPixelsError: memory ran out.
+    """
+    with _refusals(header):
+        animated = header.frames > 1 and recipe.format != "jpeg"
+        picture = _animated(header, recipe) if animated else _still(header, recipe)
+        pyramid = _Pyramid(picture.image)
+        variants = _variants(pyramid, recipe)
+        return Processed(_master(picture, recipe), variants, pyramid.placeholder())
+
+
+def decoded_pixels(header: Header, recipe: Recipe) -> int:
+    """Return how many pixels will be decoded, in units of the cheapest decoder: others need twice the memory."""
+    if header.format == "JPEG":
+        scale = _draft_scale((header.width, header.height), _placed(header, recipe)[2])
+        return header.width * header.height // scale**2
+    return 2 * header.width * header.height * header.frames
+
+
+@contextmanager
+def _refusals(header: Header) -> Iterator[None]:
+    """Turn whatever comes out of a decoder into one of our errors: many kinds do, and all mean the file."""
+    try:
+        yield
+    except UserImagesError:
+        raise
+    except (MemoryError, Image.DecompressionBombError, Image.DecompressionBombWarning) as exc:
+        pixels = header.width * header.height
+        raise TooManyPixelsError(
+            f"Memory ran out over an image of {header.width} x {header.height} pixels.",
+            value=pixels,
+            limit=pixels,
+            hint="Send a smaller one.",
+        ) from exc
+    except Exception as exc:  # ValueError, TypeError, SyntaxError, IndexError, RuntimeError ... all occur
+        raise BrokenImageError(
+            f"The image is broken: its {header.format} data does not decode.", hint="Export or take it again."
+        ) from exc
+
+
+def _still(header: Header, recipe: Recipe) -> Picture:
+    box, size, target = _placed(header, recipe)
+    source = _opened(header)
+    quality, subsampling = 100, 0
+    scale_x = scale_y = 1.0
+    if isinstance(source, JpegImagePlugin.JpegImageFile):
+        quality, subsampling = quality_of(source), subsampling_of(source)
+        if drafted := source.draft(None, target):
+            scale_x, scale_y = drafted[1][2] / header.width, drafted[1][3] / header.height
+    source.load()
+    image = eight_bit(source)
+    del source
+    region = box[0] * scale_x, box[1] * scale_y, box[2] * scale_x, box[3] * scale_y
+    return Picture(_finished(image, header, region, size), None, quality, subsampling)
+
+
+def _animated(header: Header, recipe: Recipe) -> Picture:
+    box, size, _ = _placed(header, recipe)
+    source = _opened(header)
+    if header.format == "WEBP" and getattr(source, "n_frames", 1) != header.frames:
+        raise broken("its frames do not decode")
+    frames, durations = list[Image.Image](), list[int]()
+    for number in range(header.first_frame, header.first_frame + header.frames):
+        source.seek(number)
+        source.load()
+        frames.append(_finished(eight_bit(source.copy()), header, box, size))
+        durations.append(max(0, round(source.info.get("duration", 0))))
+    return Picture(frames[0], Animation(frames[1:], durations, header.loop))
+
+
+def _opened(header: Header) -> Image.Image:
+    """Open the file with the one decoder of its format, and with no other."""
+    source = _DECODERS[header.format](header.open())
+    if source.size != (header.width, header.height):
+        raise broken("its size is stated in two ways")
+    return source
+
+
+def _finished(image: Image.Image, header: Header, region: tuple[float, float, float, float], size: Size) -> Image.Image:
+    """Cut *region* out of a decoded picture, shrink it to *size*, and only then convert and turn what is left."""
+    if size != image.size or region != (0, 0, *image.size):
+        image = image.resize(size, _LANCZOS, region, reducing_gap=2.0)
+    image = opaque(to_srgb(image, header.icc))
+    turn = _TURNS.get(header.orientation)
+    return image if turn is None else image.transpose(turn)
+
+
+def _placed(header: Header, recipe: Recipe) -> tuple[Box, Size, Size]:
+    """Return what part of the stored picture is taken, its final size, and what the whole would then measure.
+
+    All as stored; the recipe speaks of the upright picture.
+    """
+    turned = header.orientation >= 5
+    width, height = (header.height, header.width) if turned else (header.width, header.height)
+    (left, top, right, bottom), (wide, high) = recipe.image.place((width, height))
+    whole = math.ceil(width * wide / (right - left)), math.ceil(height * high / (bottom - top))
+    if header.orientation in (2, 3, 6, 7):
+        left, right = width - right, width - left
+    if header.orientation in (3, 4, 7, 8):
+        top, bottom = height - bottom, height - top
+    if turned:
+        return (top, left, bottom, right), (high, wide), (whole[1], whole[0])
+    return (left, top, right, bottom), (wide, high), whole
+
+
+def _draft_scale(size: Size, target: Size) -> int:
+    """Return by how much the JPEG decoder shrinks on its way: 8, 4, 2 or 1."""
+    scale = min(size[0] // target[0], size[1] // target[1])
+    return next((each for each in (8, 4, 2) if scale >= each), 1)
+
+
+class _Pyramid:
+    """Smaller renditions of one picture, each made from the next larger one that shows the same part of it."""
+
+    def __init__(self, image: Image.Image) -> None:
+        self._whole: Box = (0, 0, *image.size)
+        self._made: list[tuple[Box, Image.Image]] = [(self._whole, image)]
+
+    def get(self, shape: Fit | Fill) -> Image.Image:
+        """Return the picture in this shape; the same object again where it has been made."""
+        largest = self._made[0][1]
+        box, size = shape.place(largest.size)
+        alike = [image for each, image in self._made if each == box and image.width >= size[0]]
+        source = min(alike, key=lambda image: image.width, default=None)
+        if source is None:
+            image = largest.resize(size, _LANCZOS, box, reducing_gap=1.5)
+        elif source.size == size:
+            return source
+        else:
+            image = source.resize(size, _LANCZOS, reducing_gap=1.5)
+        self._made.append((box, image))
+        return image
+
+    def placeholder(self) -> str:
+        """Return the ThumbHash of the whole picture, in base64."""
+        whole = [image for box, image in self._made if box == self._whole and max(image.size) >= _HASH_SIDE]
+        source = min(whole, key=lambda image: image.width, default=self._made[0][1])
+        _, size = Fit(_HASH_SIDE, _HASH_SIDE).place(source.size)
+        small = source.convert("RGBA").resize(size, _LANCZOS, reducing_gap=1.5)
+        return base64.b64encode(thumbhash(*size, small.tobytes())).decode()
+
+
+def _variants(pyramid: _Pyramid, recipe: Recipe) -> dict[str, Rendition]:
+    """Make the variants, largest first, and encode each different picture once."""
+    descending = sorted(recipe.variants.items(), key=lambda item: item[1].width, reverse=True)
+    images = {name: pyramid.get(shape) for name, shape in descending}
+    encoded = {id(image): encode(image, recipe.variant_format, recipe.variant_quality) for image in images.values()}
+    return {name: encoded[id(images[name])] for name in recipe.variants}
+
+
+def _master(picture: Picture, recipe: Recipe) -> Rendition:
+    format: Format = recipe.format or ("webp" if picture.animation or picture.image.mode == "RGBA" else "jpeg")
+    quality = min(recipe.quality, picture.quality)
+    return encode(picture.image, format, quality, subsampling=picture.subsampling, animation=picture.animation)

@@ -1,0 +1,92 @@
+"""What a file says of itself, as its container is walked; the four containers have a module each."""
+
+import io
+import struct
+from collections.abc import Callable
+from typing import BinaryIO
+
+import attrs
+
+from userimages.errors import BrokenImageError
+
+
+@attrs.frozen(kw_only=True)
+class Header:
+    """The facts of a file that has passed all limits, and the bytes that its decoder may see.
+
+    ``width`` and ``height`` are as stored, before *orientation* (1 to 8, as in EXIF) turns the picture upright.
+    ``frames`` is what was counted, ``loop`` how often an animation plays (0: for ever). ``open`` gives what is
+    decoded: the file without its metadata.
+    """
+
+    format: str
+    width: int
+    height: int
+    open: Callable[[], BinaryIO] = attrs.field(repr=False)
+    orientation: int = 1
+    icc: bytes = attrs.field(default=b"", repr=False)
+    frames: int = 1
+    first_frame: int = 0
+    loop: int = 0
+
+
+def broken(what: str) -> BrokenImageError:
+    """Return the error for a file that is not what its first bytes promise."""
+    return BrokenImageError(f"The image is broken: {what}.", hint="Export or take it again.")
+
+
+def orientation_of(exif: bytes) -> int:
+    """Return the orientation (1 to 8) that an EXIF block states, 1 where it states none or is damaged.
+
+    Only this one tag is looked for, in the first directory; nothing else of EXIF is ever parsed.
+    """
+    tiff = exif.removeprefix(b"Exif\0\0")
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
+    if order is None or len(tiff) < 8:
+        return 1
+    (start,) = struct.unpack_from(f"{order}I", tiff, 4)
+    if start + 2 > len(tiff):
+        return 1
+    (count,) = struct.unpack_from(f"{order}H", tiff, start)
+    for position in range(start + 2, min(start + 2 + 12 * count, len(tiff) - 11), 12):
+        tag, kind, values = struct.unpack_from(f"{order}HHI", tiff, position)
+        if tag == 0x0112:
+            if values != 1 or kind not in (3, 4):
+                return 1
+            (value,) = struct.unpack_from(f"{order}{'H' if kind == 3 else 'I'}", tiff, position + 8)
+            return value if 1 <= value <= 8 else 1
+    return 1
+
+
+class Spliced(io.RawIOBase):
+    """A file of *head* followed by *data* from *start* on, without a copy of *data*."""
+
+    def __init__(self, head: bytes, data: bytes, start: int) -> None:
+        self._head, self._data, self._skip = head, data, start - len(head)
+        self._position = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the next bytes, at most *size*."""
+        end = len(self._data) - self._skip
+        stop = end if size < 0 else min(end, self._position + size)
+        head = self._head[self._position : stop]
+        tail = self._data[max(self._position, len(self._head)) + self._skip : max(stop, len(self._head)) + self._skip]
+        self._position = max(stop, self._position)
+        return head + tail if head else tail
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Move to *offset*."""
+        self._position = max(0, offset + (0, self._position, len(self._data) - self._skip)[whence])
+        return self._position
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._position
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True

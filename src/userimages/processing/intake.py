@@ -1,0 +1,81 @@
+"""Intake: what a file is, by its first bytes alone, and whether it is safe to decode."""
+
+from userimages.errors import EmptyImageError, FileTooLargeError, UnsupportedFormatError
+from userimages.processing import gif, heif, jpeg, png, webp
+from userimages.processing.header import Header
+from userimages.processing.limits import Limits
+
+ALLOWED = ("JPEG", "PNG", "GIF", "WebP")
+_EXAMINERS = {"JPEG": jpeg.examine, "PNG": png.examine, "GIF": gif.examine, "WebP": webp.examine}
+_HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
+_MAGIC = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (png.SIGNATURE, "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"BM", "BMP"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"8BPS", "PSD"),
+    (b"%PDF", "PDF"),
+    (b"%!PS", "PostScript"),
+    (b"PK\x03\x04", "ZIP"),
+    (b"\0\0\1\0", "ICO"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+)
+
+
+def examine(data: bytes, limits: Limits, *, heic: bool = False) -> Header:
+    """Tell what *data* is and that it may be decoded, without decoding it.
+
+    Raises:
+        EmptyImageError, FileTooLargeError, UnsupportedFormatError, BrokenImageError, TooManyPixelsError: it may not.
+    """
+    if not data:
+        raise EmptyImageError("The file is empty.", hint="Choose another file.")
+    if len(data) > limits.max_bytes:
+        raise FileTooLargeError(
+            f"The file has more than {limits.max_bytes:,} bytes.",
+            limit=limits.max_bytes,
+            hint="Send a smaller one, or raise Limits(max_bytes=).",
+        )
+    found = sniff(data)
+    if found == "HEIC" and heic:
+        return heif.examine(data, limits)
+    examiner = _EXAMINERS.get(found)
+    if examiner is None:
+        raise _unsupported(found)
+    return examiner(data, limits)
+
+
+def sniff(data: bytes) -> str:
+    """Return the name of the format that the first bytes of *data* are of, ``"unknown"`` where none is known."""
+    for magic, name in _MAGIC:
+        if data.startswith(magic):
+            return name
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WebP"
+    if data[4:8] == b"ftyp":
+        brand = data[8:12]
+        if brand in (b"avif", b"avis"):
+            return "AVIF"
+        return "HEIC" if brand in _HEIF_BRANDS else "a video or another ISO file"
+    text = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if b"<svg" in text:
+        return "SVG"
+    return "HTML" if text.startswith((b"<!doctype html", b"<html")) else "unknown"
+
+
+def _unsupported(found: str) -> UnsupportedFormatError:
+    what = "of an unknown format" if found == "unknown" else found
+    hint = "Send one of these."
+    if found == "HEIC":
+        hint = (
+            "On an iPhone choose Settings, Camera, Formats, Most Compatible; or let the application read HEIC: "
+            "pip install 'userimages[heic]' and PillowProcessor(heic=True)."
+        )
+    return UnsupportedFormatError(
+        f"The file is {what}; {', '.join(ALLOWED)} are read.", found=found, allowed=ALLOWED, hint=hint
+    )

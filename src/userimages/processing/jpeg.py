@@ -1,0 +1,90 @@
+"""JPEG: the segments before the first scan, and how many scans there are."""
+
+import re
+import struct
+from typing import BinaryIO, cast
+
+from userimages.processing.header import Header, Spliced, broken, orientation_of
+from userimages.processing.limits import Limits
+
+# The next marker, over padding, junk and the zero bytes that stand for a plain 0xFF within a scan.
+_MARKER = re.compile(rb"\xff([^\x00\xff])", re.DOTALL)
+_START, _END, _SCAN, _ADOBE, _JFIF = 0xD8, 0xD9, 0xDA, 0xEE, 0xE0
+_BARE = frozenset((0x01, *range(0xD0, 0xD8)))
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_METADATA = frozenset((*range(0xE0, 0xF0), 0xFE))
+_PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
+_PROFILE = b"ICC_PROFILE\0"
+
+
+def examine(data: bytes, limits: Limits) -> Header:
+    """Walk the segments of a JPEG up to its first scan, and count the scans where there may be many."""
+    kept, profile = [b"\xff\xd8"], dict[int, bytes]()
+    exif, metadata, parts = b"", 0, 0
+    frame: tuple[int, bytes] | None = None
+    position = 2
+    while True:
+        marker, position, segment = _segment(data, position)
+        if marker == _SCAN:
+            break
+        if marker in _METADATA:
+            metadata += len(segment) + 4
+            limits.allow_metadata(metadata)
+            if marker == 0xE1 and segment.startswith(b"Exif\0\0"):
+                exif = exif or segment
+            elif marker == 0xE2 and segment.startswith(_PROFILE) and len(segment) > 14:
+                profile[segment[12]], parts = segment[14:], segment[13]
+            if not (marker == _ADOBE or (marker == _JFIF and segment.startswith(b"JFIF\0"))):
+                continue
+        elif marker in _FRAMES:
+            if frame is not None or len(segment) < 9:
+                raise broken("its size is stated twice or not at all")
+            frame = marker, segment
+            height, width = struct.unpack_from(">HH", segment, 1)
+            limits.allow_size(width, height, jpeg=True)
+        kept.append(struct.pack(">BBH", 0xFF, marker, len(segment) + 2) + segment)
+    if frame is None or not width or not height:
+        raise broken("its size is not stated before its pixels")
+    if frame[0] in _PROGRESSIVE or segment[:1] != frame[1][5:6]:
+        _count_scans(data, position, limits, width, height)
+    head, start = b"".join(kept), position - len(segment) - 4
+    return Header(
+        format="JPEG",
+        width=width,
+        height=height,
+        open=lambda: cast("BinaryIO", Spliced(head, data, start)),
+        orientation=orientation_of(exif),
+        icc=b"".join(profile[number] for number in sorted(profile)) if len(profile) == parts else b"",
+    )
+
+
+def _segment(data: bytes, position: int) -> tuple[int, int, bytes]:
+    """Return the next segment that has a length: its marker, where it ends, and what is in it."""
+    while True:
+        found = _MARKER.search(data, position)
+        if found is None:
+            raise broken("it ends before its pixels")
+        marker, position = found[1][0], found.end()
+        if marker in _BARE:
+            continue
+        if marker in (_START, _END) or position + 2 > len(data):
+            raise broken("it ends before its pixels")
+        (length,) = struct.unpack_from(">H", data, position)
+        if length < 2 or position + length > len(data):
+            raise broken("a segment is longer than the file")
+        return marker, position + length, data[position + 2 : position + length]
+
+
+def _count_scans(data: bytes, position: int, limits: Limits, width: int, height: int) -> None:
+    """Count the scans from the first on, as the decoder will come upon them, and stop at the limit."""
+    scans = 1
+    while found := _MARKER.search(data, position):
+        marker, position = found[1][0], found.end()
+        if marker == _END:
+            return
+        if marker in _BARE or marker == _START or position + 2 > len(data):
+            continue
+        if marker == _SCAN:
+            scans += 1
+            limits.allow_scans(scans, width, height)
+        position += max(2, struct.unpack_from(">H", data, position)[0])

@@ -1,0 +1,62 @@
+"""How much one file may ask for, judged from its header before a byte is decoded."""
+
+import attrs
+
+from userimages.errors import TooManyPixelsError
+
+_MEBIBYTE = 1024 * 1024
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """The most that one file may ask for, and all files together.
+
+    ``max_bytes`` is the size of the file. ``max_jpeg_pixels`` and ``max_pixels`` (all other formats, whose decoders
+    need more memory for each pixel) are width times height; for an animation all its frames together. ``max_side`` is
+    in pixels. ``max_scans`` and ``max_scan_pixels`` (scans times pixels) bound progressive JPEG. ``max_metadata_bytes``
+    counts what is not pixels. ``pixels_in_flight`` is what may be decoded at once, over all threads of a process;
+    who waits for longer than ``wait_seconds`` gets ``BusyError``. With these defaults a process stays under 400 MB.
+
+    >>> Limits(max_bytes=1024 * 1024).max_side
+    16384
+    """
+
+    max_bytes: int = 10 * _MEBIBYTE
+    max_jpeg_pixels: int = 50_000_000
+    max_pixels: int = 25_000_000
+    max_side: int = 16_384
+    max_frames: int = 250
+    max_scans: int = 64
+    max_scan_pixels: int = 1_000_000_000
+    max_metadata_bytes: int = 4 * _MEBIBYTE
+    pixels_in_flight: int = 50_000_000
+    wait_seconds: float = 10.0
+
+    def allow_size(self, width: int, height: int, *, jpeg: bool = False) -> None:
+        """Refuse a picture with a side or an area over its limit."""
+        self._allow("pixels on one side", max(width, height), "max_side")
+        self._allow(f"pixels ({width} x {height})", width * height, "max_jpeg_pixels" if jpeg else "max_pixels")
+
+    def allow_frames(self, frames: int, width: int, height: int) -> None:
+        """Refuse an animation with too many frames, or too many pixels over all frames."""
+        self._allow("frames", frames, "max_frames")
+        self._allow("pixels over all frames", frames * width * height, "max_pixels")
+
+    def allow_scans(self, scans: int, width: int, height: int) -> None:
+        """Refuse a JPEG with so many scans that decoding would take seconds."""
+        self._allow("progressive scans", scans, "max_scans")
+        self._allow("pixels over all scans", scans * width * height, "max_scan_pixels")
+
+    def allow_metadata(self, size: int) -> None:
+        """Refuse a file whose metadata has more than the allowed number of bytes."""
+        self._allow("bytes of metadata", size, "max_metadata_bytes")
+
+    def _allow(self, what: str, value: int, name: str) -> None:
+        limit = getattr(self, name)
+        if value > limit:
+            raise TooManyPixelsError(
+                f"The image has {value:,} {what}, and at most {limit:,} are allowed.",
+                value=value,
+                limit=limit,
+                hint=f"Send a smaller one, or raise Limits({name}=).",
+            )

@@ -1,0 +1,133 @@
+"""What is made of a picture: its bounds, its variants, and their formats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import attrs
+
+from userimages.errors import ConfigurationError
+from userimages.identity import VARIANT_NAME
+from userimages.model import ImageType
+
+Format = Literal["jpeg", "webp", "avif"]
+Box = tuple[int, int, int, int]
+Size = tuple[int, int]
+
+
+def _positive(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is not None and value < 1:
+        raise ConfigurationError(
+            f"{type(instance).__name__} has {attribute.name}={value}.", hint="Pass at least one pixel."
+        )
+
+
+@attrs.frozen
+class Fit:
+    """The whole picture, at most *width* by *height* pixels (None: any height). Never enlarged.
+
+    >>> Fit(1920, 1920).place((4000, 3000))
+    ((0, 0, 4000, 3000), (1920, 1440))
+    """
+
+    width: int = attrs.field(validator=_positive)
+    height: int | None = attrs.field(default=None, validator=_positive)
+
+    def place(self, size: Size) -> tuple[Box, Size]:
+        """Return which part of a picture of this *size* is taken, and how large it becomes."""
+        width, height = size
+        scale = min(1.0, self.width / width, (self.height or height) / height)
+        return (0, 0, width, height), (max(1, round(width * scale)), max(1, round(height * scale)))
+
+
+@attrs.frozen
+class Fill:
+    """A picture of the shape *width* by *height*, cut from the middle or around *focus*. Never enlarged.
+
+    *focus* is the point that stays as near to the middle as can be, (0.0, 0.0) top left, (1.0, 1.0) bottom right. A
+    picture that is too small keeps the shape and becomes as large as it can.
+
+    >>> Fill(256, 256).place((400, 300))
+    ((50, 0, 350, 300), (256, 256))
+    >>> Fill(256, 256, focus=(0.0, 0.5)).place((100, 80))
+    ((0, 0, 80, 80), (80, 80))
+    """
+
+    width: int = attrs.field(validator=_positive)
+    height: int = attrs.field(validator=_positive)
+    focus: tuple[float, float] = attrs.field(default=(0.5, 0.5), kw_only=True)
+
+    @focus.validator
+    def _check_focus(self, attribute: object, value: tuple[float, float]) -> None:
+        if not all(0 <= part <= 1 for part in value):
+            raise ConfigurationError(f"Fill has focus={value}.", hint="Pass two numbers from 0 to 1.")
+
+    def place(self, size: Size) -> tuple[Box, Size]:
+        """Return which part of a picture of this *size* is taken, and how large it becomes."""
+        width, height = size
+        shape = self.width / self.height
+        wide, high = max(1, round(min(width, height * shape))), max(1, round(min(height, width / shape)))
+        left, top = _around(self.focus[0], wide, width), _around(self.focus[1], high, height)
+        scale = min(1.0, self.width / wide)
+        return (left, top, left + wide, top + high), (
+            min(self.width, max(1, round(wide * scale))),
+            min(self.height, max(1, round(high * scale))),
+        )
+
+
+def _around(focus: float, part: int, whole: int) -> int:
+    return min(whole - part, max(0, math.floor(focus * whole - part / 2 + 0.5)))
+
+
+def _copied(variants: Mapping[str, Fit | Fill]) -> Mapping[str, Fit | Fill]:
+    return dict(variants)
+
+
+@attrs.frozen
+class Recipe:
+    """What is stored of a picture of one type.
+
+    *image* bounds the picture itself, *variants* (by name) are made from it. ``format`` None stores JPEG, or WebP
+    where there is transparency or an animation; ``"jpeg"`` puts transparency on white and keeps the first frame.
+    Variants of an animation are still. Qualities are 1 to 100.
+
+    >>> Recipe(Fit(1920, 1920), variants={"256": Fill(256, 256)}).variants["256"].width
+    256
+    """
+
+    image: Fit | Fill = Fit(1920, 1920)
+    variants: Mapping[str, Fit | Fill] = attrs.field(factory=dict, kw_only=True, converter=_copied)
+    format: Format | None = attrs.field(default=None, kw_only=True)
+    variant_format: Format = attrs.field(default="webp", kw_only=True)
+    quality: int = attrs.field(default=85, kw_only=True)
+    variant_quality: int = attrs.field(default=80, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        for name in self.variants:
+            if not VARIANT_NAME.fullmatch(name):
+                raise ConfigurationError(
+                    f"A variant is named {name!r}.", hint="Use a-z, 0-9, - and _, at most 32 of them."
+                )
+        for format in (self.format or "webp", self.variant_format):
+            if format not in ("jpeg", "webp", "avif"):
+                raise ConfigurationError(f"A recipe has the format {format!r}.", hint="Use jpeg, webp or avif.")
+        for quality in (self.quality, self.variant_quality):
+            if not 1 <= quality <= 100:
+                raise ConfigurationError(f"A recipe has the quality {quality}.", hint="Use 1 to 100.")
+
+
+def _squares(*sides: int) -> dict[str, Fit | Fill]:
+    return {str(side): Fill(side, side) for side in sides}
+
+
+def _widths(*widths: int) -> dict[str, Fit | Fill]:
+    return {str(width): Fit(width) for width in widths}
+
+
+RECIPES: Mapping[ImageType, Recipe] = {
+    ImageType.PROFILE: Recipe(variants=_squares(64, 128, 256, 512)),
+    ImageType.GALLERY: Recipe(variants=_widths(320, 640, 1280)),
+    ImageType.COVER: Recipe(variants=_widths(640, 1280)),
+}
