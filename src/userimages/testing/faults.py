@@ -1,0 +1,199 @@
+"""Let a storage or a repository fail in a chosen way, so that a test can show what your own code makes of it.
+
+::
+
+    storage = faulty(MemoryStorage(), put=[after(StorageUnavailableError("No answer in time."))])
+
+wraps any port: its first ``put`` does its work and is reported as a time-out, and every later one is as it was. A
+plan is a sequence, one entry for each call (None: no fault, also where the sequence is over), or one fault for all
+calls. Each fault here is a function of the call; write your own where these do not do.
+"""
+
+import copy
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, repeat
+from typing import Any, BinaryIO, TypeVar, cast
+
+import attrs
+
+from userimages.errors import KeyTakenError, RepositoryError, StorageError, StorageUnavailableError
+
+
+@attrs.frozen
+class Call:
+    """One call of a port's method, not yet done."""
+
+    method: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+    def do(self) -> Any:
+        """Do what was asked for and return its result."""
+        return self.method(*self.args, **self.kwargs)
+
+
+Fault = Callable[[Call], Any]
+Plan = Fault | Sequence[Fault | None]
+P = TypeVar("P")
+
+TIMED_OUT = StorageUnavailableError("The store did not answer in time.")
+DISK_FULL = StorageError("The disk is full. (ENOSPC)")
+DISK_FAILED = StorageUnavailableError("The disk failed to read or write. (EIO)")
+TAKEN = KeyTakenError("Other bytes already stand under this key. (412)")
+TOO_MANY_REQUESTS = StorageUnavailableError("The store asks for fewer requests. (429)")
+NOT_IMPLEMENTED = StorageError("The store does not know this request. (501)")
+UNAVAILABLE = StorageUnavailableError("The store is unavailable. (503)")
+CONNECTION_LOST = RepositoryError("The connection to the database was lost.")
+
+
+def faulty(port: P, **plans: Plan) -> P:
+    """Return *port* with faults in the methods that *plans* name.
+
+    >>> from userimages.storages.memory import MemoryStorage
+    >>> storage = faulty(MemoryStorage(), put=[before(DISK_FULL), None])
+    >>> storage.put("users/ana/images/cat.jpg", b"meow", mime_type="image/jpeg")
+    Traceback (most recent call last):
+    userimages.errors.StorageError: The disk is full. (ENOSPC)
+    >>> storage.put("users/ana/images/cat.jpg", b"meow", mime_type="image/jpeg")
+    """
+    return cast(P, _Faulty(port, plans))
+
+
+def before(error: BaseException) -> Fault:
+    """Raise *error* instead of doing anything."""
+
+    def fault(call: Call) -> Any:
+        raise copy.copy(error)
+
+    return fault
+
+
+def after(error: BaseException) -> Fault:
+    """Do it, then raise *error*: a time-out that succeeded, a commit whose answer was lost."""
+
+    def fault(call: Call) -> Any:
+        call.do()
+        raise copy.copy(error)
+
+    return fault
+
+
+def partial(error: BaseException) -> Fault:
+    """Put the first half of the bytes, then raise *error*: what a store does that is not all or nothing."""
+
+    def fault(call: Call) -> Any:
+        key, data = call.args
+        attrs.evolve(call, args=(key, data[: len(data) // 2])).do()
+        raise copy.copy(error)
+
+    return fault
+
+
+def slow(wait: Callable[[], object]) -> Fault:
+    """Call *wait* and then do it: ``time.sleep`` for a while, or move a clock past a lease."""
+
+    def fault(call: Call) -> Any:
+        wait()
+        return call.do()
+
+    return fault
+
+
+def wrong_bytes(call: Call) -> BinaryIO:
+    """Open a stream whose first byte is another one."""
+    return cast(BinaryIO, _Wrong(call.do()))
+
+
+def reset_at(byte: int) -> Fault:
+    """Open a stream that breaks after *byte* bytes."""
+
+    def fault(call: Call) -> BinaryIO:
+        return cast(BinaryIO, _Breaking(call.do(), byte))
+
+    return fault
+
+
+class LandsLate:
+    """Raise *error* at once; what was asked for happens all the same, when ``land()`` is called."""
+
+    def __init__(self, error: BaseException = TIMED_OUT) -> None:
+        self._error = error
+        self._calls: list[Call] = []
+
+    def __call__(self, call: Call) -> Any:
+        """Keep the call for later."""
+        self._calls.append(call)
+        raise copy.copy(self._error)
+
+    def land(self) -> None:
+        """Do now what was asked for before."""
+        while self._calls:
+            self._calls.pop(0).do()
+
+
+class _Faulty:
+    """A port whose methods look at their plan first."""
+
+    def __init__(self, port: object, plans: Mapping[str, Plan]) -> None:
+        self._port = port
+        self._plans = {name: _faults(plan) for name, plan in plans.items()}
+        self._lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._port, name)
+        return self._planned(found, self._plans[name]) if name in self._plans else found
+
+    def _planned(self, method: Callable[..., Any], plan: Iterator[Fault | None]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with self._lock:
+                fault = next(plan)
+            asked = Call(method, args, kwargs)
+            return asked.do() if fault is None else fault(asked)
+
+        return call
+
+
+class _Stream:
+    """What the streams of a fault have in common with the one beneath."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._position = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = self._stream.read(size)
+        self._position += len(data)
+        return data
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class _Wrong(_Stream):
+    def read(self, size: int = -1, /) -> bytes:
+        at_start = self._position == 0
+        data = super().read(size)
+        return bytes([data[0] ^ 0xFF]) + data[1:] if data and at_start else data
+
+
+class _Breaking(_Stream):
+    def __init__(self, stream: BinaryIO, byte: int) -> None:
+        super().__init__(stream)
+        self._byte = byte
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = super().read(self._byte - self._position if size < 0 else min(size, self._byte - self._position))
+        if not data and size:
+            raise StorageUnavailableError("The connection to the store broke off.")
+        return data
+
+
+def _faults(plan: Plan) -> Iterator[Fault | None]:
+    return repeat(plan) if callable(plan) else chain(plan, repeat(None))
