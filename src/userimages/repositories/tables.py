@@ -48,9 +48,9 @@ class UTCDateTime(TypeDecorator[datetime]):
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
-def _user(**options: bool) -> Column[str]:
+def _user(*, primary_key: bool = False) -> Column[str]:
     """Return the column that names a user; always quoted, for ``user`` is a reserved word."""
-    return Column("user", String(150), quote=True, nullable=False, **options)
+    return Column("user", String(150), quote=True, nullable=False, primary_key=primary_key)
 
 
 metadata = MetaData()

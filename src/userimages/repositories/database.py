@@ -1,0 +1,253 @@
+"""The engine beneath ``SQLAlchemyRepository``: how it is made, its transactions, and what its failures mean."""
+
+import os
+import random
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, Pool, QueuePool, create_engine, event, exc, make_url
+
+from userimages.errors import ConfigurationError, ConflictError, RepositoryError, UserImagesError
+
+Outcome = TypeVar("Outcome")
+
+ATTEMPTS = 5
+PATIENCE = 30.0  # seconds: SQLite's busy time-out, and how long a transaction is begun again
+
+_MISSING = ("A table or a column of userimages is missing.", "Call create_schema(), or apply what `check` prints.")
+_DENIED = ("The database refuses this user or password.", "Check the user and the password in the database URL.")
+_NO_DATABASE = ("There is no database of this name.", "Create it, or check the name in the database URL.")
+_FULL = ("The database has no space left.", "Make room on its disk.")
+_BUSY = ("Other transactions kept the database busy for too long.", "Look for a long transaction, and try again.")
+_FORBIDDEN = ("This database user may not do that.", "Grant it SELECT, INSERT, UPDATE and DELETE on userimages_*.")
+_READ_ONLY = ("The database is read-only.", "Point the database URL at the primary, or make the file writable.")
+_CROWDED = ("The database accepts no more connections.", "Make the pools smaller, or max_connections larger.")
+_LOST = ("The connection to the database was lost.", "Whether the call took effect is unknown: read before repeating.")
+_UNREACHABLE = ("The database does not answer.", "Check the host and port in the database URL and that it is running.")
+_NO_FILE = ("The database file cannot be opened.", "Check that its folder exists and is writable.")
+_BROKEN_FILE = ("The database file is damaged or is no database.", "Restore it from a backup.")
+_POOL = ("No connection of the engine's pool came free in time.", "Make the pool larger, or hold connections shorter.")
+_BREAKS_RULE = ("The database refuses these values.", "Compare its schema with ours by `userimages check`.")
+_FAILED = ("The database failed.", "The log holds its message.")
+
+_POSTGRESQL = {
+    "42P01": _MISSING,
+    "42703": _MISSING,
+    "28P01": _DENIED,
+    "28000": _DENIED,
+    "3D000": _NO_DATABASE,
+    "53100": _FULL,
+    "53300": _CROWDED,
+    "40001": _BUSY,
+    "40P01": _BUSY,
+    "55P03": _BUSY,
+    "57014": _BUSY,
+    "42501": _FORBIDDEN,
+    "25006": _READ_ONLY,
+}
+_SQLITE = {5: _BUSY, 6: _BUSY, 8: _READ_ONLY, 11: _BROKEN_FILE, 13: _FULL, 14: _NO_FILE, 26: _BROKEN_FILE}
+_BY_WORDS = {  # where the driver gives no code: psycopg while it connects, SQLite's generic error
+    "no such table": _MISSING,
+    "no such column": _MISSING,
+    "has no column named": _MISSING,
+    "password": _DENIED,
+    "authentication": _DENIED,
+    "does not exist": _NO_DATABASE,
+    "too many clients": _CROWDED,
+    "too many connections": _CROWDED,
+    "could not translate": _UNREACHABLE,
+    "failed to resolve": _UNREACHABLE,
+    "refused": _UNREACHABLE,
+    "timeout": _UNREACHABLE,
+    "no such file": _UNREACHABLE,
+}
+_TRANSIENT = (_BUSY, _LOST)
+_FOREIGN_KEY = {"23503", "23001", 787, 1811}
+_UNIQUE = {"23505", "23P01", 1555, 2067}
+
+_databases: "weakref.WeakSet[Database]" = weakref.WeakSet()
+_inherited: list[Pool] = []
+
+
+class Database:
+    """Runs each piece of work in a transaction of its own, begun again where that is certain to be safe."""
+
+    def __init__(self, url_or_engine: str | Engine) -> None:
+        self._owned = isinstance(url_or_engine, str)
+        self._engine = _open(url_or_engine) if isinstance(url_or_engine, str) else _adopted(url_or_engine)
+        self.dialect = self._engine.dialect.name
+        self._reading, self._writing = _as_used(self._engine)
+        _databases.add(self)
+        if self._owned:
+            self._finalizer = weakref.finalize(self, self._engine.dispose)
+
+    def read(self, work: Callable[[Connection], Outcome]) -> Outcome:
+        """Run *work*, which only reads."""
+        return self._run(work, writes=False)
+
+    def write(self, work: Callable[[Connection], Outcome]) -> Outcome:
+        """Run *work* and commit.
+
+        Raises:
+            ConflictError: a foreign key or a unique constraint refused. Nothing changed.
+            RepositoryError: anything else; only after a connection that was lost in COMMIT is the outcome unknown.
+        """
+        return self._run(work, writes=True)
+
+    def close(self) -> None:
+        """Close the connections of an engine made here; leave a given one alone."""
+        if self._owned:
+            self._engine.dispose()
+
+    def let_go(self) -> None:
+        """Leave the connections that a fork brought along to the parent, unclosed."""
+        if self._engine.url.database not in {None, "", ":memory:"} or self.dialect != "sqlite":
+            _inherited.append(self._engine.pool)
+            self._engine.dispose(close=False)
+
+    def _run(self, work: Callable[[Connection], Outcome], *, writes: bool) -> Outcome:
+        started, attempt = time.monotonic(), 1
+        while True:
+            committing = False
+            try:
+                with (self._writing if writes else self._reading).connect() as connection:
+                    if writes and self.dialect == "sqlite":
+                        _begin_immediately(connection)
+                    outcome = work(connection)
+                    committing = writes
+                    if writes:
+                        connection.commit()
+                    return outcome
+            except exc.SQLAlchemyError as error:
+                meaning = _meaning(error)
+                certain = meaning is _BUSY or (meaning is _LOST and not committing)
+                if not certain or attempt == ATTEMPTS or time.monotonic() - started > PATIENCE:
+                    raise _translated(error, meaning) from error
+            time.sleep(random.uniform(0, 0.02) * 2**attempt)  # noqa: S311 - spreads callers, hides nothing
+            attempt += 1
+
+
+def _begin_immediately(connection: Connection) -> None:
+    """Take SQLite's write lock before anything is read, unless the application's own listener has begun already."""
+    if not getattr(connection.connection.dbapi_connection, "in_transaction", True):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _open(address: str) -> Engine:
+    """Make an engine of our own from a URL."""
+    try:
+        url = make_url(address)
+        if url.drivername in {"postgres", "postgresql"}:
+            url = url.set(drivername="postgresql+psycopg")
+        if url.get_backend_name() == "sqlite":
+            return _open_sqlite(str(url.database or ""), url.render_as_string(hide_password=False))
+        options: dict[str, Any] = {"prepare_threshold": None} if url.get_driver_name() == "psycopg" else {}
+        return _adopted(create_engine(url, connect_args=options))
+    except (exc.ArgumentError, exc.NoSuchModuleError, ValueError) as error:
+        raise ConfigurationError(
+            "The database URL is not understood.",
+            hint="Write sqlite:///path/to/file.db or postgresql://user@host/name.",
+        ) from error
+    except ImportError as error:
+        raise ConfigurationError(
+            "The driver of this database is not installed.", hint="pip install 'userimages[postgresql]'"
+        ) from error
+
+
+def _open_sqlite(database: str, url: str) -> Engine:
+    """Make an engine for one file, or for one connection where the database is in memory."""
+    alone = {"pool_size": 1, "max_overflow": 0} if database in {"", ":memory:"} else {}
+    engine = create_engine(
+        url, poolclass=QueuePool, connect_args={"timeout": PATIENCE, "check_same_thread": False}, **alone
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        if connection.execute("PRAGMA journal_mode").fetchone() == ("delete",):
+            _switch_to_wal(connection)
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    return engine
+
+
+def _switch_to_wal(connection: Any) -> None:
+    """Turn on the write-ahead log; SQLite does not wait by itself while another process does the same."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except Exception:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _adopted(engine: Engine) -> Engine:
+    """Return *engine*, if it is one that we can work with."""
+    if not isinstance(engine, Engine):
+        raise ConfigurationError(
+            "The repository was given neither a database URL nor an engine.", hint="Pass a str or a sqlalchemy.Engine."
+        )
+    if engine.dialect.name not in {"sqlite", "postgresql"} or engine.dialect.is_async:
+        raise ConfigurationError(
+            f"The repository cannot work with {engine.dialect.name} through {engine.dialect.driver}.",
+            hint="Use SQLite or PostgreSQL with a synchronous driver, such as psycopg.",
+        )
+    return engine
+
+
+def _as_used(engine: Engine) -> tuple[Engine, Engine]:
+    """Return *engine* for reading and for writing, whatever isolation the application has set for itself.
+
+    On PostgreSQL a read is one statement, without the round trips of a transaction; and while one transaction waits
+    for another, its next statement must see what that one committed.
+    """
+    if engine.dialect.name == "sqlite":
+        return engine, engine
+    options = engine.execution_options
+    return options(isolation_level="AUTOCOMMIT"), options(isolation_level="READ COMMITTED")
+
+
+def _meaning(error: exc.SQLAlchemyError) -> tuple[str, str]:
+    """Look up what went wrong and what to do about it."""
+    if not isinstance(error, exc.DBAPIError):
+        return _POOL if isinstance(error, exc.TimeoutError) else _FAILED
+    sqlstate = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
+    sqlite_code = getattr(error.orig, "sqlite_errorcode", None)
+    if isinstance(error, exc.IntegrityError):
+        return _BREAKS_RULE
+    if sqlstate in _POSTGRESQL:
+        return _POSTGRESQL[sqlstate]
+    if sqlite_code is not None and sqlite_code & 0xFF in _SQLITE:
+        return _SQLITE[sqlite_code & 0xFF]
+    if error.connection_invalidated or str(sqlstate)[:2] in {"08", "57"}:
+        return _LOST
+    words = str(error.orig).lower()
+    return next((meaning for part, meaning in _BY_WORDS.items() if part in words), _FAILED)
+
+
+def _translated(error: exc.SQLAlchemyError, meaning: tuple[str, str]) -> UserImagesError:
+    code = getattr(getattr(error, "orig", None), "sqlstate", None) or getattr(
+        getattr(error, "orig", None), "sqlite_errorcode", None
+    )
+    if meaning is _BREAKS_RULE and code in _FOREIGN_KEY:
+        return ConflictError(
+            "A row of the application still refers to this image.", hint="Delete or change that row first."
+        )
+    if meaning is _BREAKS_RULE and code in _UNIQUE:
+        return ConflictError("A record with this id, key or idempotency key exists already.")
+    return RepositoryError(meaning[0], hint=meaning[1])
+
+
+def _after_fork() -> None:
+    for database in list(_databases):
+        database.let_go()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

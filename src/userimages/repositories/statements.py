@@ -1,0 +1,140 @@
+"""Every statement of ``SQLAlchemyRepository``, built once. A parameter's name starts with ``the_``."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import (
+    BindParameter,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    true,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from userimages.repositories.tables import images, intents, primaries
+
+_FACTS = (
+    images.c.id,
+    images.c.user,
+    images.c.image_type,
+    images.c.caption,
+    images.c.uploaded_at,
+    images.c.key,
+    images.c.width,
+    images.c.height,
+    images.c.size_bytes,
+    images.c.mime_type,
+    images.c.sha256,
+    images.c.placeholder,
+    images.c.variants,
+)
+_ID = images.c.id == bindparam("the_id")
+_USER = images.c.user == bindparam("the_user")
+_LIMIT: BindParameter[int] = bindparam("the_limit")
+_NAMED = (images.c.user, images.c.key, images.c.variants)
+
+
+def _of_one(statement: Any) -> dict[bool, Any]:
+    """Narrow *statement* to one image: by its id, and where True also by its user."""
+    return {False: statement.where(_ID), True: statement.where(_ID, _USER)}
+
+
+def _page(*, typed: bool, further: bool) -> Select[Any]:
+    """Build the statement of one page; the user's primary is looked up once, not once per row."""
+    primary = select(primaries.c.image_id).where(primaries.c.user == bindparam("the_user")).scalar_subquery()
+    statement = select(*_FACTS, images.c.id == primary).where(_USER)
+    if typed:
+        statement = statement.where(images.c.image_type == bindparam("the_type"))
+    if further:
+        position = tuple_(
+            bindparam("the_instant", type_=images.c.uploaded_at.type), bindparam("the_id", type_=images.c.id.type)
+        )
+        statement = statement.where(tuple_(images.c.uploaded_at, images.c.id) < position)
+    return statement.order_by(images.c.uploaded_at.desc(), images.c.id.desc()).limit(_LIMIT)
+
+
+PAGES = {(typed, further): _page(typed=typed, further=further) for typed in (False, True) for further in (False, True)}
+
+_ANY = select(*_FACTS, primaries.c.image_id.is_not(None)).outerjoin(primaries, primaries.c.image_id == images.c.id)
+GET = _of_one(_ANY)
+MADE_BY_KEY = _ANY.add_columns(images.c.input_sha256).where(
+    _USER, images.c.idempotency_key == bindparam("the_idempotency_key")
+)
+ROWS = _ANY.where(images.c.key > bindparam("the_key")).order_by(images.c.key).limit(_LIMIT)
+PRIMARIES = (
+    select(*_FACTS, literal(value=True))
+    .join(primaries, primaries.c.image_id == images.c.id)
+    .where(primaries.c.user.in_(bindparam("the_users", expanding=True)))
+)
+
+PUBLISH = insert(images)
+UPDATE = _of_one(update(images).values(caption=bindparam("the_caption")))
+RETIRE = _of_one(delete(images).returning(*_NAMED))
+RETIRE_OTHERS = (
+    delete(images)
+    .where(_USER, images.c.image_type == bindparam("the_type"), images.c.id != bindparam("the_id"))
+    .returning(*_NAMED)
+)
+# Two that replace at once would not see each other's image: on PostgreSQL they go one after the other.
+QUEUE_UP = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("the_text"), 0)))
+# A given SQLite engine may have foreign keys switched off: then nothing cascades by itself.
+UNSET_PRIMARY = delete(primaries).where(
+    primaries.c.user == bindparam("the_user"), ~exists().where(images.c.id == primaries.c.image_id)
+)
+
+BEGIN = insert(intents)
+FREE_KEY = (
+    update(intents)
+    .where(
+        intents.c.user == bindparam("the_user"),
+        intents.c.idempotency_key == bindparam("the_idempotency_key"),
+        or_(intents.c.taken, intents.c.lease <= bindparam("the_present")),
+    )
+    .values(idempotency_key=None)
+)
+CLAIM = delete(intents).where(
+    and_(
+        intents.c.id == bindparam("the_id"),
+        ~intents.c.taken,
+        intents.c.idempotency_key.is_not_distinct_from(bindparam("the_idempotency_key")),
+    )
+)
+FORGET = delete(intents).where(intents.c.id == bindparam("the_id"))
+EXPIRED = (
+    select(intents)
+    .where(intents.c.lease <= bindparam("the_present"))
+    .order_by(intents.c.lease)
+    .limit(_LIMIT)
+    .with_for_update(skip_locked=True)
+)
+TAKE = update(intents).where(intents.c.id == bindparam("the_id")).values(taken=true(), lease=bindparam("the_lease"))
+
+
+def _make_primary(insert_into: Callable[[Table], Any]) -> dict[bool, Any]:
+    """Build the one upsert that can leave neither two primaries nor none.
+
+    The image is locked against deletion before the user's row is touched: in the order in which a deletion locks them.
+    """
+    image = _of_one(select(images.c.user, images.c.id).with_for_update(read=True, key_share=True))
+    return {
+        of_user: _upsert(insert_into(primaries).from_select(["user", "image_id"], image[of_user])) for of_user in image
+    }
+
+
+def _upsert(statement: Any) -> Any:
+    moved = {"image_id": statement.excluded.image_id}
+    return statement.on_conflict_do_update(index_elements=[primaries.c.user], set_=moved)
+
+
+SET_PRIMARY = {"sqlite": _make_primary(sqlite.insert), "postgresql": _make_primary(postgresql.insert)}
