@@ -43,8 +43,3 @@ def test_errors_survive_pickling(error: type[errors.UserImagesError]) -> None:
 def test_the_tree_in_the_docstring_names_every_error() -> None:
     assert errors.__doc__
     assert all(each.__name__ in errors.__doc__ for each in ALL)
-
-
-def test_a_foreign_error_is_named_and_not_quoted() -> None:
-    assert errors.reason(KeyError("secret")) == "KeyError"
-    assert errors.reason(errors.StorageError("The disk is full.")) == "The disk is full."

@@ -2,7 +2,8 @@ import logging
 
 import pytest
 
-from userimages import BrokenImageError, ImageService
+from userimages import BrokenImageError, ImageService, StorageError
+from userimages.logs import reason
 
 SECRET = "ana-maria.secret"
 
@@ -44,3 +45,8 @@ def test_c30_mended_no_log_record_holds_personal_data(images: ImageService, user
     ours = [each for each in caplog.records if each.name == "userimages"]
     assert len(ours) >= 10
     assert not [each for each in ours if SECRET in repr(vars(each))]
+
+
+def test_a_foreign_error_is_named_and_not_quoted() -> None:
+    assert reason(KeyError("secret")) == "KeyError"
+    assert reason(StorageError("The disk is full.")) == "The disk is full."

@@ -177,8 +177,3 @@ class RepositoryError(UserImagesError):
     """Raised when the database refused or failed; after a lost connection the outcome may be unknown."""
 
     code = "repository_error"
-
-
-def reason(exc: BaseException) -> str:
-    """Return what a log may say of *exc*: our own message, which is free of personal data, or a foreign one's class."""
-    return str(exc) if isinstance(exc, UserImagesError) else type(exc).__name__

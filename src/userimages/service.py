@@ -1,10 +1,7 @@
 """``ImageService``: the order of effects, and nothing else."""
 
 import hashlib
-import logging
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import BinaryIO, TypeVar
 from uuid import UUID
@@ -18,31 +15,28 @@ from userimages.errors import (
     KeyTakenError,
     StorageError,
     StorageUnavailableError,
-    reason,
 )
+from userimages.logs import log_left_over, logged
 from userimages.model import (
     AuditReport,
     CheckReport,
     ImageType,
     Intent,
     Page,
-    Processed,
     Published,
     Rendition,
     SweepReport,
     UserImage,
-    Variant,
     Variants,
 )
+from userimages.objects import drafted, put_all, remove_objects
 from userimages.ports import ImageRepository, Processor, Readable, Storage
-from userimages.sweep import LEASE, audit, delete_orphans, remove_objects, sweep
+from userimages.sweep import LEASE, audit, delete_orphans, sweep
 
 MAX_BYTES = 10 * 1024 * 1024
-_PARALLEL_PUTS = 8
 _PUBLISH_TRIES = 3
 
 T = TypeVar("T")
-log = logging.getLogger("userimages")
 
 
 class ImageService:
@@ -129,11 +123,11 @@ class ImageService:
         image_type = fields.checked_image_type(image_type)
         caption = fields.checked_caption(caption)
         idempotency_key = fields.checked_idempotency_key(idempotency_key)
-        with _logged("upload", image_type=image_type.value) as facts:
+        with logged("upload", image_type=image_type.value) as facts:
             data = fields.read_file(file, limit=self.max_bytes)
             facts["input_bytes"] = len(data)
             processed = self.processor(data, image_type)
-            image, objects = _drafted(user, image_type, caption, processed, at=self._upload_clock())
+            image, objects = drafted(user, image_type, caption, processed, at=self._upload_clock())
             intent = Intent(
                 id=image.id,
                 user=user,
@@ -163,7 +157,7 @@ class ImageService:
         limit = fields.checked_limit(limit)
         after = None if cursor is None else fields.decode_cursor(cursor)
         only = None if image_type is None else fields.checked_image_type(image_type)
-        with _logged("list") as facts:
+        with logged("list") as facts:
             found = self.repository.list(user, limit=limit + 1, after=after, image_type=only)
             facts["images"] = len(found[:limit])
         images = tuple(self._with_urls(image) for image in found[:limit])
@@ -182,7 +176,7 @@ class ImageService:
 
     def set_primary(self, id: UUID | str, *, user: str | None = None) -> UserImage:
         """Make the image its user's only primary one and return it, or raise ``ImageNotFoundError``."""
-        with _logged("set_primary", image_id=str(id)):
+        with logged("set_primary", image_id=str(id)):
             image = self.repository.set_primary(fields.checked_id(id), user=_checked_owner(user))
             return self._with_urls(_or_not_found(image))
 
@@ -225,7 +219,7 @@ class ImageService:
             ConflictError: a foreign key of the application's own tables refuses; nothing was deleted.
             StorageError: the image is gone from every listing, but its bytes are not yet; the sweep deletes them.
         """
-        with _logged("delete", image_id=str(id)):
+        with logged("delete", image_id=str(id)):
             intent = _or_not_found(self.repository.retire(fields.checked_id(id), user=_checked_owner(user)))
             failure = self._finish(intent)
         if failure:
@@ -238,7 +232,7 @@ class ImageService:
         """
         user = fields.checked_user(user)
         gone, first_failure = 0, None
-        with _logged("delete_user") as facts:
+        with logged("delete_user") as facts:
             while True:
                 count, failure = self._retired_all(user)
                 gone, first_failure = gone + count, first_failure or failure
@@ -288,7 +282,7 @@ class ImageService:
         made = self.repository.begin(intent, now=self._clock())
         if made is not None:
             return Published(made)
-        failures = _put_all(self.storage, objects)
+        failures = put_all(self.storage, objects)
         if failures:
             self._undo(intent, failures)
             raise next(iter(failures.values()))
@@ -330,7 +324,7 @@ class ImageService:
                 self.repository.begin(rest, now=self._clock())
             self.repository.forget(intent)
         except Exception as exc:
-            _log_left_over(intent, exc)
+            log_left_over(intent, exc)
 
     def _finish(self, retired: Intent) -> Exception | None:
         """Delete the objects of a retired image, then its intent; return what failed, which is left to the sweep."""
@@ -338,7 +332,7 @@ class ImageService:
             remove_objects(self.storage, retired.object_keys, self._on_deleted)
             self.repository.forget(retired)
         except Exception as exc:
-            _log_left_over(retired, exc)
+            log_left_over(retired, exc)
             return exc
         return None
 
@@ -371,50 +365,6 @@ class ImageService:
         return attrs.evolve(image, url=self.storage.url(image.key) or serve, variants=Variants(variants))
 
 
-def _drafted(
-    user: str, image_type: ImageType, caption: str, processed: Processed, *, at: datetime
-) -> tuple[UserImage, dict[str, Rendition]]:
-    """Return the record of what was processed, and its objects by key."""
-    stem = identity.new_stem(user, image_type, at)
-    main = processed.image
-    variants, objects = {}, {identity.object_key(stem, main.mime_type): main}
-    for name, each in processed.variants.items():
-        key = identity.object_key(stem, each.mime_type, name)
-        objects[key] = each
-        variants[name] = Variant(key, each.width, each.height, len(each.data), each.mime_type, _sha256(each.data))
-    image = UserImage(
-        id=identity.new_id(at),
-        user=user,
-        image_type=image_type,
-        caption=caption,
-        uploaded_at=at,
-        key=identity.object_key(stem, main.mime_type),
-        width=main.width,
-        height=main.height,
-        size_bytes=len(main.data),
-        mime_type=main.mime_type,
-        sha256=_sha256(main.data),
-        placeholder=processed.placeholder,
-        variants=Variants(variants),
-    )
-    return image, objects
-
-
-def _put_all(storage: Storage, objects: Mapping[str, Rendition]) -> dict[str, Exception]:
-    """Put the objects side by side and return what failed, by key, once every PUT has ended."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(min(_PARALLEL_PUTS, len(objects))) as pool:
-        puts = {
-            key: pool.submit(storage.put, key, each.data, mime_type=each.mime_type) for key, each in objects.items()
-        }
-    outcomes = {key: put.exception() for key, put in puts.items()}
-    for failure in outcomes.values():
-        if failure is not None and not isinstance(failure, Exception):
-            raise failure
-    return {key: failure for key, failure in outcomes.items() if isinstance(failure, Exception)}
-
-
 def _is_unknown(failure: Exception) -> bool:
     """Tell whether what failed may have happened all the same."""
     return isinstance(failure, StorageUnavailableError) or not isinstance(failure, StorageError)
@@ -428,31 +378,3 @@ def _or_not_found(found: T | None) -> T:
     if found is None:
         raise ImageNotFoundError("There is no such image.")
     return found
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def _log_left_over(intent: Intent, exc: Exception) -> None:
-    log.warning("left to the sweep: %s", reason(exc), extra={"event": "left_to_sweep", "intent_id": str(intent.id)})
-
-
-@contextmanager
-def _logged(event: str, **facts: object) -> Iterator[dict[str, object]]:
-    """Log the start, the end or the failure of *event* with its duration; *facts* may be added on the way."""
-    started = time.perf_counter()
-    facts["event"] = event
-    log.debug("%s started", event, extra=dict(facts))
-    try:
-        yield facts
-    except Exception as exc:
-        facts |= {"error": getattr(exc, "code", type(exc).__name__), "duration_ms": _milliseconds(started)}
-        log.warning("%s failed: %s", event, reason(exc), extra=facts)
-        raise
-    facts["duration_ms"] = _milliseconds(started)
-    log.info("%s done", event, extra=facts)
-
-
-def _milliseconds(started: float) -> float:
-    return round((time.perf_counter() - started) * 1000, 3)

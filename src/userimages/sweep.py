@@ -11,9 +11,10 @@ from uuid import UUID
 
 import attrs
 
-from userimages.errors import reason
 from userimages.identity import PREFIX, stem_of
+from userimages.logs import reason
 from userimages.model import AuditReport, StoredObject, SweepReport, UserImage
+from userimages.objects import OnDeleted, remove_objects
 from userimages.ports import ImageRepository, Storage
 
 LEASE = timedelta(minutes=10)
@@ -23,19 +24,7 @@ PROBE_PREFIX = "userimages-probe/"
 _BATCH = 100
 _PROGRESS = 1000
 
-OnDeleted = Callable[[Sequence[str]], None]
 log = logging.getLogger("userimages")
-
-
-def remove_objects(storage: Storage, keys: Sequence[str], on_deleted: OnDeleted | None = None) -> None:
-    """Delete the objects and tell *on_deleted* their public URLs; what that raises is logged, for they are gone."""
-    storage.delete(keys)
-    urls = [url for url in map(storage.url, keys) if url is not None] if on_deleted else []
-    if on_deleted and urls:
-        try:
-            on_deleted(urls)
-        except Exception as exc:
-            log.warning("on_deleted failed: %s", reason(exc), extra={"event": "on_deleted", "objects": len(urls)})
 
 
 def sweep(

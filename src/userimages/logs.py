@@ -1,0 +1,41 @@
+"""What the log tells: events with ids and durations, and nothing of a person."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from userimages.errors import UserImagesError
+from userimages.model import Intent
+
+log = logging.getLogger("userimages")
+
+
+def log_left_over(intent: Intent, exc: Exception) -> None:
+    """Log that *exc* kept the work of *intent* from its end, which the sweep will bring."""
+    log.warning("left to the sweep: %s", reason(exc), extra={"event": "left_to_sweep", "intent_id": str(intent.id)})
+
+
+@contextmanager
+def logged(event: str, **facts: object) -> Iterator[dict[str, object]]:
+    """Log the start, the end or the failure of *event* with its duration; *facts* may be added on the way."""
+    started = time.perf_counter()
+    facts["event"] = event
+    log.debug("%s started", event, extra=dict(facts))
+    try:
+        yield facts
+    except Exception as exc:
+        facts |= {"error": getattr(exc, "code", type(exc).__name__), "duration_ms": _milliseconds(started)}
+        log.warning("%s failed: %s", event, reason(exc), extra=facts)
+        raise
+    facts["duration_ms"] = _milliseconds(started)
+    log.info("%s done", event, extra=facts)
+
+
+def _milliseconds(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 3)
+
+
+def reason(exc: BaseException) -> str:
+    """Return what a log may say of *exc*: our own message, which is free of personal data, or a foreign one's class."""
+    return str(exc) if isinstance(exc, UserImagesError) else type(exc).__name__
