@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 import attrs
 
-from userimages.errors import BlobNotFoundError, ConfigurationError, KeyTakenError
+from userimages.errors import BlobNotFoundError, ConfigurationError, KeyTakenError, StorageError
 from userimages.model import StoredObject
 from userimages.storages.r2_problems import problem, translated
 
@@ -176,7 +176,11 @@ class R2Storage:
                 raise error(f"{len(failed)} of {len(batch)} objects were not deleted. {words} ({code})", hint=hint)
 
     def list(self, prefix: str = "", *, after: str = "") -> Iterator[StoredObject]:
-        """Yield the objects under *prefix* that come after *after*, in byte order, a thousand with each request."""
+        """Yield the objects under *prefix* that come after *after*, in byte order, a thousand with each request.
+
+        Raises:
+            StorageError: also where the store lists in another order, as some other than R2 do for ``a-b`` and ``a``.
+        """
         start: dict[str, Any] = {"StartAfter": after} if after else {}
         with translated():
             pages = self.client.get_paginator("list_objects_v2").paginate(
@@ -184,7 +188,10 @@ class R2Storage:
             )
             for page in pages:
                 for found in page.get("Contents", ()):
-                    yield StoredObject(found["Key"], found["Size"], found["LastModified"].astimezone(UTC))
+                    if found["Key"] <= after:
+                        raise StorageError("The store does not list in byte order.", hint="Use R2, or no audit.")
+                    after = found["Key"]
+                    yield StoredObject(after, found["Size"], found["LastModified"].astimezone(UTC))
 
     def url(self, key: str) -> str | None:
         """Return the public URL of *key*, or None where the storage is private."""

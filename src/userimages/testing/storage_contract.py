@@ -1,0 +1,287 @@
+# ruff: noqa: D102 - a test is named for the fact it shows
+"""What every storage must do, as tests: subclass ``StorageContract`` and give it one fixture.
+
+::
+
+    class TestMyStorage(StorageContract):
+        @pytest.fixture
+        def storage(self):
+            return MyStorage(...)
+
+A test never looks outside of the random users that it makes up, so the storage may be one shared bucket.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import islice
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import pytest
+
+from userimages.errors import BlobNotFoundError, KeyTakenError
+from userimages.model import StoredObject
+from userimages.ports import Storage
+
+_CAT = bytes(range(256)) * 8
+_CLOCK_SKEW = timedelta(minutes=5)  # between this machine and the store's
+
+
+class StorageContract:
+    """The sentences of ``userimages.ports.Storage``, each as a test."""
+
+    @pytest.fixture
+    def storage(self) -> Storage:
+        """Return the storage to test, ready for use; the only thing that a subclass must give."""
+        raise NotImplementedError("Override the fixture `storage` and return yours.")
+
+    def test_put_stores_every_byte(self, storage: Storage) -> None:
+        for size in (1, 2, 255, 65_537, 3_000_001):
+            key, data = new_key(), (_CAT * (size // len(_CAT) + 1))[:size]
+            storage.put(key, data, mime_type="image/jpeg")
+            assert read(storage, key) == data, f"{size} bytes came back changed"
+
+    def test_put_takes_every_key_of_the_grammar(self, storage: Storage) -> None:
+        for user in ("0", "A.b_c-d", "%C3%A9%20%2E", "~" + "0" * 40, "z" * 84 + uuid4().hex):
+            key = f"{new_user()}{user}/images/gallery_1795000000000000_aaaaaaaaaaaaaaaa.1280.webp"[:240]
+            storage.put(key, key.encode(), mime_type="image/webp")
+            assert read(storage, key) == key.encode()
+            assert keys_of(storage, key) == [key]
+
+    def test_put_of_the_same_bytes_again_is_a_success(self, storage: Storage) -> None:
+        key = new_key()
+        for _ in range(3):
+            storage.put(key, _CAT, mime_type="image/jpeg")
+        assert read(storage, key) == _CAT
+
+    def test_put_of_other_bytes_is_refused_and_changes_nothing(self, storage: Storage) -> None:
+        key = new_key()
+        storage.put(key, _CAT, mime_type="image/jpeg")
+        for other in (_CAT[:-1] + b"!", b"!" + _CAT[1:], _CAT[:-1], _CAT + b"!", b"!"):
+            with pytest.raises(KeyTakenError):
+                storage.put(key, other, mime_type="image/jpeg")
+            assert read(storage, key) == _CAT
+
+    def test_put_writes_again_what_was_deleted(self, storage: Storage) -> None:
+        key = new_key()
+        storage.put(key, _CAT, mime_type="image/jpeg")
+        storage.delete([key])
+        storage.put(key, b"another cat", mime_type="image/jpeg")
+        assert read(storage, key) == b"another cat"
+
+    def test_put_of_one_key_from_many_threads_lets_one_win(self, storage: Storage) -> None:
+        for _ in range(2):
+            key, rivals = new_key(), [bytes([number]) * 10_000 for number in range(8)]
+            outcomes = at_once([partial(put, storage, key, data) for data in rivals])
+            assert sorted(outcomes, key=str) == [KeyTakenError] * 7 + [None]
+            assert read(storage, key) == rivals[outcomes.index(None)]
+
+    def test_put_of_the_same_bytes_from_many_threads_succeeds_for_all(self, storage: Storage) -> None:
+        key = new_key()
+        assert at_once([partial(put, storage, key, _CAT)] * 8) == [None] * 8
+        assert read(storage, key) == _CAT
+
+    def test_put_of_many_keys_from_many_threads_stores_them_all(self, storage: Storage) -> None:
+        user = new_user()
+        written = {f"{user}/images/{number}.jpg": b"%d" % number * 1000 for number in range(40)}
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda item: storage.put(*item, mime_type="image/jpeg"), written.items()))
+        assert {key: read(storage, key) for key in keys_of(storage, f"{user}/")} == written
+
+    def test_put_never_shows_a_part(self, storage: Storage) -> None:
+        key, data = new_key(), _CAT * 2000
+        with ThreadPoolExecutor(1) as pool:
+            writing = pool.submit(storage.put, key, data, mime_type="image/jpeg")
+            seen = 0
+            while not (writing.done() and seen):
+                try:
+                    found = read(storage, key)
+                except BlobNotFoundError:
+                    assert not writing.done() or not writing.exception(), "what was put is not there"
+                    continue
+                assert found == data, "a reader saw a part"
+                seen += 1
+            writing.result()
+
+    def test_open_of_a_missing_key_is_an_error_at_once(self, storage: Storage) -> None:
+        key = new_key()
+        storage.put(key, _CAT, mime_type="image/jpeg")
+        for missing in (new_key(), key + ".webp", key[:-1]):
+            for start, length in ((0, None), (0, 1), (5, None), (0, 0)):
+                with pytest.raises(BlobNotFoundError):
+                    storage.open(missing, start=start, length=length)
+
+    def test_open_gives_the_range_that_is_asked_for(self, storage: Storage) -> None:
+        key, size = new_key(), len(_CAT)
+        storage.put(key, _CAT, mime_type="image/jpeg")
+        for start in (0, 1, 1000, size - 1, size, size + 1, 10 * size):
+            for length in (None, 0, 1, 2, 100, size - 1, size, size + 1):
+                wanted = _CAT[start : None if length is None else start + length]
+                assert read(storage, key, start=start, length=length) == wanted, f"start={start}, length={length}"
+
+    def test_open_gives_a_stream_that_is_read_in_pieces_and_closed(self, storage: Storage) -> None:
+        key, data = new_key(), _CAT * 100
+        storage.put(key, data, mime_type="image/jpeg")
+        with storage.open(key) as one, storage.open(key, start=7) as other:
+            pieces = [one.read(1000), other.read(10), one.read(50_000), other.read(), one.read(), one.read(1)]
+        assert b"".join(pieces[:5:2]) == data
+        assert pieces[1] + pieces[3] == data[7:]
+        assert pieces[5] == b"", "at the end there is nothing more"
+        assert one.closed
+
+    def test_open_gives_a_stream_that_may_be_closed_early(self, storage: Storage) -> None:
+        key, data = new_key(), _CAT * 1000
+        storage.put(key, data, mime_type="image/jpeg")
+        for _ in range(60):  # more than a pool of connections would hold
+            stream = storage.open(key)
+            assert stream.read(10) == data[:10]
+            stream.close()
+        assert read(storage, key) == data
+
+    def test_delete_removes_all_the_keys_and_no_other(self, storage: Storage) -> None:
+        user = new_user()
+        kept = [f"{user}/images/cat{end}" for end in (".jpg.webp", ".jp", ".jpgs", "", "2.jpg")]
+        gone = [f"{user}/images/cat.jpg", f"{user}/images/dog.jpg", f"{user}2/images/cat.jpg"]
+        for key in kept + gone:
+            storage.put(key, _CAT, mime_type="image/jpeg")
+        storage.delete(gone)
+        assert keys_of(storage, user) == sorted(kept)
+        for key in gone:
+            with pytest.raises(BlobNotFoundError):
+                storage.open(key)
+
+    def test_delete_of_missing_keys_is_fine(self, storage: Storage) -> None:
+        key = new_key()
+        storage.put(key, _CAT, mime_type="image/jpeg")
+        storage.delete([])
+        storage.delete([new_key()])
+        storage.delete((new_key(), key, new_key()))
+        storage.delete([key])
+        assert keys_of(storage, key) == []
+
+    def test_delete_takes_more_keys_than_fit_in_one_request(self, storage: Storage) -> None:
+        user = new_user()
+        keys = [f"{user}/images/{number:04}.jpg" for number in range(2100)]
+        there = [keys[0], keys[999], keys[1000], keys[1999], keys[2000], keys[2099]]
+        for key in there:
+            storage.put(key, _CAT, mime_type="image/jpeg")
+        storage.delete(keys)
+        assert keys_of(storage, f"{user}/") == []
+
+    def test_list_tells_key_size_and_time(self, storage: Storage) -> None:
+        key, before = new_key(), datetime.now(UTC)
+        storage.put(key, _CAT, mime_type="image/jpeg")
+        (found,) = storage.list(key)
+        assert found == StoredObject(key, len(_CAT), found.modified)
+        assert found.modified.utcoffset() == timedelta(0)
+        assert before - _CLOCK_SKEW < found.modified < datetime.now(UTC) + _CLOCK_SKEW
+
+    def test_list_takes_a_prefix_that_ends_anywhere(self, storage: Storage) -> None:
+        user = new_user()
+        keys = sorted(
+            f"{user}{end}" for end in ("/images/ab.jpg", "/images/abc.jpg", "/images/b.jpg", "x/images/a.jpg")
+        )
+        for key in keys:
+            storage.put(key, _CAT, mime_type="image/jpeg")
+        for prefix in (
+            user,
+            f"{user}/",
+            f"{user}/im",
+            f"{user}/images/ab",
+            f"{user}/images/ab.",
+            keys[0],
+            f"{user}/no",
+        ):
+            assert keys_of(storage, prefix) == [key for key in keys if key.startswith(prefix)]
+
+    def test_list_goes_on_after_a_key(self, storage: Storage) -> None:
+        user = new_user()
+        keys = sorted(f"{user}{part}/images/{name}" for part in ("", "x") for name in ("a", "a.256.webp", "b", "b_1"))
+        for key in keys:
+            storage.put(key, _CAT, mime_type="image/jpeg")
+        for after in ("", *keys, keys[0] + "!", f"{user}/images/aa", user + "~", "~"):
+            assert keys_of(storage, user, after=after) == [key for key in keys if key > after], after
+
+    def test_list_is_in_byte_order_of_the_whole_key(self, storage: Storage) -> None:
+        user = new_user()
+        names = ("a", "a-b", "a.b", "a%20b", "A", "ab", "a~", "0", "_", "~0")
+        keys = [f"{user}{name}/images/{file}" for name in names for file in ("z.jpg", "z-1.jpg", "z")]
+        for key in reversed(keys):
+            storage.put(key, _CAT, mime_type="image/jpeg")
+        assert keys_of(storage, user) == sorted(keys)
+        for after in (user, f"{user}a", f"{user}a.b", f"{user}a-b/images/z", f"{user}a/images/z.jpg"):
+            assert keys_of(storage, user, after=after) == sorted(key for key in keys if key > after)
+
+    def test_list_yields_more_than_one_page_lazily(self, storage: Storage) -> None:
+        user = new_user()
+        keys = [f"{user}/images/{number:04}.jpg" for number in range(1005)]
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda key: storage.put(key, b"cat", mime_type="image/jpeg"), keys))
+        listing = storage.list(f"{user}/")
+        assert iter(listing) is listing, "a list of all objects does not fit into memory"
+        assert [found.key for found in islice(listing, 3)] == keys[:3]
+        assert keys_of(storage, f"{user}/") == keys
+        assert keys_of(storage, f"{user}/", after=keys[1001]) == keys[1002:]
+        storage.delete(keys)
+
+    def test_list_goes_on_while_what_it_gave_is_deleted(self, storage: Storage) -> None:
+        user = new_user()
+        keys = [f"{user}{number:02}/images/cat.jpg" for number in range(20)]
+        for key in keys:
+            storage.put(key, _CAT, mime_type="image/jpeg")
+        seen = []
+        for found in storage.list(user):
+            seen.append(found.key)
+            storage.delete([found.key])
+        assert seen == keys
+
+    def test_url_is_none_or_percent_encoded(self, storage: Storage) -> None:
+        for key in (new_key(), "users/%C3%A9%20b/images/cat~1_2-3.jpg"):
+            url = storage.url(key)
+            assert url is None or (url.endswith("/" + quote(key)) and url.startswith(("https://", "http://")))
+
+
+def new_user() -> str:
+    """Return the beginning of the keys of a user that nobody else has: ``users/...``."""
+    return f"users/contract{uuid4().hex}"
+
+
+def new_key() -> str:
+    """Return a key that nobody else has."""
+    return f"{new_user()}/images/profile_1795000000000000_aaaaaaaaaaaaaaaa.jpg"
+
+
+def read(storage: Storage, key: str, **range: Any) -> bytes:
+    """Return all the bytes of a key, or of a range of it."""
+    with storage.open(key, **range) as stream:
+        return stream.read()
+
+
+def keys_of(storage: Storage, prefix: str, *, after: str = "") -> list[str]:
+    """Return the keys that a listing yields, in its order."""
+    return [found.key for found in storage.list(prefix, after=after)]
+
+
+def put(storage: Storage, key: str, data: bytes) -> type[KeyTakenError] | None:
+    """Put, and return KeyTakenError where it was raised."""
+    try:
+        storage.put(key, data, mime_type="image/jpeg")
+    except KeyTakenError as exc:
+        return type(exc)
+    return None
+
+
+def at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Make all calls at the same moment, each in a thread of its own, and return what they returned."""
+    barrier = threading.Barrier(len(calls))
+
+    def together(call: Callable[[], Any]) -> Any:
+        barrier.wait()
+        return call()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(together, calls))
