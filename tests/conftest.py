@@ -107,8 +107,10 @@ def images(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ImageServ
         repository = SQLAlchemyRepository(f"sqlite:///{tmp_path}/images.sqlite3")
     else:
         from userimages.storages.r2 import R2Storage
+        from userimages.testing import check_wire
 
         storage = R2Storage.from_env(request.getfixturevalue("seaweedfs").environ())
+        check_wire(storage.client)
         repository = SQLAlchemyRepository(request.getfixturevalue("postgresql"))
     repository.create_schema()
     yield ImageService(storage, repository, processor=tiny)

@@ -110,7 +110,8 @@ def test_a_sweep_leaves_live_uploads_and_images_alone(images: ImageService, user
 
     images.sweep()
 
-    assert images.open(image.id).read() == b"x"
+    with images.open(image.id) as stream:
+        assert stream.read() == b"x"
 
 
 def test_swept_urls_are_told_to_who_purges_a_cdn(tiny_processor, clock: Clock) -> None:

@@ -47,7 +47,8 @@ def test_c1_a_record_holds_the_facts_of_the_stored_bytes(images: ImageService, u
     assert image.uploaded_at.tzinfo is not None
     assert stem_of(image.key)
     assert images.get(image.id) == images.get(str(image.id)) == image
-    assert (images.open(image.id).read(), images.open(image.id, "64").read()) == (b"photo", b"photo64")
+    with images.open(image.id) as whole, images.open(image.id, "64") as variant:
+        assert (whole.read(), variant.read()) == (b"photo", b"photo64")
 
 
 def test_c1_mended_no_listed_image_lacks_a_fact(images: ImageService, user: str) -> None:
@@ -182,7 +183,8 @@ def test_a_publish_whose_answer_was_lost_is_asked_again(tiny_processor, done: bo
     image = images.upload("ana", b"x", image_type="cover", is_primary=True)
 
     assert images.primary("ana") == image
-    assert images.open(image.id).read() == b"x"
+    with images.open(image.id) as stream:
+        assert stream.read() == b"x"
 
 
 @pytest.mark.parametrize("done", [False, True])
