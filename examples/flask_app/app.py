@@ -1,0 +1,97 @@
+"""The gallery's application: a page, a login by name, the API, and six pictures at the first start."""
+
+import json
+import os
+import secrets
+import threading
+from pathlib import Path
+
+import flask
+
+from userimages import ImageService, UserImagesError
+from userimages.config import service_from_env
+
+from .adapter import create_blueprint
+from .pictures import six_pictures
+
+GUEST = "demo"
+PAGE_POLICY = (
+    "default-src 'self'; img-src 'self' https: blob: data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+def create_app(service: ImageService | None = None) -> flask.Flask:
+    """Make the application; its service comes from the environment unless one is given."""
+    service = service or service_from_env()
+    folder = Path(os.environ.get("USERIMAGES_DATA_DIR") or "userimages-data") / "demo"
+    folder.mkdir(parents=True, exist_ok=True)
+    open_to_all = os.environ.get("USERIMAGES_EXAMPLE_OPEN") == "1"
+    if open_to_all:
+        print("USERIMAGES_EXAMPLE_OPEN=1: anyone may see and change anyone's pictures. For local trials only.")
+
+    app = flask.Flask(__name__)
+    app.config.update(SECRET_KEY=_secret_key(folder / "secret"), SESSION_COOKIE_SAMESITE="Lax")
+
+    def authorize(request: flask.Request, action: str, user: str) -> bool:
+        return open_to_all or flask.session.get("user") == user
+
+    app.register_blueprint(create_blueprint(service, authorize=authorize))
+    seeding = threading.Thread(target=_seed, args=(service, folder / "sent.json"), daemon=True)
+    seeding.start()
+
+    @app.get("/")
+    def gallery() -> flask.Response:
+        seeding.join(timeout=30)
+        user = flask.session.setdefault("user", GUEST)
+        state = {"user": user, "maxBytes": service.max_bytes, "sent": _sent(folder / "sent.json")}
+        response = flask.make_response(flask.render_template("gallery.html", user=user, state=state))
+        response.headers["Content-Security-Policy"] = PAGE_POLICY
+        return response
+
+    @app.post("/login")
+    def login() -> flask.Response:
+        if flask.request.headers.get("Sec-Fetch-Site") == "cross-site":
+            flask.abort(403)
+        flask.session["user"] = flask.request.form.get("name", "").strip()[:150] or GUEST
+        return flask.redirect("/", 303)
+
+    @app.get("/favicon.ico")
+    def favicon() -> flask.Response:
+        return app.send_static_file("icon.svg")
+
+    return app
+
+
+def _secret_key(file: Path) -> str:
+    """Return the key that signs the sessions; it outlives a restart."""
+    try:
+        with file.open("x") as new:
+            new.write(secrets.token_hex(32))
+    except FileExistsError:
+        pass
+    return file.read_text()
+
+
+def _seed(service: ImageService, sent: Path) -> None:
+    """Upload six pictures where the guest has none, and note what was sent, for the page's panels."""
+    try:
+        if service.list(GUEST, limit=1):
+            return
+        facts = {}
+        for picture in six_pictures():
+            image = service.upload(
+                GUEST,
+                picture.data,
+                image_type=picture.image_type,
+                caption=picture.caption,
+                is_primary=picture.is_primary,
+                idempotency_key=f"demo-{picture.filename}",
+            )
+            facts[str(image.id)] = picture.facts()
+        sent.write_text(json.dumps(facts))
+    except UserImagesError as error:
+        print(f"The demo's own pictures are missing: {error}")
+
+
+def _sent(file: Path) -> dict[str, object]:
+    return json.loads(file.read_text()) if file.exists() else {}

@@ -1,0 +1,96 @@
+// The panel of one picture: what was sent, what was stored, what was removed, and the Python that did it.
+
+import { bytes, element, find, format, notice, state, title } from "./page.js";
+import { sentFor } from "./sent.js";
+
+export function open(image) {
+  find("panel-title").textContent = title(image);
+  const when = new Date(image.uploaded_at).toLocaleString([], { dateStyle: "long", timeStyle: "short" });
+  find("panel-meta").textContent = `${label(image.image_type)}${image.is_primary ? ", primary" : ""} · ${when}`;
+  find("panel-stage").replaceChildren(element("img", { src: image.url, width: image.width, height: image.height, alt: title(image) }));
+  const sent = sentFor(image.id);
+  scale(image, sent);
+  facts(image, sent);
+  sizes(image);
+  find("panel-code").textContent = python(image, sent);
+  find("panel").showModal();
+}
+
+const label = (type) => ({ profile: "Profile picture", gallery: "Gallery image", cover: "Cover photo" })[type];
+const size = (it) => (it.width ? `${it.width} × ${it.height}` : "unknown size");
+
+/** Draw bytes before and after to one scale. */
+function scale(image, sent) {
+  const bar = (name, count, most) => {
+    const fill = element("span", { class: "fill" });
+    fill.style.width = `${Math.max(1.5, (100 * count) / most)}%`;
+    return element("div", {}, element("span", { class: "key" }, name), element("span", { class: "track" }, fill), element("b", {}, bytes(count)));
+  };
+  if (!sent) return find("panel-scale").replaceChildren();
+  const most = Math.max(sent.bytes, image.size_bytes);
+  find("panel-scale").replaceChildren(bar("Sent", sent.bytes, most), bar("Stored", image.size_bytes, most));
+}
+
+function facts(image, sent) {
+  const rows = [];
+  if (sent) {
+    rows.push(["Sent", `${format(sent.type)}, ${size(sent)}`]);
+    if (sent.cropped) rows.push(["In the browser", "cropped to a square"]);
+  } else {
+    rows.push(["Sent", "from another browser; the original is not kept"]);
+  }
+  rows.push(["Stored", `${format(image.mime_type)}, ${size(image)}, sRGB, upright`]);
+  rows.push(["Removed", sent ? sent.carried.join(", ") || "nothing: it carried no metadata" : "all metadata that it carried"]);
+  find("panel-facts").replaceChildren(...rows.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
+}
+
+function sizes(image) {
+  const all = [...Object.entries(image.variants), ["full", image]];
+  find("panel-sizes").replaceChildren(
+    ...all.map(([name, each]) =>
+      element(
+        "tr",
+        {},
+        element("th", { scope: "row" }, element("a", { href: each.url, target: "_blank" }, name)),
+        element("td", {}, size(each)),
+        element("td", {}, format(each.mime_type)),
+        element("td", {}, bytes(each.size_bytes)),
+      ),
+    ),
+  );
+}
+
+function python(image, sent) {
+  const lines = [`    ${quote(state.user)},`, `    open(${quote(sent?.name || "picture.jpg")}, "rb"),`, `    image_type=${quote(image.image_type)},`];
+  if (image.is_primary) lines.push("    is_primary=True,");
+  if (image.caption) lines.push(`    caption=${quote(image.caption)},`);
+  const narrow = Object.keys(image.variants)[0];
+  return [
+    "from userimages.config import service_from_env",
+    "",
+    "images = service_from_env()",
+    "image = images.upload(",
+    ...lines,
+    ")",
+    "",
+    `image.width, image.height  # ${image.width}, ${image.height}`,
+    ...(narrow ? [`image.variants[${quote(narrow)}].url`] : []),
+    `image.img_attributes(sizes="50vw")  # src, srcset, ...`,
+    "",
+    `images.set_primary(image.id)`,
+    `images.delete(image.id)`,
+  ].join("\n");
+}
+
+/** Return a Python literal: JSON's strings are Python's, all but the rest of the world beyond the first 65,536. */
+const quote = (text) => JSON.stringify(text);
+
+for (const dialog of document.querySelectorAll("dialog")) {
+  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+  dialog.querySelector("[data-close]")?.addEventListener("click", () => dialog.close());
+}
+
+find("copy").addEventListener("click", async () => {
+  await navigator.clipboard.writeText(find("panel-code").textContent);
+  notice("Copied.", { seconds: 3 });
+});

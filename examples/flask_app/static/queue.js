@@ -1,0 +1,112 @@
+// Uploads on their way: a preview at once, progress per file, two at a time, and a retry that cannot store twice.
+
+import { upload } from "./api.js";
+import { carried } from "./inspect.js";
+import { bytes, element, find, icon, say, state } from "./page.js";
+import { remember } from "./sent.js";
+
+const AT_ONCE = 2;
+const waiting = [];
+let running = 0;
+
+/** Queue *file*; *options* are the form's fields; *done* is called with the stored image. */
+export function enqueue(file, options, done) {
+  const item = { file, options, done, key: newKey(), row: row(file) };
+  find("queue").append(item.row.box);
+  find("queue-section").hidden = false;
+  waiting.push(item);
+  next();
+}
+
+function next() {
+  while (running < AT_ONCE && waiting.length) {
+    running++;
+    send(waiting.shift()).finally(() => {
+      running--;
+      next();
+    });
+  }
+}
+
+async function send(item) {
+  const { file, options, row } = item;
+  const cancel = new AbortController();
+  row.start("Sending", cancel);
+  try {
+    const facts = { name: file.name, bytes: file.size, type: file.type, carried: file.size ? await carried(file) : [] };
+    Object.assign(facts, await pixels(file), file.before);
+    const fields = { username: state.user, ...options };
+    const { image } = await upload(file, fields, { key: item.key, progress: row.progress, signal: cancel.signal });
+    remember(image.id, facts);
+    row.finish(`Stored: ${bytes(file.size)} became ${bytes(image.size_bytes)}`);
+    say(`${file.name} is stored.`);
+    item.done(image);
+  } catch (error) {
+    row.fail(error, () => {
+      waiting.push(item);
+      next();
+    });
+  }
+}
+
+function row(file) {
+  const preview = element("img", { alt: "", src: URL.createObjectURL(file), onerror: () => preview.classList.add("none") });
+  const bar = element("progress", { max: 1, value: 0, "aria-label": `Progress of ${file.name}` });
+  const status = element("p", { class: "status" }, "Waiting");
+  const buttons = element("div", { class: "buttons" });
+  const words = element("div", { class: "words" }, element("p", { class: "name" }, file.name || "pasted picture"), status, bar);
+  const box = element("li", { class: "item" }, preview, words, buttons);
+  const leave = () => {
+    URL.revokeObjectURL(preview.src);
+    box.remove();
+    find("queue-section").hidden = !find("queue").children.length;
+  };
+  const button = (label, act) => element("button", { type: "button", class: "plain small", onclick: act }, label);
+  const dismiss = () => element("button", { type: "button", class: "icon", "aria-label": `Dismiss ${file.name}`, onclick: leave }, icon("close"));
+  return {
+    box,
+    start(word, cancel) {
+      box.classList.remove("bad");
+      bar.hidden = false;
+      bar.value = 0;
+      status.textContent = `${word} ${bytes(file.size)}`;
+      buttons.replaceChildren(button("Cancel", () => cancel.abort()));
+    },
+    progress(share) {
+      bar.value = share;
+      status.textContent = share < 1 ? `Sending ${bytes(file.size)}, ${Math.floor(share * 100)} %` : "Checking and re-encoding";
+      if (share === 1) bar.removeAttribute("value");
+    },
+    finish(sentence) {
+      bar.value = 1;
+      box.classList.add("done");
+      status.textContent = sentence;
+      buttons.replaceChildren(dismiss());
+      setTimeout(leave, 5000);
+    },
+    fail(error, retry) {
+      bar.hidden = true;
+      box.classList.add("bad");
+      status.textContent = error.message;
+      status.setAttribute("role", "alert");
+      if (error.status) status.append(element("code", {}, `${error.status} ${error.code}`));
+      const mayRetry = !error.status || error.status >= 500;
+      buttons.replaceChildren(...(mayRetry ? [button("Try again", retry)] : []), dismiss());
+    },
+  };
+}
+
+async function pixels(file) {
+  try {
+    const bitmap = await createImageBitmap(file);
+    const { width, height } = bitmap;
+    bitmap.close();
+    return { width, height };
+  } catch {
+    return {};
+  }
+}
+
+function newKey() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
