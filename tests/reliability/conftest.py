@@ -1,0 +1,60 @@
+"""The places on which the proofs run, and how long: USERIMAGES_TORTURE=1 runs everything and prints the figures."""
+
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from userimages import Storage
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import rig
+
+
+@pytest.fixture(params=["sqlite+disk", "postgresql+disk", "sqlite+s3", "postgresql+s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[rig.Place]:
+    """Give each pair of a database and a store in turn, both empty and of this test alone."""
+    from userimages.repositories.sqlalchemy import SQLAlchemyRepository
+
+    database, store = request.param.split("+")
+    url = request.getfixturevalue("own_database") if database == "postgresql" else f"sqlite:///{tmp_path}/db.sqlite3"
+    if store == "s3":
+        storage = request.getfixturevalue("bucket")
+    else:
+        from userimages.storages.disk import DiskStorage
+
+        storage = DiskStorage(tmp_path / "objects")
+    repository = SQLAlchemyRepository(url)
+    repository.create_schema()
+    yield rig.Place(request.param, storage, repository, url, tmp_path / "objects" if store == "disk" else None)
+    repository.close()
+
+
+@pytest.fixture(scope="session")
+def bucket(seaweedfs: Any) -> Storage:
+    """Make a bucket for these tests: to make one takes a second and more."""
+    return rig.own_bucket(seaweedfs)
+
+
+@pytest.fixture
+def own_database(postgresql: str) -> str:
+    """Make an empty database of this test alone and return its URL."""
+    return rig.new_database(postgresql, f"t{uuid.uuid4().hex}")
+
+
+@pytest.fixture
+def clock() -> rig.Clock:
+    """Give a clock that stands still until it is moved."""
+    return rig.Clock()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures of the proofs."""
+    if rig.FIGURES:
+        terminalreporter.section("figures")
+        for what, number in sorted(rig.FIGURES.items()):
+            terminalreporter.write_line(f"{number:10,} {what}")

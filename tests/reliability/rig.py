@@ -1,0 +1,140 @@
+"""What the proofs of reliability share: a clock, a quick processor, the places, and what must hold at any time."""
+
+import hashlib
+import os
+import struct
+import time
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import attrs
+
+from userimages import ImageRepository, ImageService, ImageType, Processed, Rendition, Storage, UserImage
+from userimages.identity import user_segment
+
+TORTURE = bool(os.environ.get("USERIMAGES_TORTURE"))
+FIGURES: Counter[str] = Counter()
+FAR = datetime(9000, 1, 1, tzinfo=UTC)
+
+
+class Clock:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def move(self, **by: float) -> None:
+        """Move on, or back, by hours, minutes ..."""
+        self.now += timedelta(**by)
+
+
+def tiny(data: bytes, image_type: ImageType) -> Processed:
+    """Make an image and two variants of any bytes at all; each is other bytes for other input."""
+    size = struct.pack(">I", len(data))
+    large, middle, small = (Rendition(size + data * n, n * 10, n * 10, "image/webp") for n in (3, 2, 1))
+    return Processed(large, {"20": middle, "10": small}, placeholder="AAAA")
+
+
+@attrs.frozen
+class Place:
+    """A database and a store that a proof runs on."""
+
+    name: str
+    storage: Storage
+    repository: ImageRepository
+    url: str
+    root: Path | None = None
+
+    def service(self, clock: Clock) -> ImageService:
+        """Make a service here."""
+        return ImageService(self.storage, self.repository, processor=tiny, clock=clock)
+
+
+def new_user() -> str:
+    """Return a user that nobody else has."""
+    return f"u.{uuid4().hex[:12]}"
+
+
+def check_whole(images: ImageService, user: str) -> dict[str, UserImage]:
+    """Check what must hold at any time, and return the user's images by id: whole objects, at most one primary."""
+    listed = {str(each.id): each for each in everything(images, user)}
+    for image in listed.values():
+        for part in (image, *image.variants.values()):
+            with images.storage.open(part.key) as stream:
+                stored = stream.read()
+            assert hashlib.sha256(stored).hexdigest() == part.sha256, "a listed image has other bytes"
+    assert sum(each.is_primary for each in listed.values()) <= 1, "two primaries"
+    return listed
+
+
+def everything(images: ImageService, user: str) -> list[UserImage]:
+    """List all images of a user, page by page."""
+    found, cursor = [], None
+    while True:
+        page = images.list(user, limit=200, cursor=cursor)
+        found += page
+        if (cursor := page.next_cursor) is None:
+            return found
+
+
+def check_nothing_left(images: ImageService, users: Iterable[str], *, root: Path | None = None) -> None:
+    """Check what must hold after the sweeps: no object without a row, no intent, no temporary file."""
+    for user in users:
+        stored = {found.key for found in images.storage.list(f"users/{user_segment(user)}/")}
+        named = {key for image in everything(images, user) for key in image.object_keys}
+        assert stored == named, f"{len(stored - named)} objects without a row, {len(named - stored)} rows without"
+    assert list(images.repository.expired(FAR, limit=1000)) == [], "an intent is left"
+    if root is not None:
+        assert os.listdir(root / ".tmp") == [], "a temporary file is left"
+
+
+def sweep_twice(images: ImageService, clock: Clock) -> None:
+    """Move the clock past the lease, then past the second look, and sweep."""
+    clock.move(minutes=16)
+    assert images.sweep().failed == 0
+    clock.move(hours=2)
+    assert images.sweep().failed == 0
+
+
+def new_database(url: str, name: str) -> str:
+    """Make an empty database on the server of *url* and return its URL."""
+    import psycopg
+    from sqlalchemy import make_url
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+def own_bucket(server: Any) -> Storage:
+    """Make an empty bucket and return its storage."""
+    from userimages.storages.r2 import R2Storage
+
+    storage = R2Storage.from_env(server.environ() | {"R2_BUCKET_NAME": f"b{uuid4().hex}"})
+    storage.client.create_bucket(Bucket=storage.bucket_name)
+    return storage
+
+
+def wait_until_alone(place: Place) -> None:
+    """Wait until the servers have done with what a killed process had asked for."""
+    if place.url.startswith("postgresql"):
+        import psycopg
+
+        others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state <> 'idle'"
+        with psycopg.connect(place.url, autocommit=True) as connection:
+            while connection.execute(f"{others} AND pid <> pg_backend_pid()").fetchone() != (0,):
+                time.sleep(0.002)
+    if place.root is None:
+        time.sleep(0.05)  # a PUT that was under way when its sender died ends within milliseconds, or never
+
+
+def count(what: str, number: int) -> None:
+    """Add to a figure that is printed at the end."""
+    FIGURES[what] += number
