@@ -134,7 +134,8 @@ def _make_primary(insert_into: Callable[[Table], Any]) -> dict[bool, Any]:
 
 def _upsert(statement: Any) -> Any:
     moved = {"image_id": statement.excluded.image_id}
-    return statement.on_conflict_do_update(index_elements=[primaries.c.user], set_=moved)
+    upsert = statement.on_conflict_do_update(index_elements=[primaries.c.user], set_=moved)
+    return upsert.execution_options(preserve_rowcount=True)
 
 
 SET_PRIMARY = {"sqlite": _make_primary(sqlite.insert), "postgresql": _make_primary(postgresql.insert)}
