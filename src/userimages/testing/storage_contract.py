@@ -159,6 +159,7 @@ class StorageContract:
         storage.put(key, _CAT, mime_type="image/jpeg")
         storage.delete([])
         storage.delete([new_key()])
+        assert keys_of(storage, key) == [key]
         storage.delete((new_key(), key, new_key()))
         storage.delete([key])
         assert keys_of(storage, key) == []

@@ -161,6 +161,8 @@ def _bytes(body: Any) -> bytes:
         return body.encode()
     if isinstance(body, bytes | bytearray):
         return bytes(body)
+    if not hasattr(body, "tell"):
+        return b""  # a stream of chunks, which its headers give away
     position = body.tell()
     data = body.read()
     body.seek(position)
