@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import BinaryIO, TypeVar
 from uuid import UUID
@@ -279,7 +280,7 @@ class ImageService:
         self, intent: Intent, image: UserImage, objects: Mapping[str, Rendition], *, is_primary: bool, replace: bool
     ) -> Published:
         """Announce, put, publish. An object never exists without a row that names it."""
-        made = self.repository.begin(intent, now=self._clock())
+        made = self._begun(intent)
         if made is not None:
             return Published(made)
         failures = put_all(self.storage, objects)
@@ -295,6 +296,17 @@ class ImageService:
             remove_objects(self.storage, intent.object_keys)
             raise ConflictError("The upload took longer than its lease and was swept.", hint="Upload it again.")
         return published
+
+    def _begun(self, intent: Intent) -> UserImage | None:
+        """Begin; where the outcome is unknown, let go of the idempotency key, so that the caller may retry at once."""
+        try:
+            return self.repository.begin(intent, now=self._clock())
+        except ConflictError:
+            raise
+        except Exception:
+            with suppress(Exception):
+                self.repository.forget(intent)
+            raise
 
     def _published(self, intent: Intent, image: UserImage, *, is_primary: bool, replace: bool) -> Published | None:
         """Publish; where the outcome is unknown, try again and read again, but never compensate."""
@@ -315,9 +327,14 @@ class ImageService:
     def _undo(self, intent: Intent, failures: Mapping[str, Exception]) -> None:
         """Delete what was put. After an outcome unknown the sweep deletes it once more, for a PUT may land late."""
         ours = tuple(key for key in intent.object_keys if not isinstance(failures.get(key), KeyTakenError))
+        unknown = any(_is_unknown(failure) for failure in failures.values())
         try:
             remove_objects(self.storage, ours)
-            if any(_is_unknown(failure) for failure in failures.values()):
+        except Exception as exc:
+            log_left_over(intent, exc)
+            unknown = True
+        try:
+            if unknown:
                 # A new name for the work in hand lets go of the idempotency key: the caller may retry at once.
                 id = identity.new_id(self._upload_clock())
                 rest = attrs.evolve(intent, id=id, object_keys=ours, idempotency_key=None)

@@ -14,8 +14,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import rig
 
+PAIRS = ["sqlite+disk", "postgresql+s3"] + ["postgresql+disk", "sqlite+s3"] * rig.TORTURE
 
-@pytest.fixture(params=["sqlite+disk", "postgresql+disk", "sqlite+s3", "postgresql+s3"])
+
+@pytest.fixture(params=PAIRS)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[rig.Place]:
     """Give each pair of a database and a store in turn, both empty and of this test alone."""
     from userimages.repositories.sqlalchemy import SQLAlchemyRepository

@@ -73,7 +73,7 @@ def after(error: BaseException) -> Fault:
     """Do it, then raise *error*: a time-out that succeeded, a commit whose answer was lost."""
 
     def fault(call: Call) -> Any:
-        call.do()
+        getattr(call.do(), "close", bool)()
         raise copy.copy(error)
 
     return fault
