@@ -60,7 +60,7 @@ function renditions(image) {
   const largest = Object.values(image.variants).reduce((most, each) => (each.width > most.width ? each : most), { width: 0 });
   const shape = largest.width ? largest : image;
   const alike = (each) => Math.abs(each.width * shape.height - shape.width * each.height) <= Math.max(each.width, each.height, shape.width, shape.height);
-  return [...Object.values(image.variants), image].filter(alike).sort((one, other) => one.width - other.width);
+  return [...Object.values(image.variants), image].filter(alike).filter((each, at, all) => all.findIndex((other) => other.width === each.width) === at).sort((one, other) => one.width - other.width);
 }
 
 function cardOf(image) {

@@ -1,0 +1,10 @@
+from django.apps import AppConfig
+
+
+class UserImagesConfig(AppConfig):
+    name = "userimages_django"
+    verbose_name = "User images"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self):
+        from . import checks  # noqa: F401 - registers them
