@@ -18,11 +18,21 @@ from userimages.processing.header import Header, broken
 from userimages.processing.recipes import Box, Fill, Fit, Format, Recipe, Size
 from userimages.processing.thumbhash import thumbhash
 
+
+class _WebP(WebPImagePlugin.WebPImageFile):
+    """A WebP that lets go of its decoder once it has the pixels: they are half of the memory that it needs."""
+
+    def load_prepare(self) -> None:
+        if self.n_frames == 1:
+            self._decoder = None
+        super().load_prepare()
+
+
 _DECODERS: dict[str, Callable[[BinaryIO], Image.Image]] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
     "PNG": PngImagePlugin.PngImageFile,
     "GIF": GifImagePlugin.GifImageFile,
-    "WEBP": WebPImagePlugin.WebPImageFile,
+    "WEBP": _WebP,
     "HEIC": heif.decode,
 }
 _TURNS = {
