@@ -1,5 +1,162 @@
 """A cache in front of any repository."""
 
+import hashlib
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
+
+import attrs
+
+from userimages.errors import ConfigurationError
+from userimages.model import ImageType, Intent, Published, UserImage, Variant
+from userimages.ports import ImageRepository
+
+log = logging.getLogger("userimages")
+
+Changed = TypeVar("Changed", UserImage | None, Intent | None)
+
+# A record pickled by a release with other fields must not be read by this one.
+_SHAPE = ",".join(field.name for cls in (UserImage, Variant) for field in attrs.fields(cls))
+
+
+class Cache(Protocol):
+    """What is asked of a cache: Django's caches and those of cachelib have it."""
+
+    def get(self, key: str, /) -> Any:
+        """Return the value, or None."""
+
+    def set(self, key: str, value: Any, timeout: int, /) -> Any:
+        """Keep *value* for *timeout* seconds, or for less."""
+
 
 class CachingRepository:
-    """To come."""
+    """Keep the listings of a repository in a cache for *ttl* seconds, or until their user's images change.
+
+    *cache* is anything with ``get(key)`` and ``set(key, value, timeout)`` that takes picklable values, such as
+    ``django.core.cache.cache`` or one of cachelib. Share one cache between all processes that write.
+
+    It saves the database the statement of each page of ``list`` that is read again: two reads of the cache stand in
+    its place, so it is worth its while where the database is the bottleneck, not where a listing should be quicker.
+    It costs one write to the cache after each change of a user's images, and two where a page is read first. All else
+    goes straight to the repository, so that what is served or deleted is never decided by a cache.
+
+    A page is kept under a version of its user, and each change writes a new version once it is committed: whoever
+    reads after that sees it. A page may be stale, for *ttl* seconds at most, where something else changes the tables,
+    where the cache cannot be written or a process dies just after a commit, and where caches are not shared. A cache
+    that fails is logged and otherwise ignored.
+
+    >>> from userimages import CachingRepository
+    >>> from userimages.repositories.memory import MemoryRepository
+    >>> class DictCache(dict):
+    ...     def set(self, key, value, timeout):
+    ...         self[key] = value
+    >>> CachingRepository(MemoryRepository(), DictCache()).list("ana", limit=50)
+    ()
+    """
+
+    def __init__(self, repository: ImageRepository, cache: Cache, *, ttl: int = 300) -> None:
+        if isinstance(ttl, bool) or not isinstance(ttl, int) or ttl < 1:
+            raise ConfigurationError("ttl is not a whole number of seconds from 1 up.", hint="Pass, say, ttl=300.")
+        self.repository = repository
+        self._cache = cache
+        self._ttl = ttl
+
+    def begin(self, intent: Intent, *, now: datetime) -> UserImage | None:
+        """Begin in the repository."""
+        return self.repository.begin(intent, now=now)
+
+    def publish(self, intent: Intent, image: UserImage, *, is_primary: bool, replace: bool) -> Published | None:
+        """Publish in the repository, then renew the user's listings; also where the outcome is unknown."""
+        try:
+            return self.repository.publish(intent, image, is_primary=is_primary, replace=replace)
+        finally:
+            self._renew(image.user)
+
+    def get(self, id: UUID, *, user: str | None = None) -> UserImage | None:
+        """Ask the repository."""
+        return self.repository.get(id, user=user)
+
+    def list(
+        self, user: str, *, limit: int, after: tuple[datetime, UUID] | None = None, image_type: ImageType | None = None
+    ) -> Sequence[UserImage]:
+        """Return the page from the cache, or read it and keep it there."""
+        version = self._version(user)
+        name = _hashed("page", user, version, limit, after, image_type)
+        page = self._tried("get", name)
+        if not isinstance(page, tuple):
+            page = tuple(self.repository.list(user, limit=limit, after=after, image_type=image_type))
+            self._tried("set", name, page, self._ttl)
+        return page
+
+    def primaries(self, users: Sequence[str]) -> Sequence[UserImage]:
+        """Ask the repository: one query for many users is cheaper than a look in the cache for each."""
+        return self.repository.primaries(users)
+
+    def set_primary(self, id: UUID, *, user: str | None = None) -> UserImage | None:
+        """Set it in the repository, then renew the user's listings."""
+        return self._changed(lambda: self.repository.set_primary(id, user=user), user)
+
+    def update(self, id: UUID, *, caption: str, user: str | None = None) -> UserImage | None:
+        """Update in the repository, then renew the user's listings."""
+        return self._changed(lambda: self.repository.update(id, caption=caption, user=user), user)
+
+    def retire(self, id: UUID, *, user: str | None = None) -> Intent | None:
+        """Retire in the repository, then renew the user's listings."""
+        return self._changed(lambda: self.repository.retire(id, user=user), user)
+
+    def forget(self, intent: Intent) -> None:
+        """Forget in the repository."""
+        self.repository.forget(intent)
+
+    def expired(self, now: datetime, *, limit: int) -> Sequence[Intent]:
+        """Ask the repository."""
+        return self.repository.expired(now, limit=limit)
+
+    def rows(self, *, after: str = "", limit: int = 1000) -> Sequence[UserImage]:
+        """Ask the repository."""
+        return self.repository.rows(after=after, limit=limit)
+
+    def _changed(self, change: Callable[[], Changed], user: str | None) -> Changed:
+        """Make a change; renew the listings of the user that it names, or that was named where it failed."""
+        try:
+            changed = change()
+        except BaseException:
+            if user is not None:
+                self._renew(user)
+            raise
+        if changed is not None:
+            self._renew(changed.user)
+        return changed
+
+    def _version(self, user: str) -> str:
+        """Return the version of the user's listings; a new one where the cache has lost it."""
+        name = _hashed("version", user)
+        version = self._tried("get", name)
+        if not isinstance(version, str):
+            version = self._new_version(name)
+        return version
+
+    def _renew(self, user: str) -> None:
+        self._new_version(_hashed("version", user))
+
+    def _new_version(self, name: str) -> str:
+        """Write a version that never was before, so that pages which are still being read under an old one are lost."""
+        version = secrets.token_hex(8)
+        self._tried("set", name, version, self._ttl)
+        return version
+
+    def _tried(self, verb: str, *arguments: object) -> Any:
+        """Call the cache; log where it fails, and return None."""
+        try:
+            return getattr(self._cache, verb)(*arguments)
+        except Exception as exc:
+            log.warning("cache failed: %s", type(exc).__name__, extra={"event": "cache", "verb": verb}, exc_info=exc)
+            return None
+
+
+def _hashed(*parts: object) -> str:
+    """Return a key that any cache takes and that names nobody."""
+    return "userimages-" + hashlib.sha256(repr((_SHAPE, *parts)).encode()).hexdigest()[:40]

@@ -1,0 +1,238 @@
+"""CachingRepository: what it saves, and that nobody reads what is no longer so."""
+
+import logging
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from userimages import ConfigurationError, ImageService, RepositoryError
+from userimages.caching import CachingRepository
+from userimages.model import UserImage
+from userimages.repositories.memory import MemoryRepository
+from userimages.storages.memory import MemoryStorage
+from userimages.testing import make_image
+from userimages.testing.repository_contract import GALLERY, begin, forget_all, ids, new_image, new_user, publish
+
+
+class Cache:
+    """A cache that keeps bytes, remembers what it was asked and loses what it is told to lose."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.timeouts: list[int] = []
+
+    def get(self, key: str) -> Any:
+        return pickle.loads(self.kept[key]) if key in self.kept else None
+
+    def set(self, key: str, value: object, timeout: int) -> None:
+        self.timeouts.append(timeout)
+        self.kept[key] = pickle.dumps(value)
+
+
+class Counting(MemoryRepository):
+    """Counts its listings, and lets something happen in the middle of one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lists = 0
+        self.meanwhile: Callable[[], object] | None = None
+
+    def list(self, user: str, **position: Any) -> Any:
+        self.lists += 1
+        found = super().list(user, **position)
+        if self.meanwhile is not None:
+            happens, self.meanwhile = self.meanwhile, None
+            happens()
+        return found
+
+
+class Broken:
+    """A cache whose server is down."""
+
+    def get(self, key: str) -> Any:
+        raise ConnectionError("cache.internal:11211 refused")
+
+    set = get
+
+
+@pytest.fixture
+def inner() -> Counting:
+    return Counting()
+
+
+@pytest.fixture
+def cache() -> Cache:
+    return Cache()
+
+
+@pytest.fixture
+def repository(inner: Counting, cache: Cache) -> CachingRepository:
+    return CachingRepository(inner, cache)
+
+
+@pytest.fixture
+def image(repository: CachingRepository) -> UserImage:
+    return publish(repository, new_image(new_user()), is_primary=True)
+
+
+def test_c29_a_page_that_is_read_again_costs_no_statement(
+    repository: CachingRepository, inner: Counting, cache: Cache, image: UserImage
+) -> None:
+    pages = [repository.list(image.user, limit=9) for _ in range(5)]
+    assert pages == [(image,)] * 5
+    assert inner.lists == 1
+    assert set(cache.timeouts) == {300}
+
+
+def test_every_page_is_kept_by_itself(repository: CachingRepository, image: UserImage) -> None:
+    other = publish(repository, new_image(image.user, image.image_type.__class__.COVER))
+    position = max((each.uploaded_at, each.id) for each in (image, other))
+    for _ in range(2):
+        assert len(repository.list(image.user, limit=9)) == 2
+        assert len(repository.list(image.user, limit=1)) == 1
+        assert ids(repository.list(image.user, limit=9, image_type=GALLERY)) == [image.id]
+        assert len(repository.list(image.user, limit=9, after=position)) == 1
+        assert repository.list(new_user(), limit=9) == ()
+
+
+def _replace(repository: CachingRepository, image: UserImage) -> None:
+    publish(repository, new_image(image.user), replace=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda repository, image: publish(repository, new_image(image.user)),
+        _replace,
+        lambda repository, image: repository.set_primary(image.id),
+        lambda repository, image: repository.update(image.id, caption="new"),
+        lambda repository, image: repository.retire(image.id),
+        lambda repository, image: repository.retire(image.id, user=image.user),
+    ],
+    ids=["publish", "replace", "set_primary", "update", "retire", "retire_of_user"],
+)
+def test_c29_mended_no_reader_sees_a_page_from_before_a_change(
+    repository: CachingRepository, inner: Counting, change: Callable[[CachingRepository, UserImage], object]
+) -> None:
+    image = publish(repository, new_image(new_user()))
+    before = repository.list(image.user, limit=9)
+    change(repository, image)
+    after = repository.list(image.user, limit=9)
+    assert after == inner.list(image.user, limit=9)
+    assert after != before
+
+
+def test_a_change_of_one_user_leaves_the_pages_of_others(
+    repository: CachingRepository, inner: Counting, image: UserImage
+) -> None:
+    repository.list(image.user, limit=9)
+    publish(repository, new_image(new_user()))
+    repository.list(image.user, limit=9)
+    assert inner.lists == 1
+
+
+def test_a_page_that_was_being_read_during_a_change_is_lost(
+    repository: CachingRepository, inner: Counting, image: UserImage
+) -> None:
+    inner.meanwhile = lambda: repository.update(image.id, caption="new")
+    assert repository.list(image.user, limit=9) == (image,)
+    assert repository.list(image.user, limit=9)[0].caption == "new"
+
+
+def test_a_version_that_the_cache_lost_brings_no_old_page_back(
+    repository: CachingRepository, cache: Cache, image: UserImage
+) -> None:
+    repository.list(image.user, limit=9)
+    pages = dict(cache.kept)
+    repository.update(image.id, caption="new")
+    cache.kept.clear()
+    repository.list(image.user, limit=9)
+    cache.kept = {**pages, **cache.kept}
+    assert repository.list(image.user, limit=9)[0].caption == "new"
+
+
+def test_a_change_whose_outcome_is_unknown_renews_the_pages(
+    repository: CachingRepository, inner: Counting, image: UserImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost_after_commit(*arguments: object, **options: object) -> None:
+        MemoryRepository.publish(inner, *arguments, **options)  # type: ignore[arg-type]
+        raise RepositoryError("The connection was lost.")
+
+    assert len(repository.list(image.user, limit=9)) == 1
+    monkeypatch.setattr(inner, "publish", lost_after_commit)
+    another = new_image(image.user)
+    with pytest.raises(RepositoryError):
+        repository.publish(begin(repository, another), another, is_primary=False, replace=False)
+    assert len(repository.list(image.user, limit=9)) == 2
+
+
+def test_a_broken_cache_breaks_nothing_and_is_logged_without_a_name(caplog: pytest.LogCaptureFixture) -> None:
+    repository = CachingRepository(MemoryRepository(), Broken())  # type: ignore[arg-type]
+    image = publish(repository, new_image("ana-the-user"), is_primary=True)
+    assert repository.list(image.user, limit=9) == (image,)
+    assert repository.update(image.id, caption="new")
+    assert repository.retire(image.id)
+    assert repository.list(image.user, limit=9) == ()
+    assert forget_all(repository) == 1
+    failures = [record for record in caplog.records if getattr(record, "event", "") == "cache"]
+    assert failures
+    assert all(record.levelno == logging.WARNING and "ana" not in record.getMessage() for record in failures)
+
+
+def test_what_is_no_page_is_read_again(repository: CachingRepository, cache: Cache, image: UserImage) -> None:
+    repository.list(image.user, limit=9)
+    cache.kept = dict.fromkeys(cache.kept, pickle.dumps(["rubbish"]))
+    assert repository.list(image.user, limit=9) == (image,)
+
+
+def test_keys_name_nobody_and_suit_memcached(repository: CachingRepository, cache: Cache) -> None:
+    for user in ("ana", "ana b", "Ä" * 150, "x\ny"):
+        publish(repository, new_image(user))
+        repository.list(user, limit=9)
+    for key in cache.kept:
+        assert key.isascii()
+        assert key.isprintable()
+        assert not set(" :") & set(key)
+        assert len(key) < 200
+        assert "ana" not in key
+
+
+def test_urls_are_made_new_each_time_and_never_kept(inner: Counting, cache: Cache) -> None:
+    storage = MemoryStorage()
+    repository = CachingRepository(inner, cache)
+    before = ImageService(storage, repository, serve_url="/before/{id}")
+    image = before.upload("ana", make_image("JPEG", (40, 30)), image_type="gallery")
+    assert before.list("ana")[0].url == f"/before/{image.id}"
+    after = ImageService(storage, repository, serve_url="/after/{id}")
+    assert after.list("ana")[0].url == f"/after/{image.id}"
+    assert inner.lists == 1
+    assert not any(b"/before/" in value for value in cache.kept.values())
+
+
+def test_django_s_cache_will_do(inner: Counting) -> None:
+    pytest.importorskip("django")
+    from django.core.cache.backends.locmem import LocMemCache
+
+    keeps_pages(CachingRepository(inner, LocMemCache("userimages", {})), inner)
+
+
+def test_a_cache_of_cachelib_will_do(inner: Counting) -> None:
+    cachelib = pytest.importorskip("cachelib")
+    keeps_pages(CachingRepository(inner, cachelib.SimpleCache()), inner)
+
+
+def keeps_pages(repository: CachingRepository, inner: Counting) -> None:
+    image = publish(repository, new_image(new_user()))
+    for _ in range(3):
+        assert repository.list(image.user, limit=9) == (image,)
+    assert inner.lists == 1
+    repository.retire(image.id)
+    assert repository.list(image.user, limit=9) == ()
+
+
+@pytest.mark.parametrize("ttl", [0, -1, 1.5, True, None])
+def test_a_ttl_that_is_no_time_is_refused(inner: Counting, cache: Cache, ttl: Any) -> None:
+    with pytest.raises(ConfigurationError, match="ttl"):
+        CachingRepository(inner, cache, ttl=ttl)
