@@ -1,8 +1,12 @@
 """R2Storage on moto and on SeaweedFS, each under the check of what is sent."""
 
 import os
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
+import attrs
 import pytest
 
 from userimages.storages.r2 import R2Storage
@@ -13,7 +17,7 @@ Checked = tuple[R2Storage, WireCheck]
 MOTO_ENVIRON = {
     "R2_ACCOUNT_ID": "account",
     "R2_ACCESS_KEY_ID": "key",
-    "R2_SECRET_ACCESS_KEY": "secret",
+    "R2_SECRET_ACCESS_KEY": "hush-hush",
     "R2_BUCKET_NAME": "userimages",
     "R2_JURISDICTION": "eu",
     "R2_PUBLIC_DOMAIN": "img.example.com",
@@ -54,6 +58,81 @@ def _moto_client() -> Checked:
 @pytest.fixture(scope="session")
 def _seaweedfs_client(seaweedfs) -> Checked:
     return checked(R2Storage.from_env(seaweedfs.environ()))
+
+
+@attrs.frozen
+class Answer:
+    """What the scripted store says; *cut* closes the connection after so many bytes of the body (-1: before all)."""
+
+    status: int = 200
+    code: str = ""
+    body: bytes = b""
+    headers: dict[str, str] = attrs.field(factory=dict)
+    cut: int | None = None
+
+
+@attrs.define
+class ScriptedStore:
+    """A store on this machine that gives the answers of a script, one for each request, and keeps the requests."""
+
+    answers: list[Answer] = attrs.field(factory=list)
+    requests: list[SimpleNamespace] = attrs.field(factory=list)
+    checked: Checked = attrs.field(init=False)
+
+    @property
+    def storage(self) -> R2Storage:
+        return self.checked[0]
+
+
+@pytest.fixture
+def scripted(_scripted: ScriptedStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedStore]:
+    """Give a store without a script yet; its R2Storage does not wait between its tries."""
+    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None, time=lambda: 0.0))
+    _scripted.answers.clear()
+    _scripted.requests.clear()
+    for _ in let_through(_scripted.checked):
+        yield _scripted
+
+
+@pytest.fixture(scope="session")
+def _scripted() -> Iterator[ScriptedStore]:
+    store = ScriptedStore()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_PUT(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            store.requests.append(SimpleNamespace(method=self.command, path=self.path, headers=self.headers, body=body))
+            answer = store.answers.pop(0)
+            if answer.cut == -1:
+                self.close_connection = True
+                return
+            body = f"<Error><Code>{answer.code}</Code></Error>".encode() if answer.code else answer.body
+            self.send_response(answer.status)
+            for name, value in {"Content-Length": str(len(body)), **answer.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body[: answer.cut])
+            self.close_connection = answer.cut is not None
+
+        do_GET = do_HEAD = do_POST = do_PUT  # noqa: N815
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    endpoint = f"http://127.0.0.1:{server.server_port}"
+    store.checked = checked(R2Storage.from_env(MOTO_ENVIRON | {"R2_ENDPOINT_URL": endpoint}))
+    try:
+        yield store
+    finally:
+        store.storage.client.close()
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def checked(storage: R2Storage) -> Checked:

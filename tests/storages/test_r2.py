@@ -1,0 +1,273 @@
+"""R2Storage: its settings, and what it sends."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from userimages.errors import ConfigurationError
+from userimages.storages.r2 import R2Storage
+from userimages.testing.storage_contract import at_once, new_key, read
+
+FULL = {
+    "R2_ACCOUNT_ID": "a1b2",
+    "R2_ACCESS_KEY_ID": "key",
+    "R2_SECRET_ACCESS_KEY": "the secret",
+    "R2_BUCKET_NAME": "pictures",
+}
+REQUIRED = {"account_id": "a1b2", "access_key_id": "key", "secret_access_key": "the secret", "bucket_name": "pictures"}
+
+
+@pytest.fixture
+def before():
+    """Register a handler of a client's event until the test ends: the client lives longer."""
+    with ExitStack() as stack:
+
+        def register(client, event, handler):
+            client.meta.events.register_last(event, handler)
+            stack.callback(client.meta.events.unregister, event, handler)
+
+        yield register
+
+
+@pytest.fixture
+def sent_by(before):
+    """Keep every request of a storage, from the call on, as it leaves."""
+
+    def keep(storage):
+        sent = []
+        before(storage.client, "before-send.s3", lambda request, **_: sent.append(request))
+        return sent
+
+    return keep
+
+
+# Settings
+
+
+def test_c21_the_endpoint_comes_from_the_account_and_the_jurisdiction():
+    assert R2Storage.from_env(FULL).client.meta.endpoint_url == "https://a1b2.r2.cloudflarestorage.com"
+    assert R2Storage.from_env(FULL | {"R2_JURISDICTION": "eu"}).endpoint == "https://a1b2.eu.r2.cloudflarestorage.com"
+    assert R2Storage.from_env(FULL | {"R2_ENDPOINT_URL": "http://127.0.0.1:9"}).endpoint == "http://127.0.0.1:9"
+    assert R2Storage.from_env(FULL).client.meta.region_name == "auto"
+
+
+def test_c21_from_env_and_the_constructor_make_the_same_storage(monkeypatch):
+    for name, value in FULL.items():
+        monkeypatch.setenv(name, value)
+
+    assert R2Storage.from_env() == R2Storage.from_env(FULL) == R2Storage(**REQUIRED)
+
+
+@pytest.mark.parametrize("absent", ["", None, " \n"])
+def test_c21_mended_every_missing_setting_is_named_at_once(absent):
+    environ = {
+        name: value for name, value in (FULL | {"R2_BUCKET_NAME": absent, "R2_ACCOUNT_ID": absent}).items() if value
+    }
+
+    with pytest.raises(ConfigurationError, match="Missing: R2_ACCOUNT_ID, R2_BUCKET_NAME") as caught:
+        R2Storage.from_env(environ)
+    with pytest.raises(ConfigurationError, match="Missing: R2_ACCOUNT_ID, R2_ACCESS_KEY_ID"):
+        R2Storage(account_id=None, access_key_id="", secret_access_key="the secret", bucket_name="b")
+    assert "the secret" not in str(caught.value)
+
+
+def test_c21_mended_nothing_of_anybody_is_a_default():
+    with pytest.raises(
+        ConfigurationError, match="R2_ACCOUNT_ID, R2_ACCESS_KEY_ID, R2_SECRET_ACCESS_KEY, R2_BUCKET_NAME"
+    ):
+        R2Storage.from_env({})
+    assert R2Storage.from_env(FULL).public_domain is None
+
+
+def test_an_unknown_setting_is_named_together_with_the_missing_ones():
+    environ = FULL | {"R2_PUBLIC_DOMIAN": "img.example.com", "R2_REGION": "auto", "OTHER": "1"}
+    del environ["R2_ACCOUNT_ID"]
+
+    with pytest.raises(ConfigurationError, match=r"Missing: R2_ACCOUNT_ID\. Unknown: R2_PUBLIC_DOMIAN, R2_REGION\."):
+        R2Storage.from_env(environ)
+
+
+def test_a_line_end_after_a_value_is_not_part_of_it():
+    assert R2Storage.from_env({name: f"{value}\n" for name, value in FULL.items()}) == R2Storage(**REQUIRED)
+
+
+def test_the_secret_is_not_in_the_repr():
+    assert "the secret" not in repr(R2Storage(**REQUIRED))
+
+
+def test_without_boto3_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "boto3", None)
+
+    with pytest.raises(ConfigurationError, match=r"pip install 'userimages\[r2\]'"):
+        R2Storage(**REQUIRED)
+
+
+def test_boto3_is_not_loaded_before_the_first_request():
+    program = f"""
+import sys
+from userimages.storages.r2 import R2Storage
+storage = R2Storage(**{REQUIRED!r})
+storage.url("users/a/images/b")
+assert "boto3" not in sys.modules and "botocore" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_aws_profile_of_this_machine_has_no_say(monkeypatch, tmp_path):
+    config = tmp_path / "config"
+    config.write_text("[default]\nregion = eu-west-1\nendpoint_url = https://elsewhere.example.com\nmax_attempts = 9\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setenv("AWS_PROFILE", "missing")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://elsewhere.example.com")
+    monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "true")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
+    client = R2Storage(**REQUIRED).client
+
+    assert client.meta.endpoint_url == "https://a1b2.r2.cloudflarestorage.com"
+    assert client.meta.config.retries["total_max_attempts"] == 2
+    assert client._request_signer._credentials.token is None
+
+
+def test_the_client_waits_not_for_long_and_has_room_for_parallel_puts():
+    config = R2Storage(**REQUIRED).client.meta.config
+
+    assert (config.connect_timeout, config.read_timeout, config.max_pool_connections) == (2, 10, 50)
+    assert config.retries == {"mode": "standard", "total_max_attempts": 2}
+
+
+# URLs
+
+
+def test_c5_a_public_domain_gives_percent_encoded_urls():
+    storage = R2Storage(**REQUIRED, public_domain="img.example.com")
+
+    assert storage.url("users/a%20b/images/c~1.jpg") == "https://img.example.com/users/a%2520b/images/c~1.jpg"
+
+
+def test_c5_mended_without_a_public_domain_there_is_no_url_of_somebody_else():
+    assert R2Storage(**REQUIRED).url("users/a/images/b.jpg") is None
+
+
+@pytest.mark.parametrize("written", ["img.example.com", "https://img.example.com", "https://img.example.com/"])
+def test_a_public_domain_may_come_with_its_scheme(written):
+    assert R2Storage(**REQUIRED, public_domain=written).public_domain == "img.example.com"
+
+
+@pytest.mark.parametrize(
+    "written", ["http://img.example.com", "img.example.com/media", "img .com", "a@b", "b\u00fc.de"]
+)
+def test_a_public_domain_that_is_not_a_host_is_refused(written):
+    with pytest.raises(ConfigurationError, match="R2_PUBLIC_DOMAIN"):
+        R2Storage(**REQUIRED, public_domain=written)
+
+
+# Requests
+
+
+def test_c22_a_put_sends_its_type_its_caching_its_one_digest_and_its_condition(r2_moto, sent_by):
+    sent = sent_by(r2_moto)
+    r2_moto.put(new_key(), b"cat", mime_type="image/webp")
+    (request,) = sent
+    headers = {name.lower(): value for name, value in request.headers.items()}
+
+    assert headers["content-type"] == b"image/webp"
+    assert headers["cache-control"] == b"public, max-age=31536000, s-maxage=86400, immutable"
+    assert headers["if-none-match"] == b"*"
+    assert headers["content-length"] == "3"
+    assert headers["x-amz-meta-sha256"].decode() == hashlib.sha256(b"cat").hexdigest()
+    assert [name for name in headers if "checksum" in name or "md5" in name] == ["x-amz-checksum-sha256"]
+
+
+def test_c22_mended_a_put_sends_neither_expect_nor_chunks_nor_an_acl(r2_moto, sent_by):
+    sent = sent_by(r2_moto)
+    r2_moto.put(new_key(), b"cat" * 100_000, mime_type="image/jpeg")
+    names = {name.lower() for name in sent[0].headers}
+
+    assert not names & {
+        "expect",
+        "transfer-encoding",
+        "content-encoding",
+        "x-amz-trailer",
+        "x-amz-acl",
+        "x-amz-tagging",
+    }
+    assert not sent[0].headers["X-Amz-Content-SHA256"].startswith(b"STREAMING")
+
+
+def test_c22_mended_the_objects_of_a_private_storage_are_not_for_shared_caches(r2_seaweedfs):
+    key = new_key()
+    r2_seaweedfs.put(key, b"cat", mime_type="image/png")
+    found = r2_seaweedfs.client.head_object(Bucket=r2_seaweedfs.bucket_name, Key=key)
+
+    assert (found["CacheControl"], found["ContentType"]) == ("private, max-age=3600", "image/png")
+
+
+def test_open_is_one_request_with_the_range_in_it(r2_moto, sent_by):
+    key = new_key()
+    r2_moto.put(key, b"0123456789", mime_type="image/jpeg")
+    sent = sent_by(r2_moto)
+    for start, length in ((0, None), (2, None), (2, 3), (10, None), (4, 0)):
+        assert read(r2_moto, key, start=start, length=length) == b"0123456789"[start:][:length]
+
+    assert [(request.method, request.headers.get("Range")) for request in sent] == [
+        ("GET", None),
+        ("GET", b"bytes=2-"),
+        ("GET", b"bytes=2-4"),
+        ("GET", b"bytes=10-"),
+        ("GET", b"bytes=4-4"),
+    ]
+
+
+def test_delete_is_one_request_for_a_thousand_keys_and_none_for_no_key(r2_moto, sent_by):
+    sent = sent_by(r2_moto)
+    r2_moto.delete([])
+    assert sent == []
+    r2_moto.delete([f"users/ana/images/{number}" for number in range(1001)])
+    assert [(request.method, request.body.count(b"<Key>")) for request in sent] == [("POST", 1000), ("POST", 1)]
+
+
+def test_list_asks_for_the_next_page_only_when_it_is_wanted(r2_moto, sent_by, before):
+    for number in range(5):
+        r2_moto.put(f"users/ana/images/{number}", b"cat", mime_type="image/jpeg")
+    sent = sent_by(r2_moto)
+    before(
+        r2_moto.client,
+        "before-call.s3.ListObjectsV2",
+        lambda params, **_: params["query_string"].update({"max-keys": "2"}),
+    )
+    listing = r2_moto.list("users/", after="users/ana/images/0")
+    assert sent == []
+
+    seen = [next(listing).key for _ in range(2)]
+    assert len(sent) == 1
+    seen += [found.key for found in listing]
+
+    assert seen == [f"users/ana/images/{number}" for number in range(1, 5)]
+    assert [parse_qs(urlsplit(request.url).query)["prefix"] for request in sent] == [["users/"]] * len(sent)
+
+
+def test_a_put_from_many_threads_makes_one_client():
+    storage = R2Storage(**REQUIRED)
+
+    assert len(set(map(id, at_once([lambda: storage.client] * 8)))) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_forked_child_makes_a_client_of_its_own_whatever_the_parent_held(r2_seaweedfs):
+    key = new_key()
+    r2_seaweedfs.put(key, b"cat", mime_type="image/jpeg")
+    parent, lock = r2_seaweedfs.client, r2_seaweedfs._locks[os.getpid()]
+    with lock:
+        child = os.fork()
+        if child == 0:
+            right = False
+            try:
+                right = r2_seaweedfs.client is not parent and read(r2_seaweedfs, key) == b"cat"
+            finally:
+                os._exit(0 if right else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

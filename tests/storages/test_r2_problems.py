@@ -1,0 +1,265 @@
+"""Whatever a store answers, or does not: one of our errors that says what is wrong and where to look."""
+
+import hashlib
+
+import botocore.exceptions
+import pytest
+from botocore.parsers import ResponseParserError
+from urllib3.exceptions import SSLError
+
+from userimages.errors import BlobNotFoundError, KeyTakenError, StorageError, StorageUnavailableError
+from userimages.storages.r2 import R2Storage
+from userimages.storages.r2_problems import translated
+
+from .conftest import MOTO_ENVIRON, Answer
+
+KEY = "users/ana/images/cat.jpg"
+HEADERS_OF_CAT = {"Content-Length": "3", "x-amz-meta-sha256": hashlib.sha256(b"cat").hexdigest()}
+UNANSWERED = Answer(cut=-1)
+
+
+def put(storage):
+    storage.put(KEY, b"cat", mime_type="image/jpeg")
+
+
+def open_(storage):
+    storage.open(KEY).close()
+
+
+def delete(storage):
+    storage.delete([KEY])
+
+
+def list_(storage):
+    return list(storage.list())
+
+
+ALL = pytest.mark.parametrize("request_of", [put, open_, delete, list_])
+
+
+@ALL
+@pytest.mark.parametrize(
+    ("answer", "error", "words"),
+    [
+        ((403, "InvalidAccessKeyId"), StorageError, "R2_ACCESS_KEY_ID"),
+        ((403, "SignatureDoesNotMatch"), StorageError, "R2_SECRET_ACCESS_KEY"),
+        ((403, "AccessDenied"), StorageError, "R2_BUCKET_NAME"),
+        ((403, "NotEntitled"), StorageError, "subscription"),
+        ((401, "Unauthorized"), StorageError, "rewrites the request"),
+        ((404, "NoSuchBucket"), StorageError, "R2_BUCKET_NAME"),
+        ((400, "InvalidBucketName"), StorageError, "R2_BUCKET_NAME"),
+        ((400, "InvalidRegionName"), StorageError, "R2_JURISDICTION"),
+        ((400, "AuthorizationHeaderMalformed"), StorageError, "R2_ENDPOINT_URL"),
+        ((400, "BadDigest"), StorageError, "changed on the way"),
+        ((403, "RequestTimeTooSkewed"), StorageError, "clock"),
+        ((400, "SomethingNew"), StorageError, "refused the request"),
+        ((501, "NotImplemented"), StorageError, "If-None-Match"),
+        ((429, "TooManyRequests"), StorageUnavailableError, "no more requests"),
+        ((503, "SlowDown"), StorageUnavailableError, "no more requests"),
+        ((503, "ServiceUnavailable"), StorageUnavailableError, "no more requests"),
+        ((500, "InternalError"), StorageUnavailableError, "failed"),
+    ],
+)
+def test_an_answer_says_what_is_wrong_and_which_setting_to_look_at(scripted, request_of, answer, error, words):
+    status, code = answer
+    scripted.answers += [Answer(status, code)] * 4
+
+    with pytest.raises(StorageError, match=words) as caught:
+        request_of(scripted.storage)
+
+    assert code in str(caught.value)
+    assert type(caught.value) is error
+    assert isinstance(caught.value.__cause__, botocore.exceptions.ClientError)
+    assert not any(private in str(caught.value) for private in ("ana", "cat.jpg", "127.0.0.1", "hush"))
+
+
+def test_a_missing_object_is_not_a_missing_bucket(scripted):
+    scripted.answers += [Answer(404, "NoSuchKey"), Answer(404, "NoSuchBucket")]
+
+    with pytest.raises(BlobNotFoundError):
+        open_(scripted.storage)
+    with pytest.raises(StorageError, match="no such bucket") as caught:
+        open_(scripted.storage)
+    assert not isinstance(caught.value, BlobNotFoundError)
+
+
+# Writes of which the answer is lost, or that come twice
+
+
+def test_a_retry_finds_what_the_first_try_has_stored(scripted):
+    scripted.answers += [UNANSWERED, Answer(412, "PreconditionFailed"), Answer(headers=HEADERS_OF_CAT)]
+
+    put(scripted.storage)
+
+    assert [request.method for request in scripted.requests] == ["PUT", "PUT", "HEAD"]
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        Answer(headers=HEADERS_OF_CAT | {"Content-Length": "4"}),
+        Answer(headers=HEADERS_OF_CAT | {"x-amz-meta-sha256": hashlib.sha256(b"dog").hexdigest()}),
+        Answer(headers={"Content-Length": "3"}),
+        Answer(404),
+    ],
+    ids=["another size", "another digest", "no digest", "gone again"],
+)
+def test_other_bytes_under_the_key_are_an_error(scripted, there):
+    scripted.answers += [Answer(412, "PreconditionFailed"), there]
+
+    with pytest.raises(KeyTakenError):
+        put(scripted.storage)
+
+
+def test_a_conditional_write_that_another_was_in_the_way_of_is_repeated(scripted):
+    scripted.answers += [Answer(409, "ConditionalRequestConflict")] * 3 + [Answer()]
+
+    put(scripted.storage)
+
+    assert len(scripted.requests) == 4
+
+
+def test_a_conflict_that_stays_is_an_error_after_some_tries(scripted):
+    scripted.answers += [Answer(409, "ConditionalRequestConflict")] * 9
+
+    with pytest.raises(StorageUnavailableError, match="in the way"):
+        put(scripted.storage)
+    assert len(scripted.requests) == 4
+
+
+def test_a_store_that_does_not_answer_is_asked_twice_and_then_unavailable(scripted):
+    scripted.answers += [UNANSWERED] * 2
+
+    with pytest.raises(StorageUnavailableError) as caught:
+        put(scripted.storage)
+    assert len(scripted.requests) == 2
+    assert caught.value.retry_after > 0
+
+
+@pytest.mark.parametrize("first", [UNANSWERED, Answer(500, "InternalError")])
+def test_a_refusal_of_the_second_try_tells_nothing_of_the_first(scripted, first):
+    scripted.answers += [first, Answer(403, "AccessDenied")]
+
+    with pytest.raises(StorageUnavailableError):
+        put(scripted.storage)
+
+
+# Bodies and lists of answers
+
+
+def test_a_body_that_ends_early_is_unavailable_and_never_a_short_file(scripted):
+    for read in (lambda stream: stream.read(), lambda stream: [*iter(lambda: stream.read(4), b"")]):
+        scripted.answers.append(Answer(body=b"0123456789", cut=7))
+        with scripted.storage.open(KEY) as stream, pytest.raises(StorageUnavailableError, match="connection broke"):
+            read(stream)
+
+
+def test_a_key_that_was_not_deleted_is_an_error_with_its_reason(scripted):
+    failed = "".join(
+        f"<Error><Key>users/ana/{code}</Key><Code>{code}</Code></Error>" for code in ("NoSuchKey", "AccessDenied")
+    )
+    scripted.answers.append(Answer(body=f"<DeleteResult>{failed}</DeleteResult>".encode()))
+
+    with pytest.raises(StorageError, match=r"1 of 3 objects were not deleted.*R2_ACCESS_KEY_ID") as caught:
+        scripted.storage.delete(["a", "b", "c"])
+    assert "ana" not in str(caught.value)
+
+
+def test_a_key_that_was_missing_anyway_is_no_error(scripted):
+    scripted.answers.append(Answer(body=b"<DeleteResult><Error><Code>NoSuchKey</Code></Error></DeleteResult>"))
+
+    delete(scripted.storage)
+
+
+def test_a_listing_out_of_byte_order_stops(scripted):
+    found = "".join(
+        f"<Contents><Key>{key}</Key><Size>1</Size><LastModified>2026-01-01T00:00:00Z</LastModified></Contents>"
+        for key in ("a/b", "a-b/c")
+    )
+    scripted.answers.append(Answer(body=f"<ListBucketResult>{found}</ListBucketResult>".encode()))
+    listing = scripted.storage.list()
+
+    assert next(listing).key == "a/b"
+    with pytest.raises(StorageError, match="byte order"):
+        next(listing)
+
+
+def test_an_answer_that_is_not_of_s3_is_unavailable(scripted):
+    scripted.answers += [Answer(body=b"<html><p>Welcome to your router")] * 2
+
+    with pytest.raises(StorageUnavailableError):
+        list_(scripted.storage)
+
+
+# Settings that lead nowhere
+
+
+@ALL
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"R2_ENDPOINT_URL": "http://127.0.0.1:1"}, "cannot be reached.*R2_ACCOUNT_ID"),
+        ({"R2_BUCKET_NAME": "two words"}, "R2_BUCKET_NAME"),
+    ],
+)
+def test_a_setting_that_leads_nowhere_is_named(request_of, settings, words):
+    with pytest.raises(StorageError, match=words):
+        request_of(R2Storage.from_env(MOTO_ENVIRON | settings))
+
+
+def test_a_wrong_secret_and_a_wrong_key_are_told_apart_by_a_real_server(seaweedfs):
+    for setting, words in (("R2_SECRET_ACCESS_KEY", "secret does not belong"), ("R2_ACCESS_KEY_ID", "does not know")):
+        with pytest.raises(StorageError, match=words):
+            put(R2Storage.from_env(seaweedfs.environ() | {setting: "wrong"}))
+
+
+def test_a_missing_bucket_is_named(moto):
+    with pytest.raises(StorageError, match="R2_BUCKET_NAME"):
+        put(R2Storage.from_env(MOTO_ENVIRON | {"R2_BUCKET_NAME": "missing"}))
+
+
+# The table
+
+UNSENT = {"ParamValidationError", "EndpointProviderError", "EndpointResolutionError"}
+ERRORS = [
+    each
+    for each in vars(botocore.exceptions).values()
+    if isinstance(each, type)
+    and issubclass(each, botocore.exceptions.BotoCoreError)
+    and each is not botocore.exceptions.BotoCoreError
+]
+
+
+def named(error, name):
+    """Return an instance of a class of botocore without the arguments that its message needs."""
+    return type(name, (error,), {"__init__": lambda self: None, "__str__": lambda self: "endpoint of ana"})()
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda each: each.__name__)
+def test_every_error_of_botocore_becomes_one_of_ours(error):
+    with pytest.raises(StorageError) as caught, translated():
+        raise named(error, error.__name__)
+
+    unsent = any(each.__name__ in UNSENT for each in error.__mro__)
+    assert type(caught.value) is (StorageError if unsent else StorageUnavailableError), (
+        "unknown unless certainly unsent"
+    )
+    assert "ana" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        each
+        for each in ERRORS
+        if issubclass(each, botocore.exceptions.HTTPClientError | botocore.exceptions.ConnectionError)
+        and each.__subclasses__() == []
+    ]
+    + [ResponseParserError, SSLError],
+    ids=lambda each: f"{each.__module__}.{each.__name__}",
+)
+def test_every_way_in_which_no_answer_comes_has_words_of_its_own(error):
+    with pytest.raises(StorageUnavailableError) as caught, translated():
+        raise named(error, error.__name__)
+
+    assert not str(caught.value).startswith("The request to the store failed.")
