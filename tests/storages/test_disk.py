@@ -1,0 +1,446 @@
+"""DiskStorage: nothing outside the root, nothing half, nothing lost, nothing left."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from userimages.errors import (
+    BlobNotFoundError,
+    ConfigurationError,
+    KeyTakenError,
+    StorageError,
+    StorageUnavailableError,
+)
+from userimages.storages import disk
+from userimages.storages.disk import DiskStorage
+from userimages.testing.storage_contract import keys_of, new_key, read
+
+KEY = "users/ana/images/cat.jpg"
+BAD_KEYS = ["", "/", "/etc/cat", "../cat", "users/../../cat", "users/./cat", "users//cat", "users/ana/", ".", ".."]
+BAD_KEYS += ["a\\..\\cat", "users/a\0b", "users/a\nb", "users/\u00e9", "users/\udc80", ".tmp/cat", ".tmp"]
+
+
+@pytest.fixture(params=["unnamed", "named"])
+def storage(request, tmp_path, monkeypatch):
+    """Both ways of writing: an unnamed file, and one that is named after its key where there are no unnamed ones."""
+    if request.param == "named":
+        monkeypatch.setattr(disk, "_UNNAMED", 0)
+    elif not disk._UNNAMED:
+        pytest.skip("this system has no unnamed files")
+    return DiskStorage(tmp_path / "root")
+
+
+def put(storage, key=KEY, data=b"cat"):
+    storage.put(key, data, mime_type="image/jpeg")
+
+
+def files(folder):
+    return sorted(str(each.relative_to(folder)) for each in folder.rglob("*") if not each.is_dir())
+
+
+# Nothing outside the root
+
+
+@pytest.mark.parametrize("key", BAD_KEYS)
+def test_c3_mended_a_key_that_is_no_path_inside_the_root_is_refused(tmp_path, key):
+    storage = DiskStorage(tmp_path / "root")
+
+    for request in (lambda: put(storage, key), lambda: storage.open(key), lambda: storage.delete([key])):
+        with pytest.raises(StorageError, match="not a path inside"):
+            request()
+    assert files(tmp_path) == []
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    key=st.lists(st.sampled_from(["..", ".", "", "a", "b.c", "~", "%2e", "\\", "\0", " ", ".tmp"]) | st.text()).map(
+        "/".join
+    )
+)
+def test_c3_no_key_at_all_leads_out_of_the_root(tmp_path, key):
+    storage = DiskStorage(tmp_path / "deep" / "root")
+
+    with suppress(StorageError):
+        put(storage, key)
+        assert read(storage, key) == b"cat"
+        assert keys_of(storage, "") == [key]
+        storage.delete([key])
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("level", ["users", "users/ana", "users/ana/images", KEY])
+def test_a_planted_link_is_never_followed(storage, tmp_path, level):
+    outside = tmp_path / "outside"
+    planted = tmp_path / "root" / level
+    target = outside / KEY.removeprefix(level).removeprefix("/") if level != KEY else outside / "cat.jpg"
+    target.parent.mkdir(parents=True)
+    target.write_bytes(b"secret")
+    planted.parent.mkdir(parents=True, exist_ok=True)
+    planted.symlink_to(outside if level != KEY else target)
+    before = files(outside)
+
+    for request in (lambda: put(storage), lambda: put(storage, data=b"secret"), lambda: storage.open(KEY).close()):
+        with pytest.raises(StorageError):
+            request()
+    with suppress(StorageError):
+        storage.delete([KEY])
+
+    assert list(storage.list()) == []
+    assert files(outside) == before
+    assert target.exists()
+
+
+def test_a_link_in_the_way_is_named_as_the_problem(storage, tmp_path):
+    (tmp_path / "root" / "users").symlink_to(tmp_path)
+
+    with pytest.raises(StorageError, match="symbolic link"):
+        put(storage)
+
+
+def test_a_planted_temporary_folder_is_not_followed(tmp_path):
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / ".tmp").symlink_to(tmp_path)
+
+    with pytest.raises(ConfigurationError):
+        DiskStorage(tmp_path / "root")
+
+
+def test_a_folder_that_is_swapped_for_a_link_all_the_time_leads_nowhere(storage, tmp_path):
+    outside, folder = tmp_path / "outside", tmp_path / "root" / "users"
+    (outside / "ana").mkdir(parents=True)
+    aside = tmp_path / "aside"
+    aside.mkdir()
+
+    def swap():
+        for number in range(2500):
+            with suppress(OSError):
+                folder.rename(aside / str(number))
+            with suppress(OSError):
+                folder.symlink_to(outside)
+                folder.unlink()
+
+    def use():
+        stored = 0
+        while not swapping.done():
+            key = f"users/ana/{os.urandom(4).hex()}"
+            with suppress(StorageError):
+                put(storage, key)
+                stored += 1
+            with suppress(StorageError):
+                storage.open(key).close()
+            with suppress(StorageError):
+                storage.delete([key])
+        return stored
+
+    with ThreadPoolExecutor(3) as pool:
+        swapping = pool.submit(swap)
+        assert sum(future.result() for future in [pool.submit(use), pool.submit(use)]) > 0
+    assert files(outside) == []
+    assert (outside / "ana").is_dir(), "no delete has come here either"
+
+
+# Nothing half
+
+
+def killed_at(step, storage, monkeypatch):
+    """Put in a child process that is killed at a call of ``os``: with ``step`` "fsync" when the bytes are written."""
+
+    def kill(*_, **__):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(os, step, kill)
+        put(storage, data=b"cat" * 1000)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("step", ["fsync", "link"])
+def test_a_put_that_is_killed_shows_nothing_and_leaves_nothing_after_a_delete(storage, tmp_path, monkeypatch, step):
+    killed_at(step, storage, monkeypatch)
+
+    assert list(storage.list()) == []
+    with pytest.raises(BlobNotFoundError):
+        storage.open(KEY)
+    storage.delete([KEY])
+    assert files(tmp_path) == []
+
+
+def test_a_delete_leaves_the_temporary_files_of_other_keys(tmp_path, monkeypatch):
+    monkeypatch.setattr(disk, "_UNNAMED", 0)
+    storage = DiskStorage(tmp_path)
+    killed_at("link", storage, monkeypatch)
+
+    storage.delete([KEY + ".webp", "users/ana/images/dog.jpg"])
+    assert len(files(tmp_path)) == 1
+    storage.delete([KEY])
+    assert files(tmp_path) == []
+
+
+def test_the_same_put_succeeds_after_a_kill(storage, monkeypatch):
+    killed_at("link", storage, monkeypatch)
+
+    put(storage)
+    assert read(storage, KEY) == b"cat"
+
+
+def test_a_put_has_synced_the_file_and_every_new_folder(storage, tmp_path, monkeypatch):
+    synced, fsync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.fstat(fd).st_ino), fsync(fd))[1])
+    put(storage)
+    root = tmp_path / "root"
+
+    assert [(root / part).stat().st_ino for part in (KEY, ".", "users", "users/ana", "users/ana/images")] == synced
+
+    synced.clear()
+    put(storage, "users/ana/images/dog.jpg")
+    assert len(synced) == 2, "a folder that was there needs no sync of its parents"
+
+
+@pytest.mark.parametrize("processes", [4])
+def test_of_many_processes_one_wins(storage, processes):
+    children = []
+    for number in range(processes):
+        child = os.fork()
+        if child == 0:
+            code = 9
+            try:
+                put(storage, data=bytes([number]) * 50_000)
+                code = 0
+            except KeyTakenError:
+                code = 1
+            finally:
+                os._exit(code)
+        children.append(child)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+
+    assert sorted(codes) == [0] + [1] * (processes - 1)
+    assert read(storage, KEY) == bytes([codes.index(0)]) * 50_000
+
+
+# Errors of the file system
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "disk is full"),
+        (errno.EDQUOT, "quota"),
+        (errno.EACCES, "denies access"),
+        (errno.EROFS, "read-only"),
+        (errno.EMFILE, "open files"),
+        (errno.EIO, "failed to read or write"),
+        (errno.ESTALE, "network"),
+        (errno.EBADMSG, "file system failed"),
+    ],
+    ids=errno.errorcode.get,
+)
+def test_a_failure_names_the_problem_and_leaves_nothing(storage, tmp_path, monkeypatch, number, words):
+    def fail(fd):
+        raise OSError(number, "about users/ana")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(StorageError, match=words) as caught:
+        put(storage)
+
+    assert errno.errorcode[number] in str(caught.value)
+    assert "ana" not in str(caught.value)
+    assert isinstance(caught.value.__cause__, OSError)
+    assert files(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_synced_leaves_the_outcome_unknown(storage, monkeypatch):
+    fsync = os.fsync
+
+    def fail_for_folders(fd):
+        if os.path.isdir(f"/proc/self/fd/{fd}"):
+            raise OSError(errno.EIO, "no")
+        fsync(fd)
+
+    put(storage, "users/ana/images/dog.jpg")
+    monkeypatch.setattr(os, "fsync", fail_for_folders)
+    with pytest.raises(StorageUnavailableError):
+        put(storage)
+
+
+def test_a_disk_that_is_really_full_refuses_and_goes_on_when_there_is_room(tmp_path):
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("only root may mount a small disk")
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        storage = DiskStorage(tmp_path)
+        put(storage, "users/a/1", b"x" * 600_000)
+        with pytest.raises(StorageError, match="disk is full"):
+            put(storage, "users/a/2", b"x" * 600_000)
+        assert keys_of(storage, "") == ["users/a/1"]
+        storage.delete(["users/a/1"])
+        put(storage, "users/a/2", b"x" * 600_000)
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP])
+def test_a_file_system_that_refuses_links_is_named_at_construction(tmp_path, monkeypatch, number):
+    def refuse(*_, **__):
+        raise OSError(number, "no links")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(ConfigurationError, match="refuses hard links") as caught:
+        DiskStorage(tmp_path)
+
+    assert str(tmp_path) in str(caught.value)
+    assert "unknown" not in str(caught.value) or sys.platform != "linux"
+    assert files(tmp_path) == []
+
+
+def test_a_root_that_cannot_be_a_folder_is_refused_at_construction(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+
+    with pytest.raises(ConfigurationError, match="cannot be used"):
+        DiskStorage(tmp_path / "file")
+
+
+def test_a_root_that_goes_away_is_not_taken_for_an_empty_one(storage, tmp_path):
+    put(storage)
+    (tmp_path / "root").rename(tmp_path / "elsewhere")
+
+    for request in (lambda: put(storage), lambda: storage.open(KEY), lambda: list(storage.list())):
+        with pytest.raises(StorageError, match="is gone") as caught:
+            request()
+        assert not isinstance(caught.value, BlobNotFoundError)
+
+
+def test_a_mount_point_without_its_disk_takes_no_files(storage, tmp_path):
+    (tmp_path / "root" / ".tmp").rmdir()
+
+    with pytest.raises(StorageError, match="is gone"):
+        put(storage)
+    assert files(tmp_path) == []
+
+
+# Nothing left
+
+
+def test_a_delete_takes_the_empty_folders_with_it_and_no_other(storage, tmp_path):
+    put(storage)
+    put(storage, "users/ana/images/dog.jpg")
+    put(storage, "users/ben/images/dog.jpg")
+
+    storage.delete([KEY])
+    assert (tmp_path / "root" / "users" / "ana" / "images").is_dir()
+    storage.delete(["users/ana/images/dog.jpg"])
+    assert os.listdir(tmp_path / "root" / "users") == ["ben"]
+    storage.delete(["users/ben/images/dog.jpg"])
+    assert os.listdir(tmp_path / "root") == [".tmp"]
+
+
+def test_a_put_whose_folder_a_delete_takes_away_succeeds_all_the_same(storage):
+    def put_and_delete(name):
+        for number in range(100):
+            key = f"users/ana/images/{name}{number}"
+            put(storage, key)
+            assert read(storage, key) == b"cat"
+            storage.delete([key])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(put_and_delete, "abcd"))
+    assert list(storage.list()) == []
+
+
+def test_a_delete_that_cannot_have_one_folder_goes_on_with_the_others(storage, tmp_path):
+    put(storage)
+    (tmp_path / "root" / "users" / "aaa").symlink_to(tmp_path)
+
+    with pytest.raises(StorageError, match="symbolic link"):
+        storage.delete(["users/aaa/images/cat.jpg", KEY])
+    assert list(storage.list()) == []
+
+
+# Reading and listing
+
+
+def test_what_is_not_a_plain_file_is_not_an_object(storage, tmp_path):
+    put(storage)
+    os.mkfifo(tmp_path / "root" / "users" / "pipe")
+
+    for key in ("users/pipe", "users/ana/images", "users/ana"):
+        with pytest.raises(BlobNotFoundError):
+            storage.open(key)
+        storage.delete(["users/ana"])
+    assert keys_of(storage, "") == [KEY]
+
+
+def test_a_listing_enters_only_the_folders_that_it_needs(storage, monkeypatch):
+    for user in "abcde":
+        put(storage, f"users/{user}/images/cat.jpg")
+    entered, scandir = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda folder: (entered.append(folder), scandir(folder))[1])
+
+    assert keys_of(storage, "users/c/") == ["users/c/images/cat.jpg"]
+    assert len(entered) == 4, "the root, users, users/c and its images"
+    entered.clear()
+    assert len(keys_of(storage, "users/", after="users/d/images/cat.jpg")) == 1
+    assert len(entered) == 6, "the root, users, and two for each of d and e"
+    entered.clear()
+    next(storage.list())
+    assert len(entered) == 4
+
+
+def test_a_listing_passes_over_what_went_away_meanwhile(storage):
+    keys = [f"users/{user}/images/cat.jpg" for user in "abc"]
+    for key in keys:
+        put(storage, key)
+    listing = storage.list()
+
+    assert next(listing).key == keys[0]
+    storage.delete([keys[1]])
+    assert [found.key for found in listing] == [keys[2]]
+
+
+def test_the_temporary_folder_is_for_its_owner_alone_and_never_listed(storage, tmp_path):
+    (tmp_path / "root" / ".tmp" / "leftover").write_bytes(b"half")
+
+    assert (tmp_path / "root" / ".tmp").stat().st_mode & 0o777 == 0o700
+    assert list(storage.list()) == []
+
+
+def test_a_stored_file_may_be_read_by_a_web_server(storage, tmp_path):
+    umask = os.umask(0o022)
+    try:
+        put(storage)
+    finally:
+        os.umask(umask)
+    assert (tmp_path / "root" / KEY).stat().st_mode & 0o777 == 0o644
+
+
+def test_no_descriptor_stays_open(storage):
+    def descriptors():
+        return len(os.listdir("/proc/self/fd" if sys.platform == "linux" else "/dev/fd"))
+
+    before = descriptors()
+    for _ in range(3):
+        key = new_key()
+        put(storage, key)
+        put(storage, key)
+        with suppress(KeyTakenError):
+            put(storage, key, b"dog")
+        storage.open(key).close()
+        storage.open(key, start=1, length=1).close()
+        next(storage.list())
+        list(storage.list())
+        storage.delete([key, key])
+        for bad in (key, "users/x/y"):
+            with suppress(StorageError):
+                storage.open(bad)
+    assert descriptors() == before
