@@ -74,4 +74,4 @@ def _through_profile(image: Image.Image, icc: bytes) -> Image.Image | None:
         return None
     if result is not None and alpha is not None:
         result.putalpha(alpha)
-    return result
+    return result.convert("L") if result is not None and image.mode == "L" else result

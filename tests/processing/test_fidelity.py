@@ -1,0 +1,404 @@
+"""Fidelity: the picture comes out upright, in the right colours, with its transparency and its frames; nothing else."""
+
+import io
+
+import hostile
+import pytest
+from PIL import Image, ImageChops, ImageCms, ImageStat
+
+from userimages import ImageType
+from userimages.processing import Fit, PillowProcessor, Recipe
+from userimages.testing import make_image
+from userimages.testing.images import make_exif, make_icc, make_pixels
+
+WHOLE = Recipe(Fit(4000), quality=95)
+
+
+def process(data, recipe=WHOLE):
+    return PillowProcessor(recipes={ImageType.GALLERY: recipe})(data, ImageType.GALLERY)
+
+
+def opened(rendition):
+    image = Image.open(io.BytesIO(rendition.data))
+    image.load()
+    assert image.size == (rendition.width, rendition.height)
+    assert Image.MIME[image.format] == rendition.mime_type
+    return image
+
+
+def output(data, recipe=WHOLE):
+    return opened(process(data, recipe).image)
+
+
+def encoded(image, format, **options):
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()
+
+
+def distance(one, other):
+    """The mean difference of two pictures, over all channels, from 0 to 255."""
+    difference = ImageChops.difference(one.convert("RGBA"), other.convert("RGBA"))
+    return sum(ImageStat.Stat(difference).mean) / 4
+
+
+def quarters(width, height):
+    """Four colours in four corners, so that every turn shows."""
+    image = Image.new("RGB", (width, height), "red")
+    image.paste("lime", (width // 2, 0, width, height // 2))
+    image.paste("blue", (0, height // 2, width // 2, height))
+    return image
+
+
+TURNED = {
+    1: [],
+    2: [Image.Transpose.FLIP_LEFT_RIGHT],
+    3: [Image.Transpose.ROTATE_180],
+    4: [Image.Transpose.FLIP_TOP_BOTTOM],
+    5: [Image.Transpose.TRANSPOSE],
+    6: [Image.Transpose.ROTATE_270],
+    7: [Image.Transpose.TRANSVERSE],
+    8: [Image.Transpose.ROTATE_90],
+}
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", TURNED)
+def test_c26_mended_every_orientation_comes_out_upright(format, orientation):
+    stored = quarters(96, 64)
+    upright = stored
+    for turn in TURNED[orientation]:
+        upright = upright.transpose(turn)
+    data = encoded(stored, format, exif=make_exif(orientation=orientation), quality=95)
+    assert distance(output(data), upright) < 6
+
+
+@pytest.mark.parametrize("orientation", TURNED)
+def test_every_orientation_is_right_after_shrinking_and_cropping_too(orientation):
+    from userimages.processing import Fill
+
+    stored = quarters(960, 640)
+    upright = stored
+    for turn in TURNED[orientation]:
+        upright = upright.transpose(turn)
+    data = encoded(stored, "JPEG", exif=make_exif(orientation=orientation), quality=95)
+    small = output(data, Recipe(Fit(90, 90), quality=95))
+    assert distance(small, upright.resize(small.size, Image.Resampling.LANCZOS)) < 3
+    corner = output(data, Recipe(Fill(60, 40, focus=(1.0, 0.0)), quality=95))
+    width, height = upright.size
+    wide, high = (width, width * 2 // 3) if width * 2 <= height * 3 else (height * 3 // 2, height)
+    expected = upright.crop((width - wide, 0, width, high)).resize((60, 40), Image.Resampling.LANCZOS)
+    assert distance(corner, expected) < 4
+
+
+@pytest.mark.parametrize("size", [(3201, 2401), (1601, 1201)])
+def test_a_drafted_decode_is_not_shifted_by_a_fraction_of_a_pixel(size):
+    data = encoded(make_pixels(size, seed=3), "JPEG", quality=97, subsampling=0)
+    small = output(data, Recipe(Fit(size[0] // 8 - 4), quality=97))
+    expected = Image.open(io.BytesIO(data)).resize(small.size, Image.Resampling.LANCZOS)
+    drafted = Image.open(io.BytesIO(data))
+    drafted.draft(None, small.size)
+    careless = drafted.resize(small.size, Image.Resampling.LANCZOS)
+    assert drafted.width == size[0] // 8 + 1
+    edge = small.width * 2 // 3, small.height * 2 // 3, small.width, small.height
+    assert distance(small.crop(edge), expected.crop(edge)) < 0.8 * distance(careless.crop(edge), expected.crop(edge))
+
+
+def test_c26_a_photo_fits_1920_as_a_jpeg_of_quality_85(processor):
+    processed = processor(make_image("JPEG", (3000, 2000), quality=95), ImageType.GALLERY)
+    assert (processed.image.width, processed.image.height, processed.image.mime_type) == (1920, 1280, "image/jpeg")
+    reference = Image.open(io.BytesIO(encoded(Image.new("RGB", (8, 8)), "JPEG", quality=85)))
+    assert opened(processed.image).quantization == reference.quantization
+
+
+@pytest.mark.parametrize("name", ["display-p3", "adobe-rgb"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_c26_mended_a_wide_gamut_is_converted_through_its_profile(name, format):
+    profile = make_icc(name)
+    wide = quarters(96, 64).point([value // 2 + 40 for value in range(256)] * 3)
+    srgb = ImageCms.createProfile("sRGB")
+    expected = ImageCms.profileToProfile(wide, ImageCms.ImageCmsProfile(io.BytesIO(profile)), srgb, 1)
+    options = {"subsampling": 0} if format == "JPEG" else {"lossless": True} if format == "WEBP" else {}
+    result = output(encoded(wide, format, icc_profile=profile, quality=97, **options))
+    assert "icc_profile" not in result.info
+    assert distance(result, expected) < 1.5
+    assert distance(wide, expected) > 3, "the profile changes nothing, so nothing was tested"
+
+
+def test_pure_display_p3_green_becomes_the_nearest_srgb():
+    green = Image.new("RGB", (32, 32), (60, 200, 60))
+    red, lime, blue = output(encoded(green, "PNG", icc_profile=make_icc("display-p3"))).getpixel((16, 16))
+    assert red < 30
+    assert lime > 195
+    assert blue < 60
+
+
+def test_c26_mended_cmyk_is_read():
+    picture = quarters(96, 64)
+    assert distance(output(encoded(picture.convert("CMYK"), "JPEG", quality=95)), picture) < 6
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        b"\xff" * 500,
+        b"x",
+        make_icc("display-p3")[:150],
+        make_icc("gray-2.2"),
+        make_icc("display-p3").replace(b"XYZ ", b"ABC "),
+    ],
+)
+def test_a_profile_that_does_not_work_is_dropped_and_the_picture_kept(profile):
+    picture = quarters(96, 64)
+    for format in ("JPEG", "PNG", "WEBP"):
+        assert distance(output(encoded(picture, format, icc_profile=profile, quality=95)), picture) < 6
+
+
+def test_a_profile_in_parts_of_which_one_is_missing_is_dropped():
+    part = hostile.segment(0xE2, b"ICC_PROFILE\0\2\3" + make_icc("display-p3"))
+    assert output(hostile.jpeg_with(part)).size == (48, 32)
+
+
+def test_a_profile_in_parts_out_of_order_is_joined():
+    whole = make_icc("adobe-rgb")
+    parts = [
+        hostile.segment(0xE2, b"ICC_PROFILE\0" + bytes((n, 2)) + each)
+        for n, each in ((2, whole[200:]), (1, whole[:200]))
+    ]
+    picture = make_image("JPEG", (48, 32))
+    assert distance(output(hostile.jpeg_with(*parts)), output(make_image("JPEG", (48, 32), icc=whole))) == 0
+    assert distance(output(hostile.jpeg_with(*parts)), output(picture)) > 1
+
+
+def test_a_gray_profile_keeps_gray_gray():
+    gray = make_pixels((96, 64), mode="L")
+    result = output(encoded(gray, "JPEG", icc_profile=make_icc("gray-2.2"), quality=95))
+    assert result.mode == "L"
+    assert distance(result, gray) < 4
+
+
+def test_c26_mended_sixteen_bit_gray_is_scaled_and_not_clipped():
+    ramp = b"".join((at * 257).to_bytes(2, "little") for at in range(256))
+    gray = Image.frombytes("I;16", (256, 8), ramp * 8)
+    expected = Image.frombytes("L", (256, 8), bytes(range(256)) * 8)
+    assert distance(output(encoded(gray, "PNG")), expected) < 1.5
+
+
+def test_sixteen_bit_rgb_and_alpha_are_scaled():
+    row = b"".join((at * 257).to_bytes(2) * 3 for at in range(0, 256, 4))
+    rgb = hostile.png(64, 4, depth=16, colour=2, rows=(b"\0" + row) * 4)
+    assert distance(output(rgb), Image.frombytes("L", (64, 4), bytes(range(0, 256, 4)) * 4)) < 2
+    row = b"".join((40_000).to_bytes(2) * 3 + (at * 257).to_bytes(2) for at in range(0, 256, 4))
+    rgba = output(hostile.png(64, 4, depth=16, colour=6, rows=(b"\0" + row) * 4))
+    assert rgba.getchannel("A").getpixel((0, 0)) == 0
+    assert rgba.getchannel("A").getpixel((63, 0)) > 245
+
+
+def test_a_transparent_value_of_sixteen_bit_gray_is_transparent():
+    row = b"".join(value.to_bytes(2) for value in (0x1234, 0x1235, 0x1334, 0x1234) * 4)
+    key = hostile.chunk(b"tRNS", (0x1234).to_bytes(2))
+    alpha = output(hostile.png(16, 2, depth=16, colour=0, extra=key, rows=(b"\0" + row) * 2)).getchannel("A")
+    assert list(alpha.get_flattened_data())[:4] == [0, 255, 255, 0]
+
+
+def test_a_transparent_colour_of_sixteen_bit_rgb_is_transparent():
+    row = b"".join(value.to_bytes(2) for value in (0x12FF, 0x3400, 0x5600, 0xFFFF, 0xFFFF, 0xFFFF) * 4)
+    key = hostile.chunk(b"tRNS", bytes.fromhex("12FF34005600"))
+    alpha = output(hostile.png(8, 2, depth=16, colour=2, extra=key, rows=(b"\0" + row) * 2)).getchannel("A")
+    assert list(alpha.get_flattened_data())[:4] == [0, 255, 0, 255]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+@pytest.mark.parametrize("format", ["PNG", "WEBP"])
+def test_c26_mended_transparency_is_kept_as_webp(mode, format):
+    picture = make_pixels((96, 64), mode=mode)
+    result = output(encoded(picture, format, **({"lossless": True} if format == "WEBP" else {})))
+    assert (result.format, result.mode) == ("WEBP", "RGBA")
+    assert distance(result.getchannel("A"), picture.getchannel("A")) < 1.5
+
+
+def test_hidden_colours_do_not_bleed_where_a_transparent_picture_is_shrunk():
+    picture = Image.new("RGBA", (640, 640), (255, 0, 0, 0))
+    picture.paste((0, 0, 255, 255), (160, 160, 480, 480))
+    small = output(encoded(picture, "PNG"), Recipe(Fit(50, 50), quality=95))
+    red, _, blue, alpha = small.getpixel((25, 25))
+    assert alpha == 255
+    assert blue > 200
+    assert red < 40
+    seen = [pixel for pixel in small.get_flattened_data() if pixel[3] > 60]
+    assert max(pixel[0] for pixel in seen) < 110
+
+
+def test_a_picture_whose_alpha_is_opaque_everywhere_is_a_jpeg():
+    opaque = make_pixels((96, 64))
+    opaque.putalpha(255)
+    assert output(encoded(opaque, "PNG")).format == "JPEG"
+
+
+def test_palettes_keep_colours_and_transparency():
+    picture = quarters(96, 64).quantize(8)
+    assert distance(output(encoded(picture, "PNG")), picture.convert("RGB")) < 3
+    assert distance(output(encoded(picture, "GIF")), picture.convert("RGB")) < 3
+    index = picture.getpixel((0, 0))
+    for key in (index, bytes(0 if at == index else 255 for at in range(8))):
+        alpha = output(encoded(picture, "PNG", transparency=key)).getchannel("A")
+        assert alpha.getpixel((2, 2)) == 0
+        assert alpha.getpixel((90, 2)) == 255
+    gif = output(encoded(picture, "GIF", transparency=index)).getchannel("A")
+    assert (gif.getpixel((2, 2)), gif.getpixel((90, 2))) == (0, 255)
+
+
+def test_a_colour_key_and_one_bit_are_read():
+    keyed = output(encoded(quarters(96, 64), "PNG", transparency=(255, 0, 0)))
+    assert (keyed.getchannel("A").getpixel((2, 2)), keyed.getchannel("A").getpixel((90, 2))) == (0, 255)
+    bits = make_pixels((96, 64), mode="1")
+    assert distance(output(encoded(bits, "PNG")), bits) < 12
+
+
+@pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG"])
+def test_c26_mended_an_animation_keeps_frames_durations_and_loops(format):
+    data = make_image(format, (120, 80), frames=4, durations=[50, 120, 300, 80], loop=3, lossless=True)
+    result = output(data, Recipe(Fit(60, 60)))
+    assert (result.format, result.size, result.n_frames) == ("WEBP", (60, 40), 4)
+    durations = []
+    for number in range(4):
+        result.seek(number)
+        result.load()
+        durations.append(result.info["duration"])
+        expected = make_pixels((120, 80), seed=number).resize((60, 40), Image.Resampling.LANCZOS)
+        assert distance(result, expected) < 12, f"frame {number}"
+    assert durations == [50, 120, 300, 80]
+    # A GIF states how often it is repeated, the others how often it is played.
+    assert result.info["loop"] == (4 if format == "GIF" else 3)
+
+
+def test_an_animation_without_an_end_has_none_and_one_without_a_loop_plays_once():
+    assert output(make_image("GIF", (48, 32), frames=2, loop=0)).info["loop"] == 0
+    frames = [hostile.gif_frame(8, 8, delay=7), hostile.gif_frame(4, 4, delay=9, transparent=True)]
+    assert output(hostile.gif(8, 8, frames)).info["loop"] in (0, 1)
+
+
+def test_the_picture_that_an_apng_shows_where_it_cannot_play_is_no_frame():
+    first, second, third = (make_pixels((48, 32), seed=seed) for seed in range(3))
+    data = encoded(first, "PNG", save_all=True, default_image=True, append_images=[second, third], duration=50)
+    result = output(data)
+    assert result.n_frames == 2
+    assert distance(result, second) < 12
+
+
+def test_variants_of_an_animation_are_still():
+    data = make_image("GIF", (120, 80), frames=3)
+    variant = opened(process(data, Recipe(variants={"60": Fit(60)})).variants["60"])
+    assert getattr(variant, "n_frames", 1) == 1
+
+
+def test_a_still_format_keeps_the_first_frame():
+    result = output(make_image("WEBP", (120, 80), frames=3), Recipe(format="jpeg"))
+    assert (result.format, result.size) == ("JPEG", (120, 80))
+    assert distance(result, make_pixels((120, 80))) < 12
+
+
+@pytest.mark.parametrize("quality", [20, 40, 60, 75, 84])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_c26_mended_a_jpeg_below_quality_85_is_not_blown_up(processor, quality, orientation):
+    data = make_image("JPEG", (800, 600), quality=quality, orientation=orientation)
+    assert len(processor(data, ImageType.GALLERY).image.data) <= len(data) * 1.02
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+def test_a_jpeg_keeps_its_subsampling_and_anything_else_its_colour_at_every_pixel(processor, subsampling):
+    from PIL.JpegImagePlugin import get_sampling
+
+    data = make_image("JPEG", (96, 64), subsampling=subsampling)
+    assert get_sampling(opened(processor(data, ImageType.GALLERY).image)) == subsampling
+    assert get_sampling(opened(processor(make_image("PNG", (96, 64)), ImageType.GALLERY).image)) == 0
+
+
+FORBIDDEN = (b"Exif", b"EXIF", b"http://ns.adobe.com/xap", b"XMP ", b"xmpmeta", b"8BIM", b"ICC", b"<script", b"<?php")
+FORBIDDEN += (b"Camera of the tests", b"secret", b"PK\x03\x04", b"tEXt", b"GPS")
+
+
+def assert_nothing_but_the_picture(rendition):
+    data = rendition.data
+    for marker in FORBIDDEN:
+        assert marker not in data, marker
+    if rendition.mime_type == "image/jpeg":
+        assert data.endswith(b"\xff\xd9")
+        assert not hostile_segments(data)
+    else:
+        assert len(data) == int.from_bytes(data[4:8], "little") + 8
+
+
+def hostile_segments(data):
+    """The markers of application segments other than JFIF, and of comments."""
+    found, position = [], 2
+    while data[position + 1] != 0xDA:
+        if data[position + 1] in (*range(0xE1, 0xF0), 0xFE):
+            found.append(data[position + 1])
+        position += 2 + int.from_bytes(data[position + 2 : position + 4])
+    return found
+
+
+XMP = b"<x:xmpmeta>" + hostile.SCRIPT + b"</x:xmpmeta>"
+LOADED = {
+    "jpeg": {
+        "format": "JPEG",
+        "orientation": 6,
+        "gps": True,
+        "comment": hostile.SCRIPT,
+        "xmp": XMP,
+        "icc": make_icc("adobe-rgb"),
+    },
+    "jpeg-same-size": {"format": "JPEG", "comment": hostile.SCRIPT},
+    "gif": {"format": "GIF", "comment": hostile.SCRIPT, "mode": "P"},
+    "gif-animated": {"format": "GIF", "comment": hostile.SCRIPT, "frames": 3},
+    "png": {"format": "PNG", "gps": True, "icc": make_icc("display-p3")},
+    "png-alpha": {"format": "PNG", "mode": "RGBA", "gps": True, "icc": make_icc("display-p3")},
+    "webp": {"format": "WEBP", "gps": True, "xmp": XMP, "orientation": 8},
+    "webp-animated": {"format": "WEBP", "gps": True, "xmp": XMP, "frames": 3, "icc": make_icc("display-p3")},
+}
+
+
+@pytest.mark.parametrize("name", LOADED)
+def test_c26_mended_nothing_but_the_picture_is_stored(processor, name):
+    data = make_image(size=(96, 64), trailing=b"PK\x03\x04 secret" + hostile.SCRIPT, **LOADED[name])
+    assert any(marker in data for marker in FORBIDDEN)
+    processed = processor(data, ImageType.GALLERY)
+    for rendition in (processed.image, *processed.variants.values()):
+        assert_nothing_but_the_picture(rendition)
+
+
+@pytest.mark.parametrize("place", ["tEXt", "zTXt", "iTXt", "eXIf", "prVt"])
+def test_no_chunk_of_a_png_survives(processor, place):
+    data = hostile.png(40, 20, colour=2, extra=hostile.chunk(place.encode(), b"Comment\0" + hostile.SCRIPT))
+    assert_nothing_but_the_picture(processor(data, ImageType.GALLERY).image)
+
+
+def test_iptc_and_a_second_picture_are_gone(processor):
+    iptc = hostile.segment(
+        0xED, b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0\0\0\0\x1a\x1c\x02\x78\0\x15secret home address!!"
+    )
+    processed = processor(hostile.jpeg_with(iptc) + make_image("JPEG", (24, 24)), ImageType.GALLERY)
+    assert_nothing_but_the_picture(processed.image)
+    assert processed.image.data.count(b"\xff\xd8\xff") == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "mime_type"),
+    [
+        (make_image("PNG", (40, 30)), "image/jpeg"),
+        (make_image("PNG", (40, 30), mode="RGBA"), "image/webp"),
+        (make_image("GIF", (40, 30), frames=2), "image/webp"),
+        (make_image("JPEG", (40, 30)), "image/jpeg"),
+        (make_image("WEBP", (40, 30)), "image/jpeg"),
+    ],
+)
+def test_c11_the_content_type_is_that_of_the_bytes_that_were_written(processor, data, mime_type):
+    assert opened(processor(data, ImageType.GALLERY).image).get_format_mimetype() == mime_type
+
+
+def test_c11_mended_a_png_under_any_name_is_never_called_what_it_is_not(processor):
+    for format in ("JPEG", "PNG", "GIF", "WEBP"):
+        processed = processor(make_image(format, (400, 300)), ImageType.COVER)
+        for rendition in (processed.image, *processed.variants.values()):
+            opened(rendition)
