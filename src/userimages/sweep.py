@@ -14,13 +14,12 @@ import attrs
 from userimages.identity import PREFIX, stem_of
 from userimages.logs import reason
 from userimages.model import AuditReport, StoredObject, SweepReport, UserImage
-from userimages.objects import OnDeleted, remove_objects
+from userimages.objects import PROBE_PREFIX, OnDeleted, remove_objects
 from userimages.ports import ImageRepository, Storage
 
 LEASE = timedelta(minutes=10)
 CLOCK_SKEW = timedelta(minutes=5)
 ORPHAN_AGE = timedelta(hours=24)
-PROBE_PREFIX = "userimages-probe/"
 _BATCH = 100
 _PROGRESS = 1000
 
@@ -66,7 +65,8 @@ def audit(
 ) -> AuditReport:
     """Compare the store's listing under ``users/`` with the rows; both come in byte order, so one pass will do.
 
-    *limit* ends it after about that many objects, and *progress* is called once for every thousand.
+    *limit* ends it after about that many objects, and *progress* is called once for every thousand. What seems to be
+    missing is looked for once more: a page of the listing may be older than the rows beside it.
     """
     old = _store_time(storage) - ORPHAN_AGE
     objects = images = unknown = 0
@@ -83,16 +83,17 @@ def audit(
         objects += len(found)
         images += image is not None and key == image.key
         if progress and found and objects % _PROGRESS == 0:
-            progress(AuditReport(objects=objects, images=images, orphans=tuple(orphans), unknown=unknown))
+            seen = AuditReport(objects=objects, images=images, orphans=tuple(orphans), unknown=unknown, stopped_at=key)
+            progress(seen)
         if limit is not None and objects >= limit:
             stopped_at = key
             break
-    still_there = {id for id in set(missing.values()) if repository.get(id) is not None}
+    still_named = {id for id in set(missing.values()) if repository.get(id) is not None}
     return AuditReport(
         objects=objects,
         images=images,
         orphans=tuple(orphans),
-        missing=tuple(key for key, id in missing.items() if id in still_there),
+        missing=tuple(key for key, id in missing.items() if id in still_named and not _stands(storage, key)),
         unknown=unknown,
         stopped_at=stopped_at,
         note="" if stopped_at is None else f"It ended after {limit:,} objects, as asked.",
@@ -143,6 +144,11 @@ def _named(repository: ImageRepository, after: str) -> Iterator[tuple[str, UserI
         for image in rows:
             yield from ((key, image) for key in sorted(image.object_keys) if key > after)
         position = rows[-1].key
+
+
+def _stands(storage: Storage, key: str) -> bool:
+    """Tell whether an object stands under *key* by now."""
+    return any(found.key == key for found in storage.list(key))
 
 
 def _is_named(repository: ImageRepository, key: str) -> bool:

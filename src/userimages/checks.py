@@ -1,0 +1,211 @@
+"""Is it healthy: the storage and the repository are tried for real, and each line says what to do."""
+
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from userimages.errors import (
+    BlobNotFoundError,
+    KeyTakenError,
+    RepositoryError,
+    StorageError,
+    StorageUnavailableError,
+    UserImagesError,
+)
+from userimages.identity import new_id
+from userimages.model import Check, CheckReport, Intent
+from userimages.objects import PROBE_PREFIX
+from userimages.ports import ImageRepository, Storage
+
+_MAX_SKEW = timedelta(minutes=5)  # what the sweep allows for
+_PATIENCE = 10  # seconds
+_MIME_TYPE = "image/webp"
+
+
+def check(storage: Storage, repository: ImageRepository, *, now: datetime) -> CheckReport:
+    """Write, read, list and delete a probe object, fetch its public URL, and begin and forget a probe intent.
+
+    *now* is compared with the store's clock. The probe's key is outside of what an audit judges. No line holds a
+    secret, and what is wrong is never raised.
+    """
+    return CheckReport((*_store_checks(storage, now), *_database_checks(repository, now)))
+
+
+def _store_checks(storage: Storage, now: datetime) -> Iterator[Check]:
+    reached = _reach(storage)
+    yield from reached
+    if not reached[-1].ok:
+        return
+    key = f"{PROBE_PREFIX}a%20b-{os.urandom(10).hex()}"  # keys may hold a percent sign
+    data = os.urandom(64)
+    written = _tried("write", lambda: _write(storage, key, data))
+    yield written
+    if written.ok:
+        yield _tried("create-only", lambda: _refuse_other_bytes(storage, key, data))
+        yield _tried("read", lambda: _read_back(storage, key, data))
+        yield _tried("clock", lambda: _compare_clocks(storage, key, now))
+        yield _public_check(storage, key, data)
+    yield _tried("delete", lambda: _delete(storage, key))
+
+
+def _reach(storage: Storage) -> list[Check]:
+    """List what is nearly always nothing: that tells a store which is away from one which refuses."""
+    endpoint = urlsplit(getattr(storage, "endpoint", ""))
+    bucket = getattr(storage, "bucket_name", type(storage).__name__)
+    name = "bucket" if endpoint.hostname else "storage"
+    host = f"{endpoint.hostname}:{endpoint.port}" if endpoint.port else f"{endpoint.hostname}"
+    lines = [Check("endpoint", ok=True, detail=f"{host} answers.")] if endpoint.hostname else []
+    try:
+        next(storage.list(PROBE_PREFIX), None)
+    except StorageUnavailableError as exc:
+        return [_failed("endpoint" if lines else name, exc)]
+    except Exception as exc:
+        return [*lines, _failed(name, exc)]
+    return [*lines, Check(name, ok=True, detail=f"{bucket} can be listed.")]
+
+
+def _write(storage: Storage, key: str, data: bytes) -> str:
+    storage.put(key, data, mime_type=_MIME_TYPE)
+    return "A probe object was written."
+
+
+def _refuse_other_bytes(storage: Storage, key: str, data: bytes) -> str:
+    try:
+        storage.put(key, data + b"!", mime_type=_MIME_TYPE)
+    except KeyTakenError:
+        return "Other bytes under the same key were refused."
+    raise StorageError(
+        "The store overwrote an object that it was told not to.", hint="Use a store that knows If-None-Match."
+    )
+
+
+def _read_back(storage: Storage, key: str, data: bytes) -> str:
+    with storage.open(key) as whole, storage.open(key, start=8, length=8) as part:
+        if whole.read() != data or part.read() != data[8:16]:
+            raise StorageError("The store gave other bytes than it was given.", hint="Look at proxies in between.")
+    return "It was read back, whole and in part."
+
+
+def _compare_clocks(storage: Storage, key: str, now: datetime) -> str:
+    found = next(storage.list(key), None)
+    if found is None:
+        raise StorageError("The listing lacks what was just written.", hint="Use a store whose listing is up to date.")
+    skew = now - found.modified
+    words = f"This machine's clock differs from the store's by {abs(skew.total_seconds()):.0f} s."
+    if abs(skew) > _MAX_SKEW:
+        raise StorageError(words, hint="Set it by NTP: the sweep allows for 5 minutes between machines.")
+    return words
+
+
+def _delete(storage: Storage, key: str) -> str:
+    storage.delete([key])
+    try:
+        storage.open(key).close()
+    except BlobNotFoundError:
+        return "It was deleted."
+    raise StorageError("The object is still there after its deletion.", hint="Look for a lock rule of the bucket.")
+
+
+def _public_check(storage: Storage, key: str, data: bytes) -> Check:
+    url = storage.url(key)
+    if url is None:
+        return Check("public domain", ok=True, detail="None: images are served by the application's own route.")
+    line = _tried("public domain", lambda: _fetch(url, data))
+    if line.ok and (urlsplit(url).hostname or "").endswith(".r2.dev"):
+        return Check(
+            "public domain",
+            ok=True,
+            detail="It serves what was written, but r2.dev is limited in rate and meant for development.",
+            hint="Connect a domain of your own to the bucket and set R2_PUBLIC_DOMAIN to it.",
+        )
+    return line
+
+
+def _fetch(url: str, data: bytes) -> str:
+    """Fetch what was written as a browser would; raise what differs."""
+    host = urlsplit(url).hostname
+    request = urllib.request.Request(url, headers={"User-Agent": "userimages-check", "Accept": "*/*"})  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:  # noqa: S310 - the operator's own setting
+            found, headers = answer.read(len(data) + 1), answer.headers
+    except urllib.error.HTTPError as exc:
+        exc.close()
+        raise StorageError(
+            f"{host} answers {exc.code} for what was just written.",
+            hint="See that it is connected to this very bucket, active, and open to the public.",
+        ) from exc
+    except (OSError, ValueError) as exc:
+        raise StorageError(
+            f"{host} does not answer ({type(exc).__name__}).", hint="Look at R2_PUBLIC_DOMAIN, DNS and TLS."
+        ) from exc
+    if found != data:
+        raise StorageError(f"{host} serves other bytes.", hint="See that it is connected to this very bucket.")
+    if headers.get_content_type() != _MIME_TYPE:
+        raise StorageError(
+            f"{host} serves {headers.get_content_type()} in place of {_MIME_TYPE}.",
+            hint="Look for a rule that changes headers; on a web server, map the extensions to their types.",
+        )
+    if "max-age" not in headers.get("Cache-Control", ""):
+        raise StorageError(
+            f"{host} serves without Cache-Control.",
+            hint="Let it send 'Cache-Control: public, max-age=31536000, immutable': keys never repeat.",
+        )
+    return f"{host} serves what was written, with its type and 'Cache-Control: {headers['Cache-Control']}'."
+
+
+def _database_checks(repository: ImageRepository, now: datetime) -> Iterator[Check]:
+    reached = _tried("database", lambda: _read_schema(repository))
+    yield reached
+    if reached.ok:
+        schema = _tried("schema", lambda: _judge_schema(_missing_schema(repository)))
+        yield schema
+        if schema.ok:
+            yield _tried("transactions", lambda: _begin_and_forget(repository, now))
+
+
+def _read_schema(repository: ImageRepository) -> str:
+    _missing_schema(repository)
+    return f"{type(repository).__name__} answers."
+
+
+def _missing_schema(repository: ImageRepository) -> Sequence[str]:
+    """Return the DDL that the database lacks, where the repository has a schema and tells; else read something."""
+    inner = getattr(repository, "repository", repository)  # behind a cache
+    missing: Callable[[], Sequence[str]] | None = getattr(inner, "missing_schema", None)
+    if missing is not None:
+        return missing()
+    inner.get(uuid4())
+    return ()
+
+
+def _judge_schema(missing: Sequence[str]) -> str:
+    if missing:
+        statements = "\n".join(f"{each.strip().rstrip(';')};" for each in missing)
+        raise RepositoryError(
+            f"{len(missing)} parts of the schema are missing.", hint=f"Call create_schema(), or run:\n{statements}"
+        )
+    return "Complete."
+
+
+def _begin_and_forget(repository: ImageRepository, now: datetime) -> str:
+    intent = Intent(id=new_id(now), user="userimages-probe", object_keys=(), lease=now)
+    repository.begin(intent, now=now)
+    repository.forget(intent)
+    return "A probe intent was begun and forgotten."
+
+
+def _tried(name: str, work: Callable[[], str]) -> Check:
+    try:
+        return Check(name, ok=True, detail=work())
+    except Exception as exc:
+        return _failed(name, exc)
+
+
+def _failed(name: str, exc: Exception) -> Check:
+    if isinstance(exc, UserImagesError):
+        return Check(name, ok=False, detail=str(exc.args[0]), hint=exc.hint)
+    return Check(name, ok=False, detail=f"It raised {type(exc).__name__}.", hint="Look at the log of the backend.")

@@ -1,0 +1,197 @@
+"""The console: ``userimages check``, ``sweep`` and ``audit``, on the service that the environment describes."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+
+from userimages.errors import ConfigurationError, RepositoryError, UserImagesError
+from userimages.model import AuditReport, Check, CheckReport
+from userimages.service import ImageService
+
+_WELL, _TO_DO, _FAILED = 0, 1, 2
+_CLEAR = "\r\033[K"  # the line of the terminal
+_SHOWN = 100  # keys of an audit; --json has them all
+
+_DESCRIPTION = """\
+Look after the pictures that users have uploaded. Settings come from the environment: R2_ACCOUNT_ID, R2_ACCESS_KEY_ID,
+R2_SECRET_ACCESS_KEY and R2_BUCKET_NAME for Cloudflare R2 (else USERIMAGES_DATA_DIR, a folder), and
+USERIMAGES_DATABASE_URL (else SQLite in that folder)."""
+_EXIT = "exit status: 0 all is well, 1 there is something to do, 2 it could not be run"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that *arguments* (None: those of this process) name, and return the exit status."""
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except UserImagesError as exc:
+        _tell(f"userimages: {exc}")
+        return _FAILED
+    except KeyboardInterrupt:
+        _tell("userimages: interrupted; every command can be repeated at any time.")
+        return _FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="userimages",
+        description=_DESCRIPTION,
+        epilog=_EXIT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="check | sweep | audit")
+
+    def add(name: str, command: Callable[[argparse.Namespace], int], help: str, more: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}. {more}", epilog=_EXIT)
+        added.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
+        added.set_defaults(command=command)
+        return added
+
+    add("check", _check, "try the storage and the database for real", "About a dozen requests; nothing is left behind.")
+    add(
+        "sweep",
+        _sweep,
+        "finish uploads and deletions that were cut off",
+        "Safe at any time and any number at once: run it every minute.",
+    )
+    audit = add(
+        "audit",
+        _audit,
+        "compare the store with the records",
+        "It only reports, unless --delete is given; a record without an object is never removed.",
+    )
+    audit.add_argument("--delete", action="store_true", help="delete objects older than 24 hours that no record names")
+    audit.add_argument(
+        "--max-share",
+        type=_share,
+        default=0.01,
+        metavar="SHARE",
+        help="delete nothing where more than this share of the objects would go (default: 0.01)",
+    )
+    audit.add_argument("--after", default="", metavar="KEY", help="resume after this key")
+    audit.add_argument("--limit", type=_positive, metavar="N", help="stop after about N objects")
+    return parser
+
+
+def _check(options: argparse.Namespace) -> int:
+    report = _checked()
+    if options.json:
+        _print_json(report, ok=report.ok)
+    else:
+        for line in report.checks:
+            status = "FAIL" if not line.ok else "note" if line.hint else "ok"
+            _print(f"{status:<5} {line.name:<14} {line.detail}".rstrip())
+            for more in line.hint.splitlines():
+                _print(f"{'':<5} {'':<14} {more}")
+    return _WELL if report.ok else _TO_DO
+
+
+def _checked() -> CheckReport:
+    """Check the settings first: without them there is nothing else to check."""
+    try:
+        images = _service()
+    except (ConfigurationError, RepositoryError) as exc:
+        name = "settings" if isinstance(exc, ConfigurationError) else "database"
+        return CheckReport((Check(name, ok=False, detail=str(exc.args[0]), hint=exc.hint),))
+    used = f"{type(images.storage).__name__} and {type(images.repository).__name__}, from the environment."
+    return CheckReport((Check("settings", ok=True, detail=used), *images.check().checks))
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    report = _service().sweep()
+    if options.json:
+        _print_json(report)
+    else:
+        _print(f"{report.finished} finished, {report.taken} to be looked at again in an hour, {report.failed} failed.")
+        if report.failed:
+            _print(
+                "What failed stays in hand: the next sweep tries it again. `userimages check` may say why it failed."
+            )
+    return _TO_DO if report.failed else _WELL
+
+
+def _audit(options: argparse.Namespace) -> int:
+    images, on_terminal, resume = _service(), sys.stderr.isatty(), options.after
+
+    def show(seen: AuditReport) -> None:
+        nonlocal resume
+        resume = seen.stopped_at
+        if on_terminal:
+            _tell(f"{_CLEAR}{seen.objects:,} objects, {len(seen.orphans):,} orphans ...", end="")
+
+    try:
+        report = images.audit(
+            delete=options.delete,
+            after=options.after,
+            limit=options.limit,
+            max_share=options.max_share,
+            progress=show,
+        )
+    except (KeyboardInterrupt, UserImagesError):
+        again = "Repeat it, in parts with --limit." if options.delete else f"Resume with: --after '{resume}'"
+        _tell(f"{_CLEAR * on_terminal}The audit was cut off. {again}")
+        raise
+    _tell(_CLEAR * on_terminal, end="")
+    if options.json:
+        _print_json(report)
+    else:
+        _print_audit(report, delete=options.delete)
+    return _TO_DO if report.missing or len(report.orphans) > report.deleted else _WELL
+
+
+def _print_audit(report: AuditReport, *, delete: bool) -> None:
+    for name, keys in (("orphan", [each.key for each in report.orphans]), ("missing", report.missing)):
+        for key in keys[:_SHOWN]:
+            _print(f"{name:<8} {key}")
+        if len(keys) > _SHOWN:
+            _print(f"{name:<8} ... and {len(keys) - _SHOWN:,} more (--json lists them all)")
+    _print(
+        f"{report.objects:,} objects and {report.images:,} images seen: {len(report.orphans):,} orphans, "
+        f"{len(report.missing):,} missing, {report.unknown:,} unknown keys left alone, {report.deleted:,} deleted."
+    )
+    if report.note:
+        _print(report.note)
+    if report.orphans and not delete:
+        _print("This was a dry run: repeat it with --delete to delete the orphans.")
+    if report.missing:
+        _print("A missing object cannot be brought back from here: restore it from a backup, or delete its image.")
+    if report.stopped_at is not None:
+        _print(f"Resume with: --after '{report.stopped_at}'")
+
+
+def _service() -> ImageService:
+    from userimages.config import service_from_env
+
+    return service_from_env()
+
+
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError("a share is a number from 0 to 1")
+    return share
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("a whole number from 1 up")
+    return number
+
+
+def _print_json(report: Any, **more: object) -> None:
+    _print(json.dumps({**attrs.asdict(report), **more}, default=str, indent=2))
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+
+
+def _tell(line: str, end: str = "\n") -> None:
+    sys.stderr.write(line + end)
+    sys.stderr.flush()

@@ -1,0 +1,231 @@
+"""`check` tries the parts for real, and each line says what to do."""
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+import rig
+
+from userimages import CachingRepository, Check, CheckReport, ImageService, RepositoryError, StorageError
+from userimages.repositories.memory import MemoryRepository
+from userimages.storages.memory import MemoryStorage
+from userimages.testing import faults
+from userimages.testing.faults import before, faulty
+
+
+def checked(storage: Any, repository: Any = None, clock: Any = None) -> dict[str, Check]:
+    images = ImageService(storage, repository or MemoryRepository(), processor=rig.tiny, clock=clock or rig.Clock())
+    return {line.name: line for line in images.check().checks}
+
+
+class Domain:
+    """A public domain in front of a storage, with what a test makes of its answers."""
+
+    def __init__(self) -> None:
+        self.storage = MemoryStorage()
+        self.status = 200
+        self.headers = {"Content-Type": "image/webp", "Cache-Control": "public, max-age=31536000, immutable"}
+        self.body: bytes | None = None
+        domain = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                with domain.storage.open(unquote(self.path.lstrip("/"))) as stream:
+                    body = domain.body or stream.read()
+                self.send_response(domain.status)
+                for name, value in (domain.headers | {"Content-Length": str(len(body))}).items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.storage = MemoryStorage(public_url=f"http://127.0.0.1:{self.server.server_port}")
+
+
+@pytest.fixture
+def domain() -> Iterator[Domain]:
+    domain = Domain()
+    thread = threading.Thread(target=partial(domain.server.serve_forever, poll_interval=0.01))
+    thread.start()
+    yield domain
+    domain.server.shutdown()
+    thread.join()
+    domain.server.server_close()
+
+
+def test_c12_a_round_trip_tells_that_all_is_well_and_leaves_nothing(place: rig.Place, clock: rig.Clock) -> None:
+    report = place.service(clock).check()
+    assert report.ok, report
+    names = [line.name for line in report.checks]
+    assert names[-3:] == ["database", "schema", "transactions"]
+    assert {"write", "create-only", "read", "clock", "public domain", "delete"} < set(names)
+    assert list(place.storage.list("userimages-probe/")) == []
+    rig.check_nothing_left(place.service(clock), [], root=place.root)
+
+
+def test_c12_mended_no_line_holds_a_secret(seaweedfs: Any) -> None:
+    from userimages.storages.r2 import R2Storage
+
+    environ = seaweedfs.environ() | {"R2_SECRET_ACCESS_KEY": "wrong-and-secret"}
+    report = CheckReport(tuple(checked(R2Storage.from_env(environ)).values()))
+    assert not report.ok
+    assert "wrong-and-secret" not in repr(report)
+    assert seaweedfs.access_key not in repr(report)
+
+
+def test_wrong_credentials_are_told_from_a_store_that_is_away(seaweedfs: Any) -> None:
+    from userimages.storages.r2 import R2Storage
+
+    lines = checked(R2Storage.from_env(seaweedfs.environ() | {"R2_SECRET_ACCESS_KEY": "wrong"}))
+    assert lines["endpoint"].ok
+    assert not lines["bucket"].ok
+    assert "R2_SECRET_ACCESS_KEY" in lines["bucket"].hint
+    lines = checked(R2Storage.from_env(seaweedfs.environ() | {"R2_ENDPOINT_URL": "http://127.0.0.1:9"}))
+    assert not lines["endpoint"].ok
+    assert "bucket" not in lines
+    assert "R2_ENDPOINT_URL" in lines["endpoint"].hint
+
+
+def test_a_wrong_bucket_is_named(seaweedfs: Any) -> None:
+    from userimages.storages.r2 import R2Storage
+
+    line = checked(R2Storage.from_env(seaweedfs.environ() | {"R2_BUCKET_NAME": "no-such-bucket"}))["bucket"]
+    assert not line.ok
+    assert "R2_BUCKET_NAME" in line.hint
+
+
+@pytest.mark.parametrize(
+    ("method", "name"), [("put", "write"), ("open", "read"), ("list", "storage"), ("delete", "delete")]
+)
+def test_what_the_store_refuses_is_the_line_that_fails(method: str, name: str) -> None:
+    lines = checked(faulty(MemoryStorage(), **{method: before(StorageError("Refused.", hint="Grant it."))}))
+    assert lines[name] == Check(name, ok=False, detail="Refused.", hint="Grant it.")
+    assert lines["database"].ok
+
+
+def test_a_foreign_error_is_named_by_its_class_alone() -> None:
+    line = checked(faulty(MemoryStorage(), list=before(OSError("secret"))))["storage"]
+    assert not line.ok
+    assert "OSError" in line.detail
+    assert "secret" not in repr(line)
+
+
+def test_a_store_that_overwrites_is_found_out() -> None:
+    class Overwriting(MemoryStorage):
+        def put(self, key: str, data: bytes, *, mime_type: str) -> None:
+            self.delete([key])
+            super().put(key, data, mime_type=mime_type)
+
+    assert not checked(Overwriting())["create-only"].ok
+
+
+def test_a_store_that_keeps_what_was_deleted_is_found_out() -> None:
+    assert not checked(faulty(MemoryStorage(), delete=lambda call: None))["delete"].ok
+
+
+def test_wrong_bytes_are_found_out() -> None:
+    assert not checked(faulty(MemoryStorage(), open=faults.wrong_bytes))["read"].ok
+
+
+@pytest.mark.parametrize("minutes", [-6, 6])
+def test_a_wrong_clock_is_found_out(minutes: int) -> None:
+    clock = rig.Clock()
+    clock.now += timedelta(minutes=minutes)
+    line = checked(MemoryStorage(), clock=clock)["clock"]
+    assert not line.ok
+    assert "360 s" in line.detail or "359 s" in line.detail
+    assert "NTP" in line.hint
+
+
+def test_a_public_domain_that_serves_what_was_written_is_well(domain: Domain) -> None:
+    line = checked(domain.storage)["public domain"]
+    assert line.ok
+    assert line.hint == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"status": 404}, "404"),
+        ({"body": b"another bucket"}, "other bytes"),
+        ({"headers": {"Content-Type": "text/plain", "Cache-Control": "max-age=60"}}, "text/plain"),
+        ({"headers": {"Content-Type": "image/webp"}}, "without Cache-Control"),
+    ],
+)
+def test_what_a_public_domain_serves_is_judged(domain: Domain, change: dict[str, Any], words: str) -> None:
+    vars(domain).update(change)
+    line = checked(domain.storage)["public domain"]
+    assert not line.ok
+    assert words in line.detail
+    assert line.hint
+
+
+def test_a_public_domain_that_is_away_is_told() -> None:
+    line = checked(MemoryStorage(public_url="http://127.0.0.1:9"))["public domain"]
+    assert not line.ok
+    assert "DNS" in line.hint
+
+
+def test_r2_dev_works_and_is_warned_about(domain: Domain, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = domain.server.server_port
+    monkeypatch.setattr("urllib.request._opener", None)  # it keeps the proxies that it began with
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    shown = MemoryStorage(public_url="http://pub-0.r2.dev")
+    domain.storage = _BehindProxy(shown)
+    line = checked(shown)["public domain"]
+    assert line.ok
+    assert "r2.dev" in line.detail
+    assert line.hint
+
+
+class _BehindProxy:
+    """What a proxy is asked for is a whole URL."""
+
+    def __init__(self, storage: MemoryStorage) -> None:
+        self.storage = storage
+
+    def open(self, url: str) -> Any:
+        return self.storage.open(url.removeprefix("http://pub-0.r2.dev/"))
+
+
+def test_a_database_that_is_away_is_told_and_the_store_is_checked_all_the_same() -> None:
+    lines = checked(MemoryStorage(), faulty(MemoryRepository(), get=before(RepositoryError("Away.", hint="Start it."))))
+    assert lines["database"] == Check("database", ok=False, detail="Away.", hint="Start it.")
+    assert "schema" not in lines
+    assert lines["delete"].ok
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_missing_schema_is_printed_as_ddl(own_database: str, cached: bool) -> None:
+    from userimages.repositories.sqlalchemy import SQLAlchemyRepository
+
+    repository = SQLAlchemyRepository(own_database)
+    line = checked(MemoryStorage(), CachingRepository(repository, _NoCache()) if cached else repository)["schema"]
+    assert not line.ok
+    assert "CREATE TABLE userimages_images" in line.hint
+    repository.create_schema()
+    assert checked(MemoryStorage(), repository)["schema"].ok
+    repository.close()
+
+
+class _NoCache:
+    def get(self, key: str, /) -> None:
+        return None
+
+    def set(self, key: str, value: object, timeout: int, /) -> None:
+        return None
+
+
+def test_a_database_that_takes_no_writes_is_found_out() -> None:
+    repository = faulty(MemoryRepository(), begin=before(RepositoryError("Read-only.", hint="Grant it.")))
+    assert not checked(MemoryStorage(), repository)["transactions"].ok

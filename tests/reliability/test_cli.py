@@ -1,0 +1,239 @@
+"""The console: what it prints, and its exit status."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import attrs
+import pytest
+import rig
+
+from userimages import ImageService, RepositoryError, StorageError, StoredObject
+from userimages.cli import main
+from userimages.identity import new_stem
+from userimages.model import ImageType
+from userimages.repositories.memory import MemoryRepository
+from userimages.storages.memory import MemoryStorage
+from userimages.testing.faults import before, faulty
+
+OLD = datetime.now(UTC) - timedelta(days=2)
+
+
+class Aged(MemoryStorage):
+    """A storage that an orphan has lain in for two days."""
+
+    def list(self, prefix: str = "", *, after: str = ""):
+        for found in super().list(prefix, after=after):
+            yield attrs.evolve(found, modified=OLD) if "orphan" in found.key else found
+
+
+@pytest.fixture
+def images(monkeypatch: pytest.MonkeyPatch) -> ImageService:
+    """Let the console find this service in the environment."""
+    images = ImageService(Aged(), MemoryRepository(), processor=rig.tiny)
+    monkeypatch.setattr("userimages.config.service_from_env", lambda: images)
+    return images
+
+
+@pytest.fixture
+def orphan(images: ImageService) -> str:
+    key = new_stem("orphan", ImageType.COVER, OLD) + ".webp"
+    images.storage.put(key, b"left over", mime_type="image/webp")
+    return key
+
+
+def test_help_says_what_each_command_does(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit:
+        main(["--help"])
+    shown = capsys.readouterr().out
+    assert exit.value.code == 0
+    for words in ("check", "sweep", "audit", "USERIMAGES_DATABASE_URL", "exit status"):
+        assert words in shown
+
+
+def test_c12_check_prints_a_line_each_and_is_0_where_all_is_well(images: ImageService, capsys) -> None:
+    assert main(["check"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 11
+    assert all(line.startswith("ok ") for line in lines)
+
+
+def test_c12_mended_check_says_what_to_do_and_is_1(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    storage = faulty(MemoryStorage(), put=before(StorageError("Refused.", hint="Grant write access.")))
+    images = ImageService(storage, MemoryRepository(), processor=rig.tiny)
+    monkeypatch.setattr("userimages.config.service_from_env", lambda: images)
+    assert main(["check"]) == 1
+    shown = capsys.readouterr().out
+    assert "FAIL  write          Refused.\n" in shown
+    assert "Grant write access." in shown
+
+
+def test_check_names_every_missing_setting(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    for name in [name for name in os.environ if name.startswith(("R2_", "USERIMAGES_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("R2_ACCOUNT_ID", "account")
+    assert main(["check"]) == 1
+    shown = capsys.readouterr().out
+    assert shown.startswith("FAIL  settings")
+    for name in ("R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY", "R2_BUCKET_NAME"):
+        assert name in shown
+
+
+def test_check_of_a_database_that_is_away_is_a_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys) -> None:
+    monkeypatch.setenv("USERIMAGES_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("USERIMAGES_DATABASE_URL", "postgresql://user:a-secret@127.0.0.1:9/none")
+    assert main(["check"]) == 1
+    shown = capsys.readouterr().out
+    assert shown.startswith("FAIL  database")
+    assert "a-secret" not in shown
+
+
+def test_check_as_json(images: ImageService, capsys) -> None:
+    assert main(["check", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["ok"] is True
+    assert {"name", "ok", "detail", "hint"} == set(report["checks"][0])
+
+
+def test_sweep_says_what_it_did(images: ImageService, capsys) -> None:
+    assert main(["sweep"]) == 0
+    assert capsys.readouterr().out.startswith("0 finished, 0 to be looked at again in an hour, 0 failed.")
+    assert main(["sweep", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"finished": 0, "taken": 0, "failed": 0}
+
+
+def test_a_sweep_that_failed_is_1(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    images = ImageService(
+        faulty(MemoryStorage(), delete=before(StorageError("Refused."))), MemoryRepository(), processor=rig.tiny
+    )
+    image = images.upload("ana", b"x", image_type="cover")
+    with pytest.raises(StorageError):
+        images.delete(image.id)
+    monkeypatch.setattr("userimages.config.service_from_env", lambda: images)
+    assert main(["sweep"]) == 1
+    assert "next sweep" in capsys.readouterr().out
+
+
+def test_an_audit_of_a_healthy_store_is_0(images: ImageService, capsys) -> None:
+    images.upload("ana", b"x", image_type="cover")
+    assert main(["audit"]) == 0
+    assert capsys.readouterr().out.startswith("3 objects and 1 images seen: 0 orphans")
+
+
+def test_an_audit_is_a_dry_run_unless_delete_is_given(images: ImageService, orphan: str, capsys) -> None:
+    assert main(["audit"]) == 1
+    shown = capsys.readouterr().out
+    assert f"orphan   {orphan}" in shown
+    assert "--delete" in shown
+    assert images.storage.open(orphan).read() == b"left over"
+    assert main(["audit", "--delete", "--max-share", "1"]) == 0
+    assert "1 deleted" in capsys.readouterr().out
+    assert orphan not in [found.key for found in images.storage.list()]
+
+
+def test_an_audit_stops_where_too_much_would_go(images: ImageService, orphan: str, capsys) -> None:
+    assert main(["audit", "--delete"]) == 1
+    assert "Nothing was deleted" in capsys.readouterr().out
+    assert orphan in [found.key for found in images.storage.list()]
+
+
+def test_an_audit_reports_a_missing_object_and_what_can_be_done(images: ImageService, capsys) -> None:
+    image = images.upload("ana", b"x", image_type="cover")
+    images.storage.delete([image.key])
+    assert main(["audit"]) == 1
+    shown = capsys.readouterr().out
+    assert f"missing  {image.key}" in shown
+    assert "backup" in shown
+
+
+def test_an_audit_in_parts_says_where_to_resume(images: ImageService, orphan: str, capsys) -> None:
+    images.upload("ana", b"x", image_type="cover")
+    main(["audit", "--limit", "3"])
+    shown = capsys.readouterr().out
+    after = shown.rpartition("--after '")[2].rstrip("'\n")
+    main(["audit", "--after", after])
+    assert f"orphan   {orphan}" in capsys.readouterr().out
+
+
+def test_an_audit_as_json_lists_everything(images: ImageService, orphan: str, capsys) -> None:
+    assert main(["audit", "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["orphans"][0]["key"] == orphan
+
+
+def test_an_audit_shows_its_progress_on_a_terminal_only(images: ImageService, monkeypatch, capsys) -> None:
+    for n in range(400):
+        images.upload("ana", b"%d" % n, image_type="gallery")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    main(["audit", "--json"])
+    captured = capsys.readouterr()
+    assert "1,000 objects" in captured.err
+    assert json.loads(captured.out)["images"] == 400
+    monkeypatch.setattr("sys.stderr.isatty", lambda: False)
+    main(["audit"])
+    assert capsys.readouterr().err == ""
+
+
+def test_an_audit_that_is_cut_off_says_where_to_resume(images: ImageService, monkeypatch, capsys) -> None:
+    for n in range(400):
+        images.upload("ana", b"%d" % n, image_type="gallery")
+    keys = [found.key for found in images.storage.list("users/")]
+    listing = MemoryStorage.list
+
+    def breaking(self: MemoryStorage, prefix: str = "", *, after: str = ""):
+        for n, found in enumerate(listing(self, prefix, after=after)):
+            if n == 1100:
+                raise KeyboardInterrupt
+            yield found
+
+    monkeypatch.setattr(Aged, "list", breaking)
+    assert main(["audit"]) == 2
+    assert f"--after '{keys[999]}'" in capsys.readouterr().err
+
+
+def test_an_error_is_one_line_and_status_2(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    images = ImageService(
+        MemoryStorage(), faulty(MemoryRepository(), expired=before(RepositoryError("Away.", hint="Start it.")))
+    )
+    monkeypatch.setattr("userimages.config.service_from_env", lambda: images)
+    assert main(["sweep"]) == 2
+    assert capsys.readouterr().err == "userimages: Away. Start it.\n"
+
+
+@pytest.mark.parametrize("arguments", [["audit", "--max-share", "2"], ["audit", "--limit", "0"], ["nonsense"], []])
+def test_bad_arguments_are_refused(arguments: list[str], capsys) -> None:
+    with pytest.raises(SystemExit) as exit:
+        main(arguments)
+    assert exit.value.code == 2
+    assert "usage: userimages" in capsys.readouterr().err
+
+
+def test_the_module_runs_as_a_program(tmp_path: Path) -> None:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("R2_", "USERIMAGES_"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "userimages", "check"],
+        check=False,
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ok    schema" in done.stdout
+
+
+def test_a_missing_object_that_came_during_the_audit_is_not_reported() -> None:
+    storage, repository = MemoryStorage(), MemoryRepository()
+    images = ImageService(storage, repository, processor=rig.tiny)
+
+    def late_page(call) -> list[StoredObject]:
+        found = list(call.do())
+        if call.args == ("users/",):
+            images.upload("ana", b"x", image_type="cover")
+        return iter(found)
+
+    report = ImageService(faulty(storage, list=late_page), repository, processor=rig.tiny).audit()
+    assert report.missing == ()
