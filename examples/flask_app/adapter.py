@@ -43,7 +43,7 @@ def create_blueprint(
             source=flask.request,
         )
         response = api(request)
-        return flask.Response(response.body, response.status, response.headers)
+        return flask.Response(response.body or None, response.status, response.headers)
 
     for rule in (f"/<any({', '.join(ROOTS)}):root>/", f"/<any({', '.join(ROOTS)}):root>/<path:rest>"):
         blueprint.add_url_rule(rule, "answer", answer, methods=METHODS, provide_automatic_options=False)

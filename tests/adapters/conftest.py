@@ -1,0 +1,164 @@
+"""One live server for each framework, started once: real sockets, real parsers, one backstage to change things."""
+
+import os
+import secrets
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+
+from userimages import ImageService, Processed, Rendition
+from userimages.http import Api
+from userimages.repositories.memory import MemoryRepository
+from userimages.storages.memory import MemoryStorage
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "examples/django_app")]
+
+
+def needs(name: str) -> object:
+    """Import what a stranger's machine may lack: there it skips the test, in CI it fails it."""
+    return __import__(name) if os.environ.get("CI") else pytest.importorskip(name)
+
+
+@attrs.define
+class Backstage:
+    """What the running servers use, so that a test can change it."""
+
+    service: ImageService = attrs.field(factory=ImageService.in_memory)
+    guard: Callable[[str, str], bool] = lambda action, user: True
+
+    def authorize(self, request: object, action: str, user: str) -> bool:
+        return self.guard(action, user)
+
+
+class Behind:
+    """A service that is whatever the backstage's service is now."""
+
+    def __init__(self, backstage: Backstage) -> None:
+        self._backstage = backstage
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._backstage.service, name)
+
+
+@attrs.frozen
+class Site:
+    """A running server, and sessions to talk to it."""
+
+    framework: str
+    url: str
+    backstage: Backstage
+
+    def session(self):
+        """Return a session that Django's CSRF protection lets through, as a page of the site would be."""
+        requests = needs("requests")
+        session = requests.Session()
+        session.headers["Connection"] = "close"  # a kept connection waits 40 ms for each delayed ACK
+        if self.framework == "django":
+            token = secrets.token_hex(16)
+            session.cookies.set("csrftoken", token)
+            session.headers["X-CSRFToken"] = token
+        return session
+
+
+@pytest.fixture(scope="session", params=["flask", "django", "fastapi"])
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    backstage = Backstage()
+    serve = {"flask": serve_flask, "django": serve_django, "fastapi": serve_fastapi}[request.param]
+    yield from serve(backstage, tmp_path_factory)
+
+
+@pytest.fixture
+def site(running: Site) -> Site:
+    """Return a server with an empty service and a guard that lets everybody in."""
+    running.backstage.service = ImageService.in_memory()
+    running.backstage.guard = lambda action, user: True
+    return running
+
+
+@pytest.fixture
+def light(site: Site) -> Site:
+    """Return a server whose processor stores a file as it is: for tests about everything else."""
+
+    def as_it_is(data, image_type):
+        return Processed(
+            Rendition(bytes(data), 10, 5, "image/jpeg"), {"64": Rendition(b"small", 4, 2, "image/webp")}, ""
+        )
+
+    site.backstage.service = ImageService(MemoryStorage(), MemoryRepository(), processor=as_it_is)
+    return site
+
+
+def serve_flask(backstage: Backstage, _) -> Iterator[Site]:
+    flask = needs("flask")
+    from examples.flask_app.adapter import create_blueprint
+    from werkzeug.serving import make_server
+
+    app = flask.Flask("contract")
+    app.register_blueprint(create_blueprint(Behind(backstage), authorize=backstage.authorize))
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    yield from serving("flask", server.server_port, backstage, server.serve_forever, server.shutdown)
+    server.server_close()
+
+
+def serve_django(backstage: Backstage, folders: pytest.TempPathFactory) -> Iterator[Site]:
+    django = needs("django")
+    prepare_django(folders)
+    from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler, get_internal_wsgi_application
+    from userimages_django import views
+
+    api = Api(Behind(backstage), authorize=backstage.authorize, trusted_origins=None)
+    views.api, views.images = lambda: api, lambda: backstage.service
+    assert django.VERSION >= (5, 2)
+    server = ThreadedWSGIServer(("127.0.0.1", 0), WSGIRequestHandler, allow_reuse_address=False)
+    server.set_app(get_internal_wsgi_application())
+    yield from serving("django", server.server_port, backstage, server.serve_forever, server.shutdown)
+    server.server_close()
+
+
+def prepare_django(folders: pytest.TempPathFactory) -> None:
+    """Set Django up once for the session, on a database of its own."""
+    import django
+    from django.apps import apps
+
+    if apps.ready:
+        return
+    os.environ["USERIMAGES_DATA_DIR"] = str(folders.mktemp("django"))
+    os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
+    django.setup()
+    del os.environ["USERIMAGES_DATA_DIR"]
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+
+
+def serve_fastapi(backstage: Backstage, _) -> Iterator[Site]:
+    fastapi, uvicorn = needs("fastapi"), needs("uvicorn")
+    needs("python_multipart")
+    import socket
+
+    from examples.fastapi_app.adapter import create_router
+
+    app = fastapi.FastAPI()
+    app.include_router(create_router(Behind(backstage), authorize=backstage.authorize), prefix="/api")
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def stop() -> None:
+        server.should_exit = True
+
+    yield from serving("fastapi", listener.getsockname()[1], backstage, lambda: server.run([listener]), stop)
+    listener.close()
+
+
+def serving(framework: str, port: int, backstage: Backstage, run: Callable, stop: Callable) -> Iterator[Site]:
+    """Run a server in a thread for as long as the session lasts."""
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    yield Site(framework, f"http://127.0.0.1:{port}", backstage)
+    stop()
+    thread.join(10)

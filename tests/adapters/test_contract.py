@@ -1,0 +1,603 @@
+"""The contract's table, over sockets, on every framework that has an adapter here."""
+
+import json
+import socket
+from urllib.parse import quote, urlsplit
+from uuid import uuid4
+
+import pytest
+
+from userimages import BlobNotFoundError, ImageService, StorageUnavailableError
+from userimages.repositories.memory import MemoryRepository
+from userimages.storages.memory import MemoryStorage
+from userimages.testing import faulty, make_image
+from userimages.testing.faults import before
+
+JPEG = make_image("JPEG", (160, 80))
+TEN_MIB = 10 * 2**20
+
+
+def upload(site, session=None, *, files=None, headers=None, **fields):
+    fields = {"username": "ana", "image_type": "gallery"} | fields
+    session = session or site.session()
+    with session:
+        return session.post(
+            f"{site.url}/api/upload_user_image/",
+            data={name: value for name, value in fields.items() if value is not None},
+            files={"image": ("cat.jpg", JPEG, "image/jpeg")} if files is None else files,
+            headers=headers,
+            timeout=30,
+        )
+
+
+def uploaded(site, **fields):
+    answer = upload(site, **fields)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["image"]
+
+
+def ask(site, method, path, **options):
+    with site.session() as session:
+        options.setdefault("allow_redirects", False)
+        return session.request(method, f"{site.url}/api/{path}", timeout=30, **options)
+
+
+# C13
+
+
+def test_c13_an_upload_answers_with_the_record(site):
+    answer = upload(site, image_type="profile", is_primary="True", caption="My <b>cat</b> & me")
+
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.json().keys() == {"success", "message", "image"}
+    assert answer.json()["success"] is True
+    assert answer.json()["message"] == "Image uploaded successfully"
+    image = answer.json()["image"]
+    assert list(image) == [
+        *("id", "url", "image_type", "is_primary", "caption", "uploaded_at", "width", "height", "size_bytes"),
+        *("mime_type", "placeholder", "variants"),
+    ]
+    assert image["image_type"] == "profile"
+    assert image["is_primary"] is True
+    assert image["caption"] == "My cat & me"
+    assert image["uploaded_at"].endswith("+00:00")
+    assert (image["width"], image["height"], image["mime_type"]) == (160, 80, "image/jpeg")
+    assert image["size_bytes"] > 0
+
+
+@pytest.mark.parametrize("missing", ["username", "image_type", "image"])
+def test_c13_a_missing_field_is_400(site, missing):
+    fields = {missing: None} if missing != "image" else {}
+    answer = upload(site, files={"other": ("x.jpg", JPEG)} if missing == "image" else None, **fields)
+
+    assert answer.status_code == 400
+    assert answer.json() == {"error": f"Missing required fields: {missing}", "code": "missing_fields"}
+
+
+def test_c13_mended_a_form_without_a_chosen_file_or_without_a_form_is_400(site):
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    nothing_chosen = (
+        b'--x\r\nContent-Disposition: form-data; name="username"\r\n\r\nana\r\n'
+        b'--x\r\nContent-Disposition: form-data; name="image"; filename=""\r\n'
+        b"Content-Type: application/octet-stream\r\n\r\n\r\n--x--\r\n"
+    )
+    answers = [
+        ask(site, "POST", "upload_user_image/", data=nothing_chosen, headers=headers),
+        ask(site, "POST", "upload_user_image/", json={"username": "ana"}),
+        ask(site, "POST", "upload_user_image/", data=b"garbage", headers=headers),
+        ask(site, "POST", "upload_user_image/", data=b"", headers={"Content-Type": "multipart/form-data"}),
+        ask(site, "POST", "upload_user_image/"),
+    ]
+
+    assert [answer.status_code for answer in answers] == [400] * 5
+    assert {answer.json()["code"] for answer in answers} == {"missing_fields"}
+
+
+def test_c13_mended_a_file_that_is_no_image_is_415_and_nothing_is_stored(site):
+    answer = upload(site, files={"image": ("cat.jpg", b"<script>alert(1)</script>", "image/jpeg")})
+
+    assert answer.status_code == 415
+    assert answer.json()["error"].startswith("Unsupported file format")
+    assert answer.json()["code"] == "unsupported_format"
+    assert ask(site, "GET", "user_images/ana/").json()["count"] == 0
+
+
+def test_c13_an_empty_file_and_a_broken_one_are_400_with_a_reason(site):
+    empty = upload(site, files={"image": ("cat.jpg", b"", "image/jpeg")})
+    broken = upload(site, files={"image": ("cat.jpg", JPEG[: len(JPEG) // 2], "image/jpeg")})
+
+    assert (empty.status_code, empty.json()["code"]) == (400, "empty_image")
+    assert (broken.status_code, broken.json()["code"]) == (400, "broken_image")
+
+
+def test_c13_one_byte_over_ten_mebibytes_is_413(light):
+    answer = upload(light, files={"image": ("cat.jpg", bytes(TEN_MIB + 1), "image/jpeg")})
+
+    assert answer.status_code == 413
+    assert answer.json() == {"error": "File size exceeds 10MB limit", "code": "file_too_large"}
+
+
+def test_c24_ten_mebibytes_exactly_pass_over_http(light):
+    answer = upload(light, files={"image": ("cat.jpg", bytes(TEN_MIB), "image/jpeg")})
+
+    assert answer.json()["image"]["size_bytes"] == TEN_MIB
+
+
+def test_c13_mended_a_body_far_over_the_limit_is_413_before_the_service_sees_it(light):
+    seen = []
+    light.backstage.service.processor = lambda data, image_type: seen.append(len(data))
+    answer = upload(light, files={"image": ("cat.jpg", bytes(2 * TEN_MIB), "image/jpeg")})
+
+    assert answer.status_code == 413
+    assert answer.json() == {"error": "File size exceeds 10MB limit", "code": "file_too_large"}
+    assert seen == []
+
+
+def test_c13_mended_two_files_in_one_field_are_400(site):
+    answer = upload(site, files=[("image", ("a.jpg", JPEG)), ("image", ("b.jpg", JPEG))])
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_field")
+    assert ask(site, "GET", "user_images/ana/").json()["count"] == 0
+
+
+def test_c13_an_idempotency_key_makes_a_retry_safe(site):
+    first, again = (upload(site, headers={"Idempotency-Key": "try-1"}) for _ in range(2))
+    other = upload(site, headers={"Idempotency-Key": "try-1"}, files={"image": ("b.jpg", make_image("JPEG", (9, 9)))})
+
+    assert first.json() == again.json()
+    assert (other.status_code, other.json()["code"]) == (409, "conflict")
+    assert ask(site, "GET", "user_images/ana/").json()["count"] == 1
+
+
+# C14
+
+
+def test_c14_a_list_is_newest_first_with_count_and_next(light):
+    ids = [uploaded(light)["id"] for _ in range(3)][::-1]
+    first = ask(light, "GET", "user_images/ana/?limit=2").json()
+    second = ask(light, "GET", "user_images/ana/", params={"limit": 2, "cursor": first["next"]}).json()
+
+    assert (first["success"], first["count"], second["count"], second["next"]) == (True, 2, 1, None)
+    assert [image["id"] for image in first["images"] + second["images"]] == ids
+    assert list(first) == ["success", "images", "count", "next"]
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=two", "cursor=garbage", "image_type=avatar"])
+def test_c14_mended_a_bad_limit_cursor_or_type_is_400(light, query):
+    answer = ask(light, "GET", f"user_images/ana/?{query}")
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_field")
+
+
+@pytest.mark.parametrize("user", ["..", ".", "a/b", "../../etc", "ana maría", "用户", "a%2Fb", "a?b#c", "a+b", "a&b=c"])
+def test_c14_any_name_is_listed_by_the_query(light, user):
+    image = uploaded(light, username=user)
+    answer = ask(light, "GET", "user_images/", params={"username": user})
+
+    assert [each["id"] for each in answer.json()["images"]] == [image["id"]]
+
+
+@pytest.mark.parametrize("user", ["ana maría", "用户", "a%2Fb", "a?b#c", "a+b", "a&b=c", "a'b\"c<d>"])
+def test_c14_a_name_without_a_slash_is_listed_by_the_path(light, user):
+    image = uploaded(light, username=user)
+    answer = ask(light, "GET", f"user_images/{quote(user, safe='')}/")
+
+    assert [each["id"] for each in answer.json()["images"]] == [image["id"]]
+
+
+def test_c14_a_list_without_a_name_is_400(light):
+    answer = ask(light, "GET", "user_images/")
+
+    assert answer.json() == {"error": "Missing required fields: username", "code": "missing_fields"}
+
+
+# C15, C16
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_c15_an_image_is_deleted(light, method):
+    path = f"user_image/{uploaded(light)['id']}/delete/"
+    answer, again = ask(light, method, path), ask(light, method, path)
+
+    assert answer.status_code == 200
+    assert answer.json() == {"success": True, "message": "Image deleted successfully"}
+    assert again.status_code == 404
+    assert again.json() == {"error": "Image not found", "code": "image_not_found"}
+    assert list(light.backstage.service.storage.list()) == []
+
+
+def test_c15_mended_get_deletes_nothing(light):
+    image = uploaded(light)
+    answer = ask(light, "GET", f"user_image/{image['id']}/delete/")
+
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST, DELETE")
+    assert ask(light, "GET", "user_images/ana/").json()["count"] == 1
+
+
+def test_c16_one_image_is_primary(light):
+    first, second = uploaded(light, is_primary="true"), uploaded(light)
+    answer = ask(light, "POST", f"user_image/{second['id']}/set_primary/")
+    images = ask(light, "GET", "user_images/ana/").json()["images"]
+
+    assert answer.json() == {"success": True, "message": "Primary image updated successfully"}
+    assert [image["id"] for image in images if image["is_primary"]] == [second["id"]]
+    assert ask(light, "POST", f"user_image/{second['id']}/set_primary/").status_code == 200
+    assert first["is_primary"] is True
+
+
+def test_c16_mended_get_makes_nothing_primary_and_a_missing_image_is_404(light):
+    image = uploaded(light)
+
+    assert ask(light, "GET", f"user_image/{image['id']}/set_primary/").status_code == 405
+    assert ask(light, "POST", f"user_image/{uuid4()}/set_primary/").json()["error"] == "Image not found"
+    assert ask(light, "GET", "user_images/ana/").json()["images"][0]["is_primary"] is False
+
+
+# C11, C17
+
+
+def test_c11_an_image_is_served_inline_as_what_it_is(site):
+    png = make_image("PNG", (40, 30), mode="RGBA")
+    image = uploaded(site, files={"image": ("cat.png", png, "image/png")})
+    answer = ask(site, "GET", f"user_image/{image['id']}/serve/")
+
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == image["mime_type"] == "image/webp"
+    assert len(answer.content) == image["size_bytes"] == int(answer.headers["Content-Length"])
+    assert answer.content[8:12] == b"WEBP"
+
+
+def test_c11_mended_served_headers_are_safe_and_show_no_key(light):
+    image = uploaded(light)
+    answer = ask(light, "GET", f"user_image/{image['id']}/serve/")
+    headers = answer.headers
+
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Content-Security-Policy"] == "sandbox; default-src 'none'"
+    assert headers["Cache-Control"] == "private, max-age=3600"
+    assert headers["Content-Disposition"] == f'inline; filename="gallery-{image["id"]}.jpg"'
+    assert headers["Cross-Origin-Resource-Policy"] == "same-site"
+    assert headers["Accept-Ranges"] == "bytes"
+    assert "Set-Cookie" not in headers
+    stored = light.backstage.service.get(image["id"]).key
+    assert stored.rpartition("/")[2] not in str(headers)
+
+
+def test_c17_a_variant_is_served_and_an_unknown_one_is_404(light):
+    image = uploaded(light)
+    variant = ask(light, "GET", f"user_image/{image['id']}/serve/?variant=64")
+    unknown = ask(light, "GET", f"user_image/{image['id']}/serve/?variant=65")
+
+    assert (variant.content, variant.headers["Content-Type"]) == (b"small", "image/webp")
+    assert (unknown.status_code, unknown.json()["error"]) == (404, "Image not found")
+
+
+@pytest.mark.parametrize("condition", ["{}", "W/{}", '"x", {}', "*"])
+def test_c17_a_copy_that_is_still_good_is_304(light, condition):
+    path = f"user_image/{uploaded(light)['id']}/serve/"
+    etag = ask(light, "GET", path).headers["ETag"]
+    answer = ask(light, "GET", path, headers={"If-None-Match": condition.format(etag)})
+
+    assert (answer.status_code, answer.content, answer.headers["ETag"]) == (304, b"", etag)
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "part"),
+    [
+        ("bytes=0-0", 206, slice(0, 1)),
+        ("bytes=-5", 206, slice(-5, None)),
+        ("bytes=7-", 206, slice(7, None)),
+        ("bytes=1-2,4-5", 200, slice(None)),
+    ],
+)
+def test_c17_one_range_is_206_and_several_are_the_whole(light, asked, status, part):
+    path = f"user_image/{uploaded(light)['id']}/serve/"
+    answer = ask(light, "GET", path, headers={"Range": asked})
+
+    assert (answer.status_code, answer.content) == (status, JPEG[part])
+
+
+def test_c17_a_range_past_the_end_is_416(light):
+    path = f"user_image/{uploaded(light)['id']}/serve/"
+    answer = ask(light, "GET", path, headers={"Range": "bytes=99999999-"})
+
+    assert (answer.status_code, answer.headers["Content-Range"]) == (416, f"bytes */{len(JPEG)}")
+
+
+def test_c17_head_has_the_headers_of_get_and_no_body(light):
+    path = f"user_image/{uploaded(light)['id']}/serve/"
+    get, head = ask(light, "GET", path), ask(light, "HEAD", path)
+    ignored = {"Date", "Connection", "Keep-Alive"}
+
+    assert head.content == b""
+    assert {k: v for k, v in head.headers.items() if k not in ignored} == {
+        k: v for k, v in get.headers.items() if k not in ignored
+    }
+    assert raw(light, f"HEAD /api/{path} HTTP/1.1").endswith(b"\r\n\r\n")
+    assert raw(light, f"HEAD /api/user_image/{uuid4()}/serve/ HTTP/1.1").endswith(b"\r\n\r\n")
+
+
+def raw(site, first_line, headers="", body=b""):
+    """Send a request as it stands and return all that comes back."""
+    where = urlsplit(site.url)
+    with socket.create_connection((where.hostname, where.port), timeout=10) as connection:
+        head = f"{first_line}\r\nHost: {where.netloc}\r\nConnection: close\r\n{headers}\r\n"
+        connection.sendall(head.encode("latin-1") + body)
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+    return answer
+
+
+def test_c11_mended_an_image_whose_object_is_gone_is_404_not_500(light):
+    image = uploaded(light)
+    stored = light.backstage.service.get(image["id"])
+    light.backstage.service.storage.delete(stored.object_keys)
+    answer = ask(light, "GET", f"user_image/{image['id']}/serve/")
+
+    assert (answer.status_code, answer.json()["error"]) == (404, "Image file not found")
+
+
+def test_c12_mended_there_is_no_debug_route(light):
+    for path in ("debug/r2-status/", "test-r2-storage/"):
+        assert ask(light, "GET", path).status_code == 404
+
+
+# C18, C19
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("upload_user_image/", "POST"),
+        ("user_images/ana/", "GET"),
+        ("user_images/", "GET"),
+        (f"user_image/{uuid4()}/delete/", "POST, DELETE"),
+        (f"user_image/{uuid4()}/set_primary/", "POST"),
+        (f"user_image/{uuid4()}/serve/", "GET, HEAD"),
+    ],
+)
+def test_c18_any_other_method_is_405_with_allow(light, path, allowed):
+    for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} - set(allowed.split(", ")):
+        answer = ask(light, method, path)
+        assert answer.status_code == 405, method
+        assert answer.headers["Allow"] == allowed
+        assert answer.json() == {"error": "Method not allowed", "code": "method_not_allowed"}
+
+
+def test_c18_mended_a_change_by_get_is_impossible_on_every_route(light):
+    image = uploaded(light)
+    for path in ("upload_user_image/", *(f"user_image/{image['id']}/{each}/" for each in ("delete", "set_primary"))):
+        assert ask(light, "GET", path).status_code == 405
+    assert ask(light, "GET", "user_images/ana/").json()["images"] == [image]
+
+
+def test_c19_a_503_says_when_to_come_back(light):
+    light.backstage.service.storage = faulty(
+        light.backstage.service.storage, put=before(StorageUnavailableError("No answer.", retry_after=9))
+    )
+    answer = upload(light)
+
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "9")
+    assert answer.json() == {"error": "Storage error", "code": "storage_unavailable"}
+
+
+SECRET = "AKIA-s3cr3t"
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError, OSError, ValueError, KeyError, MemoryError, UnicodeError, TimeoutError]
+)
+def test_c19_mended_a_secret_in_an_internal_exception_never_reaches_the_client(light, error):
+    image = uploaded(light)
+    service = light.backstage.service
+    broken = {name: before(error(SECRET)) for name in ("begin", "get", "list", "retire", "set_primary")}
+    for storage, repository in (
+        (
+            faulty(
+                service.storage, put=before(error(SECRET)), open=before(error(SECRET)), delete=before(error(SECRET))
+            ),
+            None,
+        ),
+        (None, faulty(service.repository, **broken)),
+    ):
+        light.backstage.service = ImageService(
+            storage or service.storage, repository or service.repository, processor=service.processor
+        )
+        answers = [
+            upload(light),
+            ask(light, "GET", "user_images/ana/"),
+            ask(light, "GET", f"user_image/{image['id']}/serve/"),
+            ask(light, "POST", f"user_image/{image['id']}/set_primary/"),
+            ask(light, "DELETE", f"user_image/{image['id']}/delete/"),
+        ]
+        for answer in answers:
+            assert SECRET not in answer.text + str(answer.headers)
+        assert 500 in {answer.status_code for answer in answers}
+        assert {answer.json()["error"] for answer in answers if answer.status_code == 500} == {"Server error"}
+
+
+def test_c19_mended_a_missing_object_s_message_stays_inside(light):
+    image = uploaded(light)
+    storage = faulty(light.backstage.service.storage, open=before(BlobNotFoundError(SECRET)))
+    light.backstage.service.storage = storage
+    answer = ask(light, "GET", f"user_image/{image['id']}/serve/")
+
+    assert answer.json() == {"error": "Image file not found", "code": "blob_not_found"}
+
+
+# C20
+
+
+def test_c20_a_guard_that_says_no_is_asked_on_every_route(light):
+    image = uploaded(light)
+    asked = []
+    light.backstage.guard = lambda action, user: asked.append((action, user))
+    named = [upload(light), ask(light, "GET", "user_images/ana/"), ask(light, "GET", "user_images/?username=ana")]
+    by_id = [
+        ask(light, method, f"user_image/{image['id']}/{verb}/")
+        for method, verb in [("POST", "delete"), ("DELETE", "delete"), ("POST", "set_primary"), ("GET", "serve")]
+    ]
+
+    assert [answer.status_code for answer in named] == [403] * 3
+    assert {answer.text for answer in named} == {'{"error": "Forbidden", "code": "forbidden"}'}
+    missing = ask(light, "GET", f"user_image/{uuid4()}/serve/")
+    for answer in by_id:
+        assert (answer.status_code, answer.text) == (404, missing.text)
+    assert ask(light, "HEAD", f"user_image/{image['id']}/serve/").status_code == 404
+    assert asked == [
+        ("upload", "ana"),
+        ("list", "ana"),
+        ("list", "ana"),
+        ("delete", "ana"),
+        ("delete", "ana"),
+        ("set_primary", "ana"),
+        ("view", "ana"),
+        ("view", "ana"),
+    ]
+    light.backstage.guard = lambda action, user: True
+    assert ask(light, "GET", "user_images/ana/").json()["images"] == [image]
+
+
+def test_c20_mended_a_page_of_another_site_changes_nothing(light):
+    image = uploaded(light)
+    there = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
+    requests = pytest.importorskip("requests")
+    with requests.Session() as session:
+        if light.framework == "django":
+            session.cookies.set("csrftoken", "a" * 32)  # the browser sends the cookie; the page cannot read it
+        answers = [
+            session.request(method, f"{light.url}/api/{path}", headers=there, timeout=10)
+            for method, path in [
+                ("DELETE", f"user_image/{image['id']}/delete/"),
+                ("POST", f"user_image/{image['id']}/set_primary/"),
+            ]
+        ]
+        answers.append(upload(light, session, headers=there))
+
+    assert [answer.status_code for answer in answers] == [403] * 3
+    assert {answer.json()["code"] for answer in answers} == {"forbidden"}
+    assert ask(light, "GET", "user_images/ana/").json()["images"] == [image]
+
+
+# Hostile names
+
+
+def hostile_names():
+    """Return 200 names: of paths, of headers, of markup, of devices, of every awkward character, of great length."""
+    pieces = [
+        "..",
+        ".",
+        "a/../b",
+        "..\\..\\x",
+        "%2e%2e%2f",
+        "~",
+        "~a",
+        "CON",
+        "nul.jpg",
+        "aux",
+        "a:b",
+        "a|b",
+        "a*b",
+        "\r\nSet-Cookie: a=b",
+        "a\nb",
+        "a\rb",
+        '"',
+        "';--",
+        "\\",
+        "a;b",
+        "<img src=x onerror=alert(1)>",
+        "&amp;",
+        "${jndi:ldap://x}",
+        "{{7*7}}",
+        "%s%n",
+        "`id`",
+        "$(id)",
+        "a\tb",
+        "\x7f",
+        "\x1b[31m",
+        "\u202egpj.exe",
+        "\u200b",
+        "\ufeff",
+        "é",
+        "e\u0301",
+        "ﬁ",
+        "İ",
+        "ß",
+        "用户",
+        "🙂",
+        "a" * 150,
+        "é" * 75,
+        " ",
+        "a b",
+        "-rf",
+        "a//b",
+        "/etc/passwd",
+        "\\\\host\\share",
+        "file:///x",
+        "?x=y",
+        "#x",
+    ]
+    affixes = ["{}", "x{}", "{}.jpg", "{}{}"]
+    return [affix.format(piece, piece)[:150] for piece in pieces for affix in affixes][:200]
+
+
+HARMLESS = {
+    "server",
+    "date",
+    "content-type",
+    "content-length",
+    "connection",
+    "cache-control",
+    "x-content-type-options",
+    "x-frame-options",
+    "referrer-policy",
+    "cross-origin-opener-policy",
+    "vary",
+}
+
+
+def test_c3_mended_200_hostile_user_names_keep_to_their_own_prefix_and_out_of_the_headers(light):
+    names = hostile_names()
+    assert len(names) == 200
+    session = light.session()
+    for name in dict.fromkeys(names):
+        fields = {"username": name, "image_type": "gallery"}
+        with session.post(
+            f"{light.url}/api/upload_user_image/", data=fields, files={"image": ("a.jpg", b"x")}, timeout=10
+        ) as answer:
+            assert answer.status_code == 200, (name, answer.text)
+            assert {header.lower() for header in answer.headers} <= HARMLESS
+        listed = session.get(f"{light.url}/api/user_images/", params={"username": name}, timeout=10)
+        assert listed.json()["count"] == 1, name
+    session.close()
+    keys = [stored.key for stored in light.backstage.service.storage.list()]
+    segments = {key.split("/")[1] for key in keys}
+    assert len(segments) == len(set(names))
+    assert all(key.isascii() and key.startswith("users/") and key.count("/") == 3 for key in keys)
+    assert not {".", "..", ""} & segments
+
+
+def test_c25_mended_200_hostile_file_names_change_nothing_but_the_status(light):
+    for name in hostile_names():
+        body = (
+            b'--x\r\nContent-Disposition: form-data; name="username"\r\n\r\nana\r\n'
+            b'--x\r\nContent-Disposition: form-data; name="image_type"\r\n\r\ngallery\r\n'
+            b'--x\r\nContent-Disposition: form-data; name="image"; filename="' + name.encode() + b'"\r\n'
+            b"Content-Type: image/jpeg\r\n\r\nbytes\r\n--x--\r\n"
+        )
+        token = "Cookie: csrftoken=" + "a" * 32 + "\r\nX-CSRFToken: " + "a" * 32 + "\r\n"
+        headers = f"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: {len(body)}\r\n{token}"
+        head, _, answer = raw(light, "POST /api/upload_user_image/ HTTP/1.1", headers, body).partition(b"\r\n\r\n")
+        status = int(head.split()[1])
+        assert status in (200, 400, 415), (name, head)
+        assert {line.split(b":")[0].decode().lower() for line in head.split(b"\r\n")[1:]} <= HARMLESS
+        assert json.loads(answer)
+        if status != 200:
+            assert json.loads(answer)["code"] in ("missing_fields", "unsupported_format")
+    storage, repository = light.backstage.service.storage, light.backstage.service.repository
+    assert isinstance(storage, MemoryStorage)
+    assert isinstance(repository, MemoryRepository)
+    assert {key.key.split("/")[1] for key in storage.list()} == {"ana"}
+    assert all(len(key.key) < 80 for key in storage.list())
