@@ -1,0 +1,292 @@
+"""Any sequence of calls, crashes, faults, late puts and clock jumps, against a plain dictionary."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import rig
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from userimages import ConflictError, ImageNotFoundError, ImageService, ImageType, UserImagesError
+from userimages.repositories.memory import MemoryRepository
+from userimages.storages.memory import MemoryStorage
+from userimages.testing import faults
+from userimages.testing.faults import Call, faulty
+
+METHODS = {
+    "storage": ["put", "delete", "list", "open"],
+    "repository": ["begin", "publish", "get", "list", "set_primary", "update", "retire", "forget", "expired"],
+}
+PROFILE = settings(
+    max_examples=2000 if rig.TORTURE else 12,
+    stateful_step_count=50,
+    derandomize=not rig.TORTURE,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+NEW = "the new image"
+types = st.sampled_from(list(ImageType))
+whose = st.integers(0, 1)
+picks = st.integers(0, 7)
+contents = st.sampled_from([b"one", b"two"])
+
+
+class Crash(BaseException):
+    """The process ends here, as it were: nothing of ours catches it."""
+
+
+@attrs.frozen
+class State:
+    """What a user has, by id: type, caption and idempotency key with input; and which is primary."""
+
+    images: dict[str, tuple[str, str, Any]] = attrs.field(factory=dict)
+    primary: str | None = None
+
+    def without(self, *ids: str) -> "State":
+        kept = {id: facts for id, facts in self.images.items() if id not in ids}
+        return State(kept, self.primary if self.primary in kept else None)
+
+    def with_image(self, id: str, facts: tuple[str, str, Any], *, is_primary: bool, replace: bool) -> "State":
+        old = [each for each, (type, _, _) in self.images.items() if replace and type == facts[0]]
+        kept = self.without(*old)
+        return State({**kept.images, id: facts}, id if is_primary else kept.primary)
+
+
+@st.composite
+def troubles(draw: st.DrawFn) -> tuple[str, int] | None:
+    """Draw at which call of a port what happens, or that nothing does."""
+    kind = draw(st.sampled_from([None, "crash before", "crash after", "fails before", "fails after", "lands late"]))
+    return kind and (kind, draw(st.integers(1, 9)))
+
+
+class Machine(RuleBasedStateMachine):
+    storage: Any
+    repository: Any
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = rig.Clock()
+        self.users = [rig.new_user(), rig.new_user()]
+        self.model = {user: State() for user in self.users}
+        self.cut: set[tuple[str, str]] = set()
+        self.late: list[tuple[Any, Call]] = []
+        self.images = ImageService(self.storage, self.repository, processor=rig.tiny, clock=self.clock)
+        rig.count("runs of the state machine", 1)
+
+    @rule(n=whose, type=types, is_primary=st.booleans(), replace=st.booleans(), data=contents, trouble=troubles())
+    def upload(self, *, n: int, type: ImageType, is_primary: bool, replace: bool, data: bytes, trouble: Any) -> None:
+        user, before = self.users[n], self.model[self.users[n]]
+        after = before.with_image(NEW, (type, "", None), is_primary=is_primary, replace=replace)
+        self._act(
+            trouble,
+            user,
+            after,
+            lambda images: images.upload(user, data, image_type=type, is_primary=is_primary, replace=replace),
+        )
+
+    @rule(n=whose, data=contents, key=st.sampled_from(["k1", "k2"]), trouble=troubles())
+    def upload_with_key(self, n: int, data: bytes, key: str, trouble: Any) -> None:
+        user, before = self.users[n], self.model[self.users[n]]
+        made = next((id for id, facts in before.images.items() if facts[2] and facts[2][0] == key), None)
+        conflict = (user, key) in self.cut
+        if made is None:
+            after = before.with_image(NEW, ("cover", "", (key, data)), is_primary=False, replace=False)
+            self.cut.add((user, key))  # until it is known to have ended well
+        else:
+            after, conflict = before, conflict or before.images[made][2][1] != data
+        done = self._act(
+            trouble,
+            user,
+            after,
+            lambda images: images.upload(user, data, image_type="cover", idempotency_key=key),
+            may_conflict=conflict,
+        )
+        if done is not None:
+            assert made in (None, str(done.id))
+            assert made is None or before.images[made][2][1] == data
+            self.cut.discard((user, key))
+
+    @rule(n=whose, pick=picks, trouble=troubles())
+    def set_primary(self, n: int, pick: int, trouble: Any) -> None:
+        user, before = self.users[n], self.model[self.users[n]]
+        if id := self._picked(user, pick):
+            self._act(trouble, user, State(before.images, id), lambda images: images.set_primary(id))
+
+    @rule(n=whose, pick=picks, caption=st.sampled_from(["a", "b"]), trouble=troubles())
+    def update(self, n: int, pick: int, caption: str, trouble: Any) -> None:
+        user, before = self.users[n], self.model[self.users[n]]
+        if id := self._picked(user, pick):
+            type, _, key = before.images[id]
+            after = State({**before.images, id: (type, caption, key)}, before.primary)
+            self._act(trouble, user, after, lambda images: images.update(id, caption=caption))
+
+    @rule(n=whose, pick=picks, trouble=troubles())
+    def delete(self, n: int, pick: int, trouble: Any) -> None:
+        user, before = self.users[n], self.model[self.users[n]]
+        if id := self._picked(user, pick):
+            self._act(trouble, user, before.without(id), lambda images: images.delete(id))
+
+    @rule(n=whose, trouble=troubles())
+    def delete_user(self, n: int, trouble: Any) -> None:
+        user = self.users[n]
+        self._act(trouble, user, State(), lambda images: images.delete_user(user), piecewise=True)
+
+    @rule(n=whose, pick=picks)
+    def another_users_image_is_not_found(self, n: int, pick: int) -> None:
+        if id := self._picked(self.users[n], pick):
+            for call in (self.images.get, self.images.set_primary, self.images.delete):
+                with pytest.raises(ImageNotFoundError):
+                    call(id, user=self.users[1 - n])
+
+    @rule(trouble=troubles())
+    def sweep(self, trouble: Any) -> None:
+        user = self.users[0]
+        self._act(trouble, user, self.model[user], lambda images: images.sweep())
+
+    @rule(minutes=st.sampled_from([-90, -5, 1, 11, 16, 40, 75, 180]))
+    def jump(self, minutes: int) -> None:
+        self.clock.move(minutes=minutes)
+        over = [late for late, _ in self.late if (self.clock.now - late).total_seconds() > 50 * 60]
+        if over:
+            self.land()
+
+    @precondition(lambda self: self.late)
+    @rule()
+    def land(self) -> None:
+        for _, call in self.late:
+            call.do()
+        self.late.clear()
+
+    @invariant()
+    def what_is_listed_is_whole_and_as_the_dictionary_says(self) -> None:
+        for user in self.users:
+            self._compare(user, [self.model[user]])
+
+    def teardown(self) -> None:
+        self.land()
+        self.clock.move(hours=3)
+        rig.sweep_twice(self.images, self.clock)
+        rig.check_nothing_left(self.images, self.users)
+
+    def _picked(self, user: str, pick: int) -> str | None:
+        ids = list(self.model[user].images)
+        return ids[pick % len(ids)] if ids else None
+
+    def _act(
+        self,
+        trouble: tuple[str, int] | None,
+        user: str,
+        after: State,
+        call: Callable[[ImageService], Any],
+        *,
+        may_conflict: bool = False,
+        piecewise: bool = False,
+    ) -> Any:
+        """Do it in trouble; success means *after*, anything else that or what was before."""
+        before = self.model[user]
+        try:
+            done = call(self._troubled(*trouble) if trouble else self.images)
+        except ConflictError:
+            if not (may_conflict or trouble):
+                raise
+            done = None
+        except (UserImagesError, Crash):
+            if not trouble:
+                raise
+            done = None
+        allowed = [after] if done is not None or not trouble else [before, after]
+        if may_conflict and done is None:
+            allowed = [before, after]
+        self._compare(user, allowed, between=(before, after) if piecewise and trouble else None)
+        return done
+
+    def _compare(self, user: str, allowed: list[State], between: Any = None) -> None:
+        """Compare what is listed with what is allowed, and learn which it was."""
+        listed = rig.check_whole(self.images, user)
+        seen = {id: (each.image_type, each.caption) for id, each in listed.items()}
+        primary = next((id for id, each in listed.items() if each.is_primary), None)
+        if between:
+            gone = set(between[0].images) - set(listed)
+            allowed = [*allowed, between[0].without(*gone)]
+        for state in allowed:
+            named = _with_ids(state, set(seen) - set(self.model[user].images))
+            facts = {id: each[:2] for id, each in named.images.items()}
+            if facts == seen and named.primary == primary:
+                self.model[user] = named
+                return
+        raise AssertionError(f"{seen} and primary {primary}, not one of {allowed}")
+
+    def _troubled(self, kind: str, at: int) -> ImageService:
+        """Make a service whose port call number *at* goes wrong."""
+        calls = [0]
+
+        def planned(call: Call, error: Exception, is_put: bool) -> Any:
+            calls[0] += 1
+            if calls[0] != at:
+                return call.do()
+            if kind == "lands late" and is_put:
+                self.late.append((self.clock.now, call))
+                raise error
+            if kind.endswith("after"):
+                getattr(call.do(), "close", bool)()
+            raise Crash if kind.startswith("crash") else error
+
+        errors = {"storage": faults.TIMED_OUT, "repository": faults.CONNECTION_LOST}
+        ports = {
+            port: faulty(
+                getattr(self, port),
+                **{name: lambda call, e=errors[port], is_put=name == "put": planned(call, e, is_put) for name in names},
+            )
+            for port, names in METHODS.items()
+        }
+        return ImageService(ports["storage"], ports["repository"], processor=rig.tiny, clock=self.clock)
+
+
+def _with_ids(state: State, new: set[str]) -> State:
+    """Give the new image the id that it has got."""
+    if NEW not in state.images or len(new) != 1:
+        return state
+    (id,) = new
+    images = {id if each == NEW else each: facts for each, facts in state.images.items()}
+    return State(images, id if state.primary == NEW else state.primary)
+
+
+def _run(storage: Any, repository: Any) -> None:
+    machine = type("Machine", (Machine,), {"storage": storage, "repository": repository})
+    run_state_machine_as_test(machine, settings=PROFILE)
+
+
+def test_no_sequence_breaks_it_in_memory() -> None:
+    _run(MemoryStorage(), MemoryRepository())
+
+
+def test_no_sequence_breaks_it_on_sqlite_and_disk(tmp_path: Path) -> None:
+    from userimages.repositories.sqlalchemy import SQLAlchemyRepository
+    from userimages.storages.disk import DiskStorage
+
+    shm = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=shm if shm.is_dir() else tmp_path) as folder:
+        repository = SQLAlchemyRepository(f"sqlite:///{folder}/db.sqlite3")
+        repository.create_schema()
+        _run(DiskStorage(f"{folder}/objects"), repository)
+        repository.close()
+
+
+def test_no_sequence_breaks_it_on_postgresql(own_database: str) -> None:
+    import psycopg
+
+    from userimages.repositories.sqlalchemy import SQLAlchemyRepository
+
+    with psycopg.connect(own_database, autocommit=True) as connection:  # nothing here cuts the power
+        name = connection.info.dbname
+        connection.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
+    repository = SQLAlchemyRepository(own_database)
+    repository.create_schema()
+    _run(MemoryStorage(), repository)
+    repository.close()
