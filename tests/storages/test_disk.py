@@ -23,6 +23,8 @@ from userimages.storages import disk
 from userimages.storages.disk import DiskStorage
 from userimages.testing.storage_contract import keys_of, new_key, read
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # the children only put and die
+
 KEY = "users/ana/images/cat.jpg"
 BAD_KEYS = ["", "/", "/etc/cat", "../cat", "users/../../cat", "users/./cat", "users//cat", "users/ana/", ".", ".."]
 BAD_KEYS += ["a\\..\\cat", "users/a\0b", "users/a\nb", "users/\u00e9", "users/\udc80", ".tmp/cat", ".tmp"]

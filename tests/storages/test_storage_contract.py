@@ -2,6 +2,7 @@
 
 import pytest
 
+from userimages.errors import KeyTakenError
 from userimages.storages.disk import DiskStorage
 from userimages.storages.memory import MemoryStorage
 from userimages.testing.storage_contract import StorageContract
@@ -32,3 +33,14 @@ class TestDiskStorageWithoutUnnamedFiles(StorageContract):
     def storage(self, tmp_path, monkeypatch):
         monkeypatch.setattr("userimages.storages.disk._UNNAMED", 0)
         return DiskStorage(tmp_path)
+
+
+@pytest.mark.parametrize("make", [lambda _: MemoryStorage(), DiskStorage], ids=["memory", "disk"])
+def test_c3_mended_a_key_is_never_written_over(tmp_path, make):
+    storage = make(tmp_path)
+    storage.put("users/ana/images/cat.jpg", b"cat", mime_type="image/jpeg")
+
+    with pytest.raises(KeyTakenError):
+        storage.put("users/ana/images/cat.jpg", b"dog", mime_type="image/jpeg")
+    with storage.open("users/ana/images/cat.jpg") as stream:
+        assert stream.read() == b"cat"
