@@ -3,6 +3,7 @@
 import io
 import random
 import struct
+import zlib
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -10,7 +11,6 @@ from typing import Any
 from PIL import Image
 
 _OCTAVES = ((3, 1.0), (9, 0.5), (27, 0.28), (81, 0.16), (243, 0.09))
-_JPEG_SEGMENT = 65_000
 
 
 def make_image(
@@ -80,6 +80,12 @@ def make_exif(*, orientation: int | None = None, gps: bool = False) -> bytes:
         exif[0x010F] = "Camera of the tests"
         exif[0x8825] = {1: "N", 2: (48.0, 51.0, 29.6), 3: "E", 4: (2.0, 17.0, 40.2)}
     return exif.tobytes() if len(exif) else b""
+
+
+def make_png_header(width: int, height: int) -> bytes:
+    """Return a PNG that states this size and has no pixels."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n\0\0\0\r" + header + struct.pack(">I", zlib.crc32(header)) + b"\0\0\0\0IEND\xaeB`\x82"
 
 
 def make_icc(name: str) -> bytes:
