@@ -54,6 +54,7 @@ _BY_WORDS = {  # where the driver gives no code: psycopg while it connects, SQLi
     "has no column named": _MISSING,
     "password": _DENIED,
     "authentication": _DENIED,
+    'role "': _DENIED,
     "does not exist": _NO_DATABASE,
     "too many clients": _CROWDED,
     "too many connections": _CROWDED,
@@ -76,7 +77,7 @@ class Database:
 
     def __init__(self, url_or_engine: str | Engine) -> None:
         self._owned = isinstance(url_or_engine, str)
-        self._engine = _open(url_or_engine) if isinstance(url_or_engine, str) else _adopted(url_or_engine)
+        self._engine = open_engine(url_or_engine) if isinstance(url_or_engine, str) else _adopted(url_or_engine)
         self.dialect = self._engine.dialect.name
         self._reading, self._writing = _as_used(self._engine)
         _databases.add(self)
@@ -118,7 +119,7 @@ class Database:
                     outcome = work(connection)
                     committing = writes
                     if writes:
-                        connection.commit()
+                        _commit(connection)
                     return outcome
             except exc.SQLAlchemyError as error:
                 meaning = _meaning(error)
@@ -130,12 +131,23 @@ class Database:
 
 
 def _begin_immediately(connection: Connection) -> None:
-    """Take SQLite's write lock before anything is read, unless the application's own listener has begun already."""
+    """Take SQLite's write lock before anything is read, unless a listener of the application has begun by itself."""
+    connection.begin()
     if not getattr(connection.connection.dbapi_connection, "in_transaction", True):
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _open(address: str) -> Engine:
+def _commit(connection: Connection) -> None:
+    """Commit; a refused COMMIT leaves SQLite's transaction open, and SQLAlchemy would take it for ended."""
+    try:
+        connection.commit()
+    except exc.DBAPIError:
+        if not connection.invalidated:
+            connection.connection.rollback()
+        raise
+
+
+def open_engine(address: str) -> Engine:
     """Make an engine of our own from a URL."""
     try:
         url = make_url(address)

@@ -1,0 +1,367 @@
+"""SQLAlchemyRepository beside an application: its engine, its foreign keys, its forks."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, StaticPool, event, text
+
+from userimages.errors import ConfigurationError, ConflictError, RepositoryError
+from userimages.model import Published
+from userimages.repositories.database import open_engine
+from userimages.repositories.sqlalchemy import SQLAlchemyRepository
+from userimages.testing.repository_contract import (
+    LEASE,
+    NOW,
+    RepositoryContract,
+    begin,
+    ids,
+    new_image,
+    new_user,
+    over,
+    publish,
+)
+
+EngineOf = Callable[..., Engine]
+
+
+def given(url: str, engine_of: EngineOf, **options: object) -> tuple[Engine, SQLAlchemyRepository]:
+    """Return an application's engine and a repository on it."""
+    address = url.replace("postgresql://", "postgresql+psycopg://")
+    engine = engine_of(address, **options)
+    repository = SQLAlchemyRepository(engine)
+    repository.create_schema()
+    return engine, repository
+
+
+# statements
+
+
+def test_c8_a_page_is_one_statement_and_one_round_trip(url: str, engine_of: EngineOf) -> None:
+    engine, repository = given(url, engine_of)
+    user = new_user()
+    images = [publish(repository, new_image(user), is_primary=True) for _ in range(5)]
+    executed = []
+    event.listen(engine, "before_cursor_execute", lambda *arguments: executed.append(arguments[2]))
+    assert len(repository.list(user, limit=3)) == 3
+    assert len(repository.primaries([user, new_user()])) == 1
+    assert len(repository.rows(after=images[0].key[:-1], limit=9)) >= 1
+    assert repository.get(images[0].id)
+    assert len(executed) == 4, executed
+
+
+def test_a_missing_image_and_another_user_s_cost_the_same_statements(url: str, engine_of: EngineOf) -> None:
+    engine, repository = given(url, engine_of)
+    image = publish(repository, new_image(new_user()))
+    executed: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *arguments: executed.append(arguments[2]))
+    counts = set()
+    for id in (image.id, new_image("x").id):
+        for call in (repository.get, repository.set_primary, repository.retire):
+            executed.clear()
+            assert call(id, user="somebody else") is None
+            counts.add((call.__name__, tuple(executed)))
+    assert len(counts) == 3
+
+
+@pytest.mark.parametrize("further", [False, True])
+def test_c6_a_page_comes_from_the_index_in_its_order(url: str, engine_of: EngineOf, further: bool) -> None:
+    engine, repository = given(url, engine_of)
+    user = new_user()
+    images = [publish(repository, new_image(user)) for _ in range(20)]
+    statements: list[tuple[str, Any]] = []
+    event.listen(engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2:4]))
+    repository.list(user, limit=5, after=(NOW, images[0].id) if further else None)
+    (statement, parameters) = statements.pop()
+    with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SET enable_seqscan = off"))
+            connection.execute(text("SET enable_bitmapscan = off"))
+        explain = "EXPLAIN QUERY PLAN " if engine.dialect.name == "sqlite" else "EXPLAIN "
+        plan = "\n".join(str(row) for row in connection.exec_driver_sql(explain + statement, parameters))
+    assert "userimages_images_newest" in plan
+    assert "Sort" not in plan
+    assert "TEMP B-TREE" not in plan
+    if further and engine.dialect.name == "postgresql":
+        assert "ROW(uploaded_at, id) <" in plan.partition("Index Cond")[2]
+
+
+def test_c2_mended_the_schema_refuses_another_type(url: str, engine_of: EngineOf) -> None:
+    engine, repository = given(url, engine_of)
+    image = publish(repository, new_image(new_user()))
+    with engine.connect() as connection, pytest.raises(Exception, match=r"(?i)check|userimages_images_type"):
+        connection.execute(text("UPDATE userimages_images SET image_type = 'avatar'"))
+    assert repository.get(image.id) == image
+
+
+def test_c4_mended_the_schema_allows_one_primary(url: str, engine_of: EngineOf) -> None:
+    engine, repository = given(url, engine_of)
+    image = publish(repository, new_image(new_user()), is_primary=True)
+    other = publish(repository, new_image(image.user))
+    spelt = other.id.hex if engine.dialect.name == "sqlite" else str(other.id)
+    with engine.connect() as connection, pytest.raises(Exception, match=r"(?i)unique"):
+        connection.execute(
+            text('INSERT INTO userimages_primaries ("user", image_id) VALUES (:user, :id)'),
+            {"user": image.user, "id": spelt},
+        )
+
+
+# a foreign key of the application's own
+
+
+@pytest.mark.parametrize("rule", ["", "ON DELETE RESTRICT", "DEFERRABLE INITIALLY DEFERRED"])
+def test_a_foreign_key_of_the_application_refuses_before_anything_is_changed(
+    repository: SQLAlchemyRepository, url: str, engine_of: EngineOf, rule: str
+) -> None:
+    engine = engine_of(url.replace("postgresql://", "postgresql+psycopg://"))
+    image = publish(repository, new_image(new_user()), is_primary=True)
+    sqlite = engine.dialect.name == "sqlite"
+    kind, spelt = ("CHAR(32)", image.id.hex) if sqlite else ("UUID", str(image.id))
+    with engine.begin() as connection:
+        connection.execute(text(f"CREATE TABLE pins (image {kind} REFERENCES userimages_images (id) {rule})"))
+        connection.execute(text("INSERT INTO pins VALUES (:id)"), {"id": spelt})
+    with pytest.raises(ConflictError, match="application still refers"):
+        repository.retire(image.id)
+    newer = new_image(image.user)
+    intent = begin(repository, newer)
+    with pytest.raises(ConflictError, match="application still refers"):
+        repository.publish(intent, newer, is_primary=True, replace=True)
+    assert repository.list(image.user, limit=9) == (image,)
+    assert over(repository, image.user, NOW + LEASE) == [intent]
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM pins"))
+    assert repository.retire(image.id)
+
+
+# an engine of the application's own
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"isolation_level": "AUTOCOMMIT"}, {"isolation_level": "SERIALIZABLE"}],
+    ids=lambda options: str(options.get("isolation_level", "default")),
+)
+def test_a_given_engine_keeps_its_ways_and_ours_hold(url: str, engine_of: EngineOf, options: dict[str, object]) -> None:
+    engine, repository = given(url, engine_of, **options)
+    with engine.connect() as connection:
+        before = _ways(connection)
+    image = publish(repository, new_image(new_user()), is_primary=True, idempotency_key="k")
+    other = publish(repository, new_image(image.user))
+    with pytest.raises(ConflictError):  # the insert of the intent is undone with the rest
+        repository.publish(begin(repository, other), other, is_primary=True, replace=True)
+    assert ids(repository.primaries([image.user])) == [image.id]
+    assert repository.retire(image.id)
+    assert not repository.primaries([image.user])
+    with engine.connect() as connection:
+        assert _ways(connection) == before
+        assert connection.execute(text("SELECT count(*) FROM userimages_primaries")).scalar() == 0
+
+
+def _ways(connection: Any) -> list[Any]:
+    if connection.dialect.name == "postgresql":
+        return [connection.get_isolation_level(), connection.connection.dbapi_connection.autocommit]
+    pragmas = ("journal_mode", "foreign_keys", "synchronous", "busy_timeout")
+    return [connection.exec_driver_sql(f"PRAGMA {pragma}").scalar() for pragma in pragmas]
+
+
+class TestSQLiteWhereTheApplicationBegins(RepositoryContract):
+    """The recipe of SQLAlchemy's own documentation: pysqlite's transactions off, BEGIN by a listener."""
+
+    @pytest.fixture
+    def repository(self, tmp_path: Path, engine_of: EngineOf) -> SQLAlchemyRepository:
+        engine = engine_of(f"sqlite:///{tmp_path}/app.db", connect_args={"timeout": 30})
+        event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+        repository = SQLAlchemyRepository(engine)
+        repository.create_schema()
+        return repository
+
+
+def test_an_engine_of_our_own_is_durable_and_waits(tmp_path: Path, postgresql: str) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path}/images.db")
+    with engine.connect() as connection:
+        assert _ways(connection) == ["wal", 1, 2, 30_000]
+    engine.dispose()
+    for url in (postgresql, postgresql.replace("postgresql://", "postgres://")):
+        engine = open_engine(url)
+        with engine.connect() as connection:
+            assert connection.connection.driver_connection.prepare_threshold is None
+        engine.dispose()
+
+
+def test_a_database_in_memory_is_one_for_all_threads() -> None:
+    repository = SQLAlchemyRepository("sqlite://")
+    repository.create_schema()
+    image = publish(repository, new_image(new_user()))
+    found = []
+    thread = threading.Thread(target=lambda: found.append(repository.get(image.id)))
+    thread.start()
+    thread.join()
+    assert found == [image]
+    repository.close()
+
+
+def test_a_static_pool_in_memory_will_do_for_tests(engine_of: EngineOf) -> None:
+    _, repository = given("sqlite://", engine_of, poolclass=StaticPool)
+    image = publish(repository, new_image(new_user()), is_primary=True)
+    assert repository.retire(image.id)
+
+
+def test_a_pool_without_a_free_connection_says_so(url: str, engine_of: EngineOf) -> None:
+    engine, repository = given(url, engine_of, pool_size=1, max_overflow=0, pool_timeout=0.01)
+    with engine.connect(), pytest.raises(RepositoryError, match="pool"):
+        repository.list("ana", limit=1)
+
+
+def test_a_lock_that_is_held_too_long_says_so(tmp_path: Path, engine_of: EngineOf) -> None:
+    engine, repository = given(f"sqlite:///{tmp_path}/app.db", engine_of, connect_args={"timeout": 0})
+    with engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        with pytest.raises(RepositoryError, match="busy"):
+            begin(repository, new_image("ana"))
+
+
+def test_a_connection_that_the_server_closed_is_replaced(postgresql: str, engine_of: EngineOf) -> None:
+    engine, repository = given(postgresql, engine_of)
+    image = publish(repository, new_image(new_user()))
+    close_all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'app'"
+    engine, repository = given(postgresql, engine_of, connect_args={"application_name": "app"})
+    for call in (repository.get, repository.set_primary, repository.get):
+        with engine_of(engine.url).connect() as connection:
+            connection.execute(text(close_all))
+        assert call(image.id)
+
+
+# forks
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+@pytest.mark.parametrize("owned", [True, False])
+def test_a_repository_made_before_a_fork_works_on_both_sides(url: str, owned: bool) -> None:
+    program = """
+import os, sys
+from sqlalchemy import create_engine
+from userimages.repositories.sqlalchemy import SQLAlchemyRepository
+from userimages.testing.repository_contract import new_image, publish
+url, owned = sys.argv[1:]
+engine = url if owned == "True" else create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+repository = SQLAlchemyRepository(engine)
+repository.create_schema()
+image = publish(repository, new_image("ana"))
+children = []
+for _ in range(3):
+    child = os.fork()
+    if not child:
+        for _ in range(20):
+            assert repository.set_primary(image.id) and len(repository.list("ana", limit=9)) == 1
+        os._exit(0)
+    children.append(child)
+for _ in range(20):
+    assert repository.set_primary(image.id) and len(repository.list("ana", limit=9)) == 1
+assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
+assert repository.get(image.id)
+if owned == "False":
+    engine.dispose()
+"""
+    command = [sys.executable, "-W", "error", "-c", program, url, str(owned)]
+    outcome = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+
+
+# errors
+
+
+def test_missing_tables_say_create_schema(url: str) -> None:
+    repository = SQLAlchemyRepository(url)
+    for call in (lambda: repository.list("ana", limit=1), lambda: begin(repository, new_image("ana"))):
+        with pytest.raises(RepositoryError, match=r"create_schema\(\)"):
+            call()
+    repository.close()
+
+
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [
+        ("sqlite:///{}/no/such/folder/images.db", "folder"),
+        ("sqlite:////dev/null/images.db", "cannot be opened"),
+        ("sqlite:///{}/rubbish.db", "damaged"),
+        ("sqlite:///file:{}/rubbish.db?mode=ro&uri=true", "damaged"),
+        ("postgresql://ana:s3cr3t@127.0.0.1:1/images", "does not answer"),
+        ("postgresql://ana:s3cr3t@no-such-host.invalid/images", "does not answer"),
+    ],
+)
+def test_a_database_that_cannot_be_opened_says_what_to_look_at(tmp_path: Path, where: str, says: str) -> None:
+    (tmp_path / "rubbish.db").write_bytes(b"rubbish" * 1000)
+    repository = SQLAlchemyRepository(where.format(tmp_path))
+    with pytest.raises(RepositoryError, match=says) as caught:
+        repository.list("ana", limit=1)
+    assert not {"s3cr3t", "ana", "127.0.0.1", str(tmp_path)} & set(str(caught.value).replace(":", " ").split())
+    repository.close()
+
+
+def test_a_missing_database_or_role_says_so(postgresql: str) -> None:
+    for url, says in (
+        (postgresql.replace("/postgres?", "/no_such_database?"), "no database of this name"),
+        (postgresql.replace("postgres:@", "no_such_role:@"), "user or password"),
+    ):
+        repository = SQLAlchemyRepository(url)
+        with pytest.raises(RepositoryError, match=says):
+            repository.list("ana", limit=1)
+        repository.close()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "mysql+pymysql://ana:s3cr3t@host/db",
+        "sqlite+aiosqlite:///images.db",
+        "s3cr3t",
+        "",
+        3,
+        None,
+        "nosuch://s3cr3t@host",
+    ],
+)
+def test_what_is_no_database_of_ours_is_refused_without_its_url(address: Any) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        SQLAlchemyRepository(address)
+    assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("module", "url", "extra"),
+    [
+        ("sqlalchemy", "sqlite://", "userimages[sqlalchemy]"),
+        ("psycopg", "postgresql://host/db", "userimages[postgresql]"),
+    ],
+)
+def test_a_missing_extra_says_how_to_install_it(module: str, url: str, extra: str) -> None:
+    program = f"""
+import sys
+sys.modules[{module!r}] = None
+from userimages import ConfigurationError
+try:
+    from userimages.repositories.sqlalchemy import SQLAlchemyRepository
+    SQLAlchemyRepository({url!r})
+except ConfigurationError as error:
+    print(error)
+"""
+    command = [sys.executable, "-c", program]
+    assert f"pip install '{extra}'" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_c7_mended_a_publication_is_whole_or_nothing(repository: SQLAlchemyRepository) -> None:
+    image = publish(repository, new_image(new_user()), is_primary=True)
+    broken = new_image(image.user)
+    intent = begin(repository, broken)
+    object.__setattr__(broken, "width", 0)
+    with pytest.raises(RepositoryError, match="refuses these values"):
+        repository.publish(intent, broken, is_primary=True, replace=True)
+    assert repository.list(image.user, limit=9) == (image,)
+    object.__setattr__(broken, "width", 1)
+    assert isinstance(repository.publish(intent, broken, is_primary=True, replace=True), Published)
