@@ -124,3 +124,23 @@ def tiff_with_orientation(value, *, kind=3, order="<", before=b""):
     entry = struct.pack(f"{order}HHI{'HH' if kind == 3 else 'I'}", 0x0112, kind, 1, value, *([0] if kind == 3 else []))
     count = len(before) // 12 + 1
     return magic + struct.pack(f"{order}IH", 8, count) + before + entry + bytes(4)
+
+
+FORBIDDEN = (b"Exif", b"EXIF", b"http://ns.adobe.com/xap", b"XMP ", b"xmpmeta", b"8BIM", b"ICC", b"<script", b"<?php")
+FORBIDDEN += (b"Camera of the tests", b"secret", b"PK\x03\x04", b"tEXt", b"GPS")
+
+
+def traces(rendition):
+    """What a rendition holds beside the picture: forbidden words, segments of metadata, bytes after the end."""
+    data = rendition.data
+    found = [word.decode("latin-1") for word in FORBIDDEN if word in data]
+    if rendition.mime_type == "image/jpeg":
+        position = 2
+        while data[position + 1] != 0xDA:
+            if data[position + 1] in (*range(0xE1, 0xF0), 0xFE):
+                found.append(f"segment {data[position + 1]:x}")
+            position += 2 + int.from_bytes(data[position + 2 : position + 4])
+        end = data.find(b"\xff\xd9", position) + 2
+    else:
+        end = int.from_bytes(data[4:8], "little") + 8
+    return found + ["a tail"] * (end != len(data))

@@ -314,31 +314,6 @@ def test_a_jpeg_keeps_its_subsampling_and_anything_else_its_colour_at_every_pixe
     assert get_sampling(opened(processor(make_image("PNG", (96, 64)), ImageType.GALLERY).image)) == 0
 
 
-FORBIDDEN = (b"Exif", b"EXIF", b"http://ns.adobe.com/xap", b"XMP ", b"xmpmeta", b"8BIM", b"ICC", b"<script", b"<?php")
-FORBIDDEN += (b"Camera of the tests", b"secret", b"PK\x03\x04", b"tEXt", b"GPS")
-
-
-def assert_nothing_but_the_picture(rendition):
-    data = rendition.data
-    for marker in FORBIDDEN:
-        assert marker not in data, marker
-    if rendition.mime_type == "image/jpeg":
-        assert data.endswith(b"\xff\xd9")
-        assert not hostile_segments(data)
-    else:
-        assert len(data) == int.from_bytes(data[4:8], "little") + 8
-
-
-def hostile_segments(data):
-    """The markers of application segments other than JFIF, and of comments."""
-    found, position = [], 2
-    while data[position + 1] != 0xDA:
-        if data[position + 1] in (*range(0xE1, 0xF0), 0xFE):
-            found.append(data[position + 1])
-        position += 2 + int.from_bytes(data[position + 2 : position + 4])
-    return found
-
-
 XMP = b"<x:xmpmeta>" + hostile.SCRIPT + b"</x:xmpmeta>"
 LOADED = {
     "jpeg": {
@@ -362,16 +337,16 @@ LOADED = {
 @pytest.mark.parametrize("name", LOADED)
 def test_c26_mended_nothing_but_the_picture_is_stored(processor, name):
     data = make_image(size=(96, 64), trailing=b"PK\x03\x04 secret" + hostile.SCRIPT, **LOADED[name])
-    assert any(marker in data for marker in FORBIDDEN)
+    assert any(word in data for word in hostile.FORBIDDEN)
     processed = processor(data, ImageType.GALLERY)
     for rendition in (processed.image, *processed.variants.values()):
-        assert_nothing_but_the_picture(rendition)
+        assert not hostile.traces(rendition)
 
 
 @pytest.mark.parametrize("place", ["tEXt", "zTXt", "iTXt", "eXIf", "prVt"])
 def test_no_chunk_of_a_png_survives(processor, place):
     data = hostile.png(40, 20, colour=2, extra=hostile.chunk(place.encode(), b"Comment\0" + hostile.SCRIPT))
-    assert_nothing_but_the_picture(processor(data, ImageType.GALLERY).image)
+    assert not hostile.traces(processor(data, ImageType.GALLERY).image)
 
 
 def test_iptc_and_a_second_picture_are_gone(processor):
@@ -379,7 +354,7 @@ def test_iptc_and_a_second_picture_are_gone(processor):
         0xED, b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0\0\0\0\x1a\x1c\x02\x78\0\x15secret home address!!"
     )
     processed = processor(hostile.jpeg_with(iptc) + make_image("JPEG", (24, 24)), ImageType.GALLERY)
-    assert_nothing_but_the_picture(processed.image)
+    assert not hostile.traces(processed.image)
     assert processed.image.data.count(b"\xff\xd8\xff") == 1
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from userimages.errors import ConfigurationError
 from userimages.model import ImageType, Processed
 from userimages.processing import heif
 from userimages.processing.budget import Budget
@@ -35,7 +36,7 @@ class PillowProcessor:
         limits: Limits = Limits(),  # noqa: B008 - frozen
         heic: bool = False,
     ) -> None:
-        self.recipes = {**RECIPES, **{ImageType(key): recipe for key, recipe in (recipes or {}).items()}}
+        self.recipes = {**RECIPES, **_checked(recipes or {})}
         self.limits = limits
         self.heic = heic
         if heic:
@@ -58,3 +59,14 @@ class PillowProcessor:
         header = examine(bytes(data), self.limits, heic=self.heic)
         with self._budget.hold(decoded_pixels(header, recipe)):
             return process(header, recipe)
+
+
+def _checked(recipes: Mapping[ImageType, Recipe]) -> dict[ImageType, Recipe]:
+    """Return *recipes* with members of ``ImageType`` as keys."""
+    for key, recipe in recipes.items():
+        if key not in tuple(ImageType) or not isinstance(recipe, Recipe):
+            raise ConfigurationError(
+                f"The recipe of {key!r} is a {type(recipe).__name__}.",
+                hint=f"Pass a dict from {', '.join(ImageType)} to Recipe(...).",
+            )
+    return {ImageType(key): recipe for key, recipe in recipes.items()}

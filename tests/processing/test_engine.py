@@ -1,0 +1,195 @@
+"""The engine: many threads, forks, a budget of pixels, and no state between two pictures."""
+
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from PIL import Image
+
+from userimages import BusyError, ImageType, TooManyPixelsError
+from userimages.processing import Fit, Limits, PillowProcessor, Recipe
+from userimages.processing.budget import Budget
+from userimages.processing.engine import decoded_pixels
+from userimages.processing.intake import examine
+from userimages.testing import make_image
+
+
+def test_threads_get_what_each_asked_for(processor):
+    files = [
+        make_image("JPEG", (900, 600), quality=95, orientation=6),
+        make_image("PNG", (700, 500), mode="RGBA"),
+        make_image("GIF", (120, 90), frames=3),
+        make_image("JPEG", (640, 480), quality=40),
+    ]
+    alone = [processor(data, ImageType.PROFILE) for data in files]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda data: processor(data, ImageType.PROFILE), files * 4))
+    assert together == alone * 4
+
+
+def _in_a_child(processor, data, queue):
+    queue.put(processor(data, ImageType.GALLERY).image.width)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_process_may_fork_after_use_and_while_another_thread_is_at_work():
+    processor = PillowProcessor(limits=Limits(pixels_in_flight=1000, wait_seconds=0))
+    data = make_image("JPEG", (640, 480))
+    processor(data, ImageType.GALLERY)
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    with processor._budget.hold(1000), processor._budget._changed:
+        child = context.Process(target=_in_a_child, args=(processor, data, queue))
+        child.start()
+        child.join(60)
+    assert child.exitcode == 0
+    assert queue.get() == 640
+
+
+def test_a_full_budget_is_busy_after_the_wait_and_free_afterwards():
+    processor = PillowProcessor(limits=Limits(pixels_in_flight=1000, wait_seconds=0))
+    data = make_image("JPEG", (64, 48))
+    with processor._budget.hold(1), pytest.raises(BusyError, match="1,000") as refused:
+        processor(data, ImageType.GALLERY)
+    assert refused.value.retry_after == 10
+    assert refused.value.hint
+    assert processor(data, ImageType.GALLERY).image.width == 64
+
+
+def test_the_wait_is_ten_seconds_and_the_budget_one_largest_picture():
+    assert Limits().wait_seconds == 10
+    assert Limits().pixels_in_flight == Limits().max_jpeg_pixels
+
+
+def test_who_waits_goes_on_as_soon_as_there_is_room():
+    budget, order = Budget(100, 30), []
+    entered, release = threading.Event(), threading.Event()
+
+    def holder():
+        with budget.hold(80):
+            entered.set()
+            release.wait(30)
+            order.append("out")
+
+    def waiter():
+        with budget.hold(30):
+            order.append("in")
+
+    threads = [threading.Thread(target=holder), threading.Thread(target=waiter)]
+    threads[0].start()
+    entered.wait(30)
+    threads[1].start()
+    release.set()
+    for thread in threads:
+        thread.join(30)
+    assert order == ["out", "in"]
+
+
+def test_a_refused_picture_gives_its_part_of_the_budget_back():
+    processor = PillowProcessor(limits=Limits(pixels_in_flight=1000, wait_seconds=0))
+    broken = make_image("JPEG", (400, 300))[:5000]
+    for _ in range(3):
+        with pytest.raises(ValueError, match="broken"):
+            processor(broken, ImageType.GALLERY)
+    assert processor(make_image("JPEG", (64, 48)), ImageType.GALLERY).image.width == 64
+
+
+def test_a_picture_larger_than_the_budget_passes_alone():
+    processor = PillowProcessor(limits=Limits(pixels_in_flight=10, wait_seconds=0))
+    assert processor(make_image("JPEG", (64, 48)), ImageType.GALLERY).image.width == 64
+
+
+@pytest.mark.parametrize(
+    ("data", "pixels"),
+    [
+        (make_image("JPEG", (4000, 3000), quality=50), 2000 * 1500),
+        (make_image("JPEG", (640, 480)), 640 * 480),
+        (make_image("PNG", (640, 480)), 2 * 640 * 480),
+        (make_image("GIF", (64, 48), frames=3), 6 * 64 * 48),
+    ],
+)
+def test_the_budget_counts_what_is_decoded(data, pixels):
+    assert decoded_pixels(examine(data, Limits()), Recipe()) == pixels
+
+
+def test_a_large_jpeg_is_decoded_at_the_size_that_is_needed(monkeypatch):
+    data, loaded, load = make_image("JPEG", (4000, 3000), quality=50), [], Image.Image.load
+    monkeypatch.setattr(Image.Image, "load", lambda self: (loaded.append(self.size), load(self))[1])
+    PillowProcessor()(data, ImageType.GALLERY)
+    assert max(loaded) == (2000, 1500)
+
+
+def test_each_variant_is_made_from_the_next_larger_one(monkeypatch):
+    sources = []
+    resize = Image.Image.resize
+
+    def seen(self, size, *args, **options):
+        sources.append((self.size, tuple(size)))
+        return resize(self, size, *args, **options)
+
+    monkeypatch.setattr(Image.Image, "resize", seen)
+    recipe = Recipe(Fit(600), variants={"50": Fit(50), "200": Fit(200), "100": Fit(100)})
+    PillowProcessor(recipes={"cover": recipe})(make_image("PNG", (800, 400)), ImageType.COVER)
+    made = [(600, 300), (200, 100), (100, 50), (50, 25)]
+    assert [pair for pair in sources if pair[1] in made] == list(zip([(800, 400), *made], made, strict=False))
+
+
+def test_the_same_file_gives_the_same_bytes(processor):
+    data = make_image("JPEG", (500, 400), orientation=8)
+    assert processor(data, ImageType.COVER) == processor(data, ImageType.COVER)
+
+
+def test_what_is_given_may_be_any_bytes(processor):
+    data = make_image("JPEG", (64, 48))
+    for kind in (bytes, bytearray, memoryview):
+        assert processor(kind(data), "gallery").image.width == 64
+
+
+def test_the_limits_can_be_printed_compared_and_pickled():
+    limits = Limits(max_bytes=5)
+    assert pickle.loads(pickle.dumps(limits)) == limits
+    assert "max_bytes=5" in repr(limits)
+
+
+def test_memory_that_runs_out_for_a_giant_is_an_error_of_ours(monkeypatch):
+    def exhausted(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(Image.core, "new", exhausted)
+    with pytest.raises(TooManyPixelsError):
+        PillowProcessor()(make_image("JPEG", (64, 48)), ImageType.GALLERY)
+
+
+def test_it_works_with_every_warning_an_error():
+    script = (
+        "import sys; from userimages.processing import PillowProcessor; from userimages.testing import make_image\n"
+        "for format, options in (('JPEG', {'orientation': 6, 'gps': True}), ('GIF', {'frames': 2}), ('WEBP', {}),"
+        " ('PNG', {'mode': 'P'})):\n"
+        "    print(PillowProcessor()(make_image(format, (64, 48), **options), 'gallery').image.width)\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["48", "64", "64", "64"], done.stderr
+
+
+def test_importing_the_package_does_not_import_pillow_nor_its_colour_management():
+    script = (
+        "import sys, userimages; print('PIL' in sys.modules)\n"
+        "import userimages.processing; print('PIL.ImageCms' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="this system has no files in memory")
+def test_a_jpeg_is_the_same_with_and_without_a_file_in_memory(processor, monkeypatch):
+    data = make_image("JPEG", (500, 400))
+    before, descriptors = processor(data, ImageType.COVER), len(os.listdir("/proc/self/fd"))
+    monkeypatch.delattr(os, "memfd_create")
+    assert processor(data, ImageType.COVER) == before
+    assert len(os.listdir("/proc/self/fd")) == descriptors

@@ -1,0 +1,95 @@
+"""HEIC, which iPhones send: read where it was asked for, and nothing of Pillow changed for it."""
+
+import base64
+import io
+import sys
+
+import pytest
+from PIL import Image
+
+from userimages import BrokenImageError, ConfigurationError, ImageType, TooManyPixelsError, UnsupportedFormatError
+from userimages.processing import Limits, PillowProcessor
+
+pytest.importorskip("pi_heif", reason="pip install 'userimages[heic]'")
+
+# 96 x 64: red, lime to the top right, blue to the bottom left; made with pillow-heif.
+UPRIGHT = base64.b64decode(
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAVZtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAACJpbG9jAA"
+    "AAAERAAAEAAQAAAAABegABAAAAAAAAAKoAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAABAABodmMxAAAAAA5waXRtAAAAAAABAAAA1mlwcnAA"
+    "AAC3aXBjbwAAAHhodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroCQGEAAQArQgEBA3AAAAMAkA"
+    "AAAwAAAwAeoDCBBZbqSSmubgIaDAgAAAMAyAAAAwAIQGIAAQAHRAHBcrAiQAAAABNjb2xybmNseAABAA0ABoAAAAAUaXNwZQAAAAAAAABgAAAA"
+    "QAAAABBwaXhpAAAAAAMICAgAAAAXaXBtYQAAAAAAAAABAAEEgQIDBAAAALJtZGF0AAAApigBrxOAecKTVEf//rxg7/5bBn/zQMlkKoL+w3H/2H"
+    "y/+YAiDwepNS0ugcXy+xB4pCchJaf/64wZH8IT3/2JDg30UeRgogVdiM/1Zt0VdMSCfVnc1UzM0/cyPtVJ/UjlTF6P+SoTNjmTo5l2dgQb5qfE"
+    "IgIkk+WKSfkCh+uGczlgarEFF1bzK8sexQ4xDCufFTVX7h1CgB7voSdS4Q1rtJ9o6DRT5CA="
+)
+# The same, to be turned by a quarter (EXIF orientation 6, and `irot` of the file).
+TURNED = base64.b64decode(
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAaFtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAADRpbG9jAA"
+    "AAAERAAAIAAQAAAAABxQABAAAAAAAAAJ0AAgAAAAACYgABAAAAAAAAADgAAAA4aWluZgAAAAAAAgAAABVpbmZlAgAAAAABAABodmMxAAAAABVp"
+    "bmZlAgAAAQACAABFeGlmAAAAAA5waXRtAAAAAAABAAAA4GlwcnAAAADAaXBjbwAAAHhodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGE"
+    "ABDAH//wNwAAADAJAAAAMAAAMAHroCQGEAAQArQgEBA3AAAAMAkAAAAwAAAwAeoDCBBZbqSSmubgIaAggAAAMAyAAAAwAIQGIAAQAHRAHBcrAi"
+    "QAAAABNjb2xybmNseAABAA0AAYAAAAAUaXNwZQAAAAAAAABgAAAAQAAAABBwaXhpAAAAAAMICAgAAAAJaXJvdAMAAAAYaXBtYQAAAAAAAAABAA"
+    "EFgQIDBIUAAAAaaXJlZgAAAAAAAAAOY2RzYwACAAEAAQAAAN1tZGF0AAAAmSgBrxOAeSUTVEf//xH/r/1vAn/zQMlkKoL/SGp/+fnL/5sL4PCE"
+    "2Ix3AWEHrAk4d7dXiiIF3mLpOc4AXR0AFG6i3u2scGNpmFmT7uH5O6iaw6kzE4A6hObcZyZdwf/4KSEfqjSP/VrhkhGEIne5m/ms//wdQDBIAw"
+    "wAVDkwZvBDc3z+IZr8Nu/Q/qGAdEo7BTCwqoZHUTOIQAAAAAZFeGlmAABNTQAqAAAACAACAQ8AAgAAAAcAAAAmARIAAwAAAAEABgAAAAAAAENh"
+    "bWVyYQAA"
+)
+
+
+def corners(data):
+    processed = PillowProcessor(heic=True)(data, ImageType.GALLERY)
+    image = Image.open(io.BytesIO(processed.image.data)).convert("RGB")
+    width, height = image.size
+    places = (5, 5), (width - 5, 5), (5, height - 5)
+    names = ("red", "lime", "blue")
+    found = []
+    for place in places:
+        pixel = image.getpixel(place)
+        found.append(names[pixel.index(max(pixel))])
+    return image.size, found
+
+
+def test_c25_heic_is_read_where_it_was_chosen():
+    assert corners(UPRIGHT) == ((96, 64), ["red", "lime", "blue"])
+
+
+def test_a_heic_is_turned_once():
+    assert corners(TURNED) == ((64, 96), ["blue", "red", "red"])
+
+
+def test_nothing_of_its_metadata_is_stored():
+    assert b"Camera" in TURNED
+    processed = PillowProcessor(heic=True)(TURNED, ImageType.PROFILE)
+    for rendition in (processed.image, *processed.variants.values()):
+        assert b"Camera" not in rendition.data
+        assert b"Exif" not in rendition.data
+
+
+def test_c25_mended_heic_is_refused_by_name_where_it_was_not_chosen():
+    with pytest.raises(UnsupportedFormatError, match=r"userimages\[heic\]"):
+        PillowProcessor()(UPRIGHT, ImageType.PROFILE)
+
+
+def test_its_size_is_judged_before_it_is_decoded(monkeypatch):
+    monkeypatch.setattr("userimages.processing.process", lambda *_: pytest.fail("it was decoded"))
+    with pytest.raises(TooManyPixelsError, match="6,144"):
+        PillowProcessor(heic=True, limits=Limits(max_pixels=6143))(UPRIGHT, ImageType.PROFILE)
+
+
+@pytest.mark.parametrize("end", range(12, len(UPRIGHT) - 1, 37))
+def test_a_heic_that_is_cut_off_is_refused(end):
+    with pytest.raises(BrokenImageError):
+        PillowProcessor(heic=True)(UPRIGHT[:end], ImageType.PROFILE)
+
+
+def test_nothing_is_registered_in_pillow():
+    Image.init()
+    before = set(Image.OPEN)
+    PillowProcessor(heic=True)(UPRIGHT, ImageType.PROFILE)
+    assert set(Image.OPEN) == before
+
+
+def test_without_its_library_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    with pytest.raises(ConfigurationError, match=r"pi-heif.*userimages\[heic\]"):
+        PillowProcessor(heic=True)

@@ -1,0 +1,171 @@
+"""Recipes: which part of a picture is taken, how large it becomes, and in which format."""
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from userimages import ConfigurationError, ImageType
+from userimages.identity import VARIANT_NAME
+from userimages.processing import Fill, Fit, PillowProcessor, Recipe
+from userimages.processing.recipes import RECIPES
+from userimages.testing import make_image
+
+SIDES = st.integers(1, 5000)
+SHAPES = st.builds(Fit, SIDES, st.none() | SIDES) | st.builds(
+    Fill, SIDES, SIDES, focus=st.tuples(st.floats(0, 1), st.floats(0, 1))
+)
+
+
+@given(SHAPES, st.tuples(SIDES, SIDES))
+def test_a_shape_never_enlarges_and_never_leaves_the_picture(shape, size):
+    (left, top, right, bottom), (width, height) = shape.place(size)
+    assert 0 <= left < right <= size[0]
+    assert 0 <= top < bottom <= size[1]
+    assert 1 <= width <= min(right - left, shape.width)
+    assert 1 <= height <= min(bottom - top, shape.height or size[1])
+
+
+@given(st.builds(Fit, SIDES, st.none() | SIDES), st.tuples(st.integers(100, 5000), st.integers(100, 5000)))
+def test_fit_keeps_the_shape_up_to_a_pixel(shape, size):
+    box, (width, height) = shape.place(size)
+    assert box == (0, 0, *size)
+    assert abs(width * size[1] - height * size[0]) <= max(*size, width, height)
+
+
+@pytest.mark.parametrize(
+    ("focus", "box"),
+    [
+        ((0.5, 0.5), (50, 0, 350, 300)),
+        ((0.0, 0.0), (0, 0, 300, 300)),
+        ((1.0, 0.5), (100, 0, 400, 300)),
+        ((0.4, 0.9), (10, 0, 310, 300)),
+    ],
+)
+def test_fill_keeps_the_focus_as_near_to_the_middle_as_it_can(focus, box):
+    assert Fill(256, 256, focus=focus).place((400, 300)) == (box, (256, 256))
+
+
+def test_fill_of_a_picture_that_is_too_small_keeps_the_shape():
+    assert Fill(400, 200).place((100, 100)) == ((0, 25, 100, 75), (100, 50))
+
+
+def test_a_focus_is_that_of_the_upright_picture():
+    picture = Image.new("RGB", (300, 200), "blue")
+    picture.paste("red", (200, 0, 300, 200))  # to the right as stored: at the bottom when turned by orientation 6
+    file = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.save(file, "JPEG", quality=95, exif=exif)
+    recipe = Recipe(variants={"end": Fill(80, 80, focus=(0.5, 1.0))})
+    processed = PillowProcessor(recipes={ImageType.COVER: recipe})(file.getvalue(), ImageType.COVER)
+    red, _, blue = Image.open(io.BytesIO(processed.variants["end"].data)).convert("RGB").getpixel((40, 60))
+    assert red > 200
+    assert blue < 60
+
+
+@pytest.mark.parametrize(
+    ("image_type", "sizes"),
+    [
+        ("profile", {"64": (64, 64), "128": (128, 128), "256": (256, 256), "512": (512, 512)}),
+        ("gallery", {"320": (320, 240), "640": (640, 480), "1280": (1280, 960)}),
+        ("cover", {"640": (640, 480), "1280": (1280, 960)}),
+    ],
+)
+def test_the_default_variants(processor, image_type, sizes):
+    processed = processor(make_image("JPEG", (1600, 1200)), ImageType(image_type))
+    assert (processed.image.width, processed.image.height) == (1600, 1200)
+    assert {name: (each.width, each.height) for name, each in processed.variants.items()} == sizes
+    assert {each.mime_type for each in processed.variants.values()} == {"image/webp"}
+
+
+def test_the_widths_of_a_gallery_are_widths_of_a_portrait_too(processor):
+    processed = processor(make_image("JPEG", (1080, 1920)), ImageType.GALLERY)
+    assert {name: each.width for name, each in processed.variants.items()} == {"320": 320, "640": 640, "1280": 1080}
+
+
+def test_a_variant_stops_at_the_size_of_its_source(processor):
+    for image_type in ImageType:
+        for variant in processor(make_image("PNG", (50, 40)), image_type).variants.values():
+            assert variant.width <= 50
+            assert variant.height <= 40
+
+
+def test_a_recipe_is_replaced_in_one_line():
+    processor = PillowProcessor(
+        recipes={ImageType.PROFILE: Recipe(Fit(300, 300), variants={"wide": Fill(160, 90)}, format="webp")}
+    )
+    processed = processor(make_image("JPEG", (640, 480)), ImageType.PROFILE)
+    assert (processed.image.width, processed.image.mime_type) == (300, "image/webp")
+    assert [(name, each.width, each.height) for name, each in processed.variants.items()] == [("wide", 160, 90)]
+    assert processor(make_image("JPEG", (640, 480)), ImageType.GALLERY).image.width == 640
+
+
+@pytest.mark.parametrize("format", ["jpeg", "webp", "avif"])
+def test_the_format_is_chosen(format):
+    recipe = Recipe(variants={"64": Fit(64)}, format=format, variant_format=format)
+    for data in (
+        make_image("JPEG", (96, 64)),
+        make_image("PNG", (96, 64), mode="RGBA"),
+        make_image("PNG", (96, 64), mode="L"),
+    ):
+        processed = PillowProcessor(recipes={"cover": recipe})(data, ImageType.COVER)
+        for rendition in (processed.image, processed.variants["64"]):
+            assert rendition.mime_type == f"image/{format}"
+            assert Image.open(io.BytesIO(rendition.data)).format == format.upper()
+
+
+def test_transparency_is_put_on_white_where_jpeg_is_asked_for():
+    clear = Image.new("RGBA", (64, 64), (255, 0, 0, 0))
+    file = io.BytesIO()
+    clear.save(file, "PNG")
+    processed = PillowProcessor(recipes={"cover": Recipe(format="jpeg")})(file.getvalue(), ImageType.COVER)
+    assert Image.open(io.BytesIO(processed.image.data)).getpixel((32, 32)) == (255, 255, 255)
+
+
+def test_an_animation_is_kept_as_avif_too():
+    recipe = Recipe(format="avif")
+    data = make_image("GIF", (64, 48), frames=3)
+    processed = PillowProcessor(recipes={"cover": recipe})(data, ImageType.COVER)
+    assert Image.open(io.BytesIO(processed.image.data)).n_frames == 3
+
+
+def test_the_quality_is_chosen(processor):
+    data = make_image("JPEG", (640, 480), quality=95)
+    small = PillowProcessor(recipes={"gallery": Recipe(quality=30, variants={"320": Fit(320)}, variant_quality=20)})
+    ours, theirs = small(data, ImageType.GALLERY), processor(data, ImageType.GALLERY)
+    assert len(ours.image.data) < len(theirs.image.data) / 2
+    assert len(ours.variants["320"].data) < len(theirs.variants["320"].data) / 1.5
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Fit(0),
+        lambda: Fit(5, 0),
+        lambda: Fill(-1, 5),
+        lambda: Fill(5, 5, focus=(0.5, 1.1)),
+        lambda: Recipe(variants={"Large": Fit(5)}),
+        lambda: Recipe(variants={"a/b": Fit(5)}),
+        lambda: Recipe(variants={"": Fit(5)}),
+        lambda: Recipe(format="png"),
+        lambda: Recipe(variant_format="bmp"),
+        lambda: Recipe(quality=0),
+        lambda: Recipe(variant_quality=101),
+        lambda: PillowProcessor(recipes={"banner": Recipe()}),
+        lambda: PillowProcessor(recipes={"cover": Fit(5)}),
+    ],
+    ids=range(13),
+)
+def test_a_recipe_that_cannot_work_is_refused_when_it_is_written(make):
+    with pytest.raises(ConfigurationError) as refused:
+        make()
+    assert refused.value.hint
+
+
+def test_the_names_of_the_default_variants_can_stand_in_a_key():
+    assert set(RECIPES) == set(ImageType)
+    for recipe in RECIPES.values():
+        assert all(VARIANT_NAME.fullmatch(name) for name in recipe.variants)
