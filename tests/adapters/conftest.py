@@ -119,6 +119,26 @@ def serve_django(backstage: Backstage, folders: pytest.TempPathFactory) -> Itera
     server.server_close()
 
 
+@pytest.fixture
+def project(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> object:
+    """Return the Django project as it is delivered, with its own service, and nothing in its tables."""
+    needs("django")
+    prepare_django(tmp_path_factory)
+    from project.models import Post
+    from userimages_django import service, views
+
+    for name, value in DELIVERED.items():
+        monkeypatch.setattr(views, name, value)
+    Post.objects.all().delete()
+    for page in iter(service.images().repository.rows, ()):
+        for image in page:
+            service.images().delete(image.id)
+    return service
+
+
+DELIVERED = {}
+
+
 def prepare_django(folders: pytest.TempPathFactory) -> None:
     """Set Django up once for the session, on a database of its own."""
     import django
@@ -133,6 +153,9 @@ def prepare_django(folders: pytest.TempPathFactory) -> None:
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0)
+    from userimages_django import views
+
+    DELIVERED.update(api=views.api, images=views.images)
 
 
 def serve_fastapi(backstage: Backstage, _) -> Iterator[Site]:

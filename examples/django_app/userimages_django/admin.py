@@ -2,7 +2,6 @@
 
 from django.contrib import admin, messages
 from django.db import transaction
-from django.urls import reverse
 from django.utils.html import format_html
 
 from userimages import UserImagesError
@@ -60,11 +59,10 @@ class ImageAdmin(admin.ModelAdmin):
 
     def _picture(self, image, height):
         """Return an ``<img>`` of the smallest stored size that is large enough."""
-        enough = [name for name, each in image.variants.items() if each["height"] >= height]
-        query = f"?variant={enough[0]}" if enough else ""
-        url = reverse("userimages:api", args=[f"user_image/{image.id}/serve/"]) + query
-        width = round(image.width * height / image.height)
-        return format_html('<img src="{}" alt="" width="{}" height="{}" loading="lazy">', url, width, height)
+        stored = images().get(image.id)
+        enough = next((each for each in stored.variants.values() if each.height >= height), stored)
+        width = round(enough.width * height / enough.height)
+        return format_html('<img src="{}" alt="" width="{}" height="{}" loading="lazy">', enough.url, width, height)
 
     @admin.action(description="Make primary", permissions=["change"])
     def make_primary(self, request, queryset):

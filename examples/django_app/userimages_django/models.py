@@ -4,18 +4,9 @@ A foreign key to ``Image`` with ``on_delete=models.PROTECT`` makes the database 
 ``ConflictError`` and the API answers 409, before a byte is gone.
 """
 
-import json
-
 from django.db import models
 
 from userimages import ImageType
-
-
-class StoredJSON(models.JSONField):
-    """JSON that may come parsed already: PostgreSQL's ``json`` does, its ``jsonb`` under Django does not."""
-
-    def from_db_value(self, value, expression, connection):
-        return json.loads(value) if isinstance(value, str | bytes) else value
 
 
 class ReadOnly(models.QuerySet):
@@ -36,7 +27,6 @@ class Image(models.Model):
     height = models.IntegerField()
     size_bytes = models.IntegerField("bytes")
     mime_type = models.CharField("format", max_length=100)
-    variants = StoredJSON()
 
     objects = ReadOnly.as_manager()
 

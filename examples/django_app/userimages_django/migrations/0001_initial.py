@@ -4,7 +4,6 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
-import userimages_django.models
 from userimages.repositories.sqlalchemy import SQLAlchemyRepository
 from userimages_django.service import database_url
 
@@ -44,7 +43,6 @@ class Migration(migrations.Migration):
                 ("height", models.IntegerField()),
                 ("size_bytes", models.IntegerField(verbose_name="bytes")),
                 ("mime_type", models.CharField(max_length=100, verbose_name="format")),
-                ("variants", userimages_django.models.StoredJSON()),
             ],
             {"db_table": "userimages_images", "ordering": ("-uploaded_at", "-id"), "managed": False},
         ),
