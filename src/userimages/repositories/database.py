@@ -20,7 +20,10 @@ _MISSING = ("A table or a column of userimages is missing.", "Call create_schema
 _DENIED = ("The database refuses this user or password.", "Check the user and the password in the database URL.")
 _NO_DATABASE = ("There is no database of this name.", "Create it, or check the name in the database URL.")
 _FULL = ("The database has no space left.", "Make room on its disk.")
-_BUSY = ("Other transactions kept the database busy for too long.", "Look for a long transaction, and try again.")
+_BUSY = (
+    "Other transactions kept the database busy for too long.",
+    "Look for a long transaction, also one that the caller itself has open, and try again.",
+)
 _FORBIDDEN = ("This database user may not do that.", "Grant it SELECT, INSERT, UPDATE and DELETE on userimages_*.")
 _READ_ONLY = ("The database is read-only.", "Point the database URL at the primary, or make the file writable.")
 _CROWDED = ("The database accepts no more connections.", "Make the pools smaller, or max_connections larger.")
