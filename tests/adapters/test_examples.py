@@ -40,14 +40,17 @@ def started(example, folder, **settings):
         process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log)
     try:
         deadline = time.monotonic() + 60
-        while (
-            socket.socket().connect_ex(("127.0.0.1", port)) and time.monotonic() < deadline and process.poll() is None
-        ):
+        while not answers(port) and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.05)
         yield f"http://127.0.0.1:{port}", folder / "log"
     finally:
         process.terminate()
         process.wait(10)
+
+
+def answers(port):
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def person(url, name=None):
