@@ -54,9 +54,13 @@ class TestSQLiteInMemory(PlainAndCached):
 
 
 class TestPostgreSQL(PlainAndCached):
-    @pytest.fixture
-    def plain(self, postgresql: str) -> Iterator[ImageRepository]:
+    @pytest.fixture(scope="class")
+    def shared(self, postgresql: str) -> Iterator[ImageRepository]:
         repository = SQLAlchemyRepository(postgresql)
         repository.create_schema()
         yield repository
         repository.close()
+
+    @pytest.fixture
+    def plain(self, shared: ImageRepository) -> ImageRepository:
+        return shared

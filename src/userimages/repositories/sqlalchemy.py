@@ -9,7 +9,7 @@ import attrs
 
 from userimages.errors import ConfigurationError, ConflictError
 from userimages.identity import new_id, utcnow
-from userimages.model import ImageType, Intent, Published, UserImage, Variant, Variants
+from userimages.model import ImageType, Intent, Published, UserImage, Variants
 
 try:
     from sqlalchemy import Connection, Engine, Executable, Select
@@ -174,7 +174,7 @@ class SQLAlchemyRepository:
         return self._database.write(work)
 
     def _images(self, statement: Select[Any], parameters: Mapping[str, object]) -> Sequence[UserImage]:
-        return self._database.read(lambda connection: tuple(map(_image, connection.execute(statement, parameters))))
+        return self._database.read(lambda connection: tuple(map(_image, connection.execute(statement, parameters).all())))
 
     def _changed(self, statement: Executable, id: UUID, user: str | None, **values: object) -> UserImage | None:
         """Change one image and read it again, in one transaction."""
@@ -194,7 +194,12 @@ class SQLAlchemyRepository:
             connection.execute(statements.UNSET_PRIMARY, {"the_user": gone[0].user})
         now = utcnow()
         retired = tuple(
-            Intent(id=new_id(now), user=user, object_keys=_object_keys(key, variants), lease=_DISTANT_PAST)
+            Intent(
+                id=new_id(now),
+                user=user,
+                object_keys=(key, *(each.key for each in variants.values())),
+                lease=_DISTANT_PAST,
+            )
             for user, key, variants in gone
         )
         connection.execute(statements.BEGIN, [_intent_row(each) for each in retired])
@@ -220,7 +225,7 @@ def _image(row: Sequence[Any]) -> UserImage:
         mime_type=row[9],
         sha256=row[10],
         placeholder=row[11],
-        variants=Variants({name: Variant(*facts) for name, facts in row[12].items()}),
+        variants=row[12],
         is_primary=bool(row[13]),
     )
 
@@ -239,18 +244,14 @@ def _image_row(image: UserImage, intent: Intent) -> dict[str, object]:
         "mime_type": image.mime_type,
         "sha256": image.sha256,
         "placeholder": image.placeholder,
-        "variants": {name: _variant_facts(each) for name, each in image.variants.items()},
+        "variants": image.variants,
         "idempotency_key": intent.idempotency_key,
         "input_sha256": intent.input_sha256,
     }
 
 
-def _variant_facts(variant: Variant) -> tuple[object, ...]:
-    return variant.key, variant.width, variant.height, variant.size_bytes, variant.mime_type, variant.sha256
-
-
-def _object_keys(key: str, variants: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    return (key, *(facts[0] for facts in variants.values()))
+def _object_keys(key: str, variants: Variants) -> tuple[str, ...]:
+    return (key, *(variant.key for variant in variants.values()))
 
 
 def _bare(image: UserImage, *, is_primary: bool) -> UserImage:

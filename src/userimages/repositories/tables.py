@@ -4,13 +4,18 @@
 says which image of a user is primary, at most one by its primary key.
 """
 
+import json
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from operator import attrgetter
+from typing import Any
 
 from sqlalchemy import (
     JSON,
     Boolean,
     CheckConstraint,
     Column,
+    ColumnElement,
     DateTime,
     Dialect,
     ForeignKey,
@@ -23,10 +28,12 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     Uuid,
+    cast,
     false,
+    type_coerce,
 )
 
-from userimages.model import ImageType
+from userimages.model import ImageType, Variant, Variants
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -41,11 +48,47 @@ class UTCDateTime(TypeDecorator[datetime]):
             return None
         return value.astimezone(UTC) if dialect.name == "postgresql" else value.astimezone(UTC).replace(tzinfo=None)
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Return the stored instant as aware UTC."""
-        if value is None:
-            return None
-        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
+        """Return what makes of a stored instant an aware one; by itself, for a listing has many."""
+        if dialect.name == "postgresql":
+            return lambda value: value and value.astimezone(UTC)
+        return lambda value: value and datetime.fromisoformat(value + "+00:00")
+
+
+class VariantsJSON(TypeDecorator[Variants]):
+    """The variants of an image as one JSON object, read once somebody looks at them: ``{name: [key, width, ...]}``."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_bind_param(self, value: Mapping[str, Variant] | None, dialect: Dialect) -> Any:
+        """Return what stands in the column."""
+        facts = attrgetter("key", "width", "height", "size_bytes", "mime_type", "sha256")
+        return {name: facts(variant) for name, variant in (value or {}).items()}
+
+    def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Select the text, which psycopg would decode otherwise."""
+        return type_coerce(cast(column, Text), self)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Variants]:
+        """Return what makes variants of the text."""
+        return StoredVariants
+
+
+class StoredVariants(Variants):
+    """Variants that are decoded on first use: that takes longer than to read the rest of their row."""
+
+    __slots__ = ("_decoded", "_text")
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._decoded: dict[str, Variant] | None = None
+
+    @property
+    def _named(self) -> dict[str, Variant]:  # type: ignore[override]
+        if self._decoded is None:
+            self._decoded = {name: Variant(*facts) for name, facts in json.loads(self._text).items()}
+        return self._decoded
 
 
 def _user(*, primary_key: bool = False) -> Column[str]:
@@ -70,7 +113,7 @@ images = Table(
     Column("mime_type", String(100), nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("placeholder", String(64), nullable=False),
-    Column("variants", JSON, nullable=False),
+    Column("variants", VariantsJSON, nullable=False),
     Column("idempotency_key", String(255)),
     Column("input_sha256", String(64), nullable=False),
     UniqueConstraint("key", name="userimages_images_key"),
