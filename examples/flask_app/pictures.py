@@ -25,14 +25,15 @@ class Picture:
     def facts(self) -> dict[str, object]:
         """Return what is sent, in the words of the page's panels."""
         with Image.open(io.BytesIO(self.data)) as image:
-            width, height = image.size
+            (width, height), turned = image.size, 0x0112 in image.getexif()
+        carried = ["camera and settings (EXIF)", "the place it was taken (GPS)", "a comment"]
         return {
             "name": self.filename,
             "bytes": len(self.data),
             "type": "image/jpeg",
             "width": width,
             "height": height,
-            "carried": ["camera and settings (EXIF)", "the place it was taken (GPS)", "a comment"],
+            "carried": carried + ["a rotation tag (now turned upright)"] * turned,
         }
 
 

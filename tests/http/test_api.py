@@ -468,7 +468,7 @@ def test_c19_mended_an_error_within_never_shows_its_cause_and_the_log_holds_it(e
 @pytest.mark.parametrize(
     ("error", "status", "sentence", "code"),
     [
-        (EmptyImageError("The file is empty.", hint="Send one."), 400, "The file is empty. Send one.", "empty_image"),
+        (EmptyImageError("The file is empty.", hint="Send one."), 400, "The file is empty.", "empty_image"),
         (BrokenImageError("It ends early."), 400, "It ends early.", "broken_image"),
         (TooManyPixelsError("900 Mpx."), 400, "900 Mpx.", "too_many_pixels"),
         (RejectedImageError("No."), 400, "No.", "rejected_image"),
@@ -477,7 +477,7 @@ def test_c19_mended_an_error_within_never_shows_its_cause_and_the_log_holds_it(e
     ],
     ids=lambda each: type(each).__name__,
 )
-def test_c19_what_the_client_can_mend_is_said_in_full(error, status, sentence, code):
+def test_c19_what_the_client_can_mend_is_said_without_the_hint_for_programmers(error, status, sentence, code):
     def refuse(data, image_type):
         raise error from RuntimeError(SECRET)
 

@@ -55,7 +55,7 @@ function row(file) {
   const status = element("p", { class: "status" }, "Waiting");
   const buttons = element("div", { class: "buttons" });
   const words = element("div", { class: "words" }, element("p", { class: "name" }, file.name || "pasted picture"), status, bar);
-  const box = element("li", { class: "item" }, preview, words, buttons);
+  const box = element("li", { class: "item" }, element("span", { class: "preview" }, icon("none"), preview), words, buttons);
   const leave = () => {
     URL.revokeObjectURL(preview.src);
     box.remove();

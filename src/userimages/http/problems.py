@@ -81,7 +81,10 @@ STATUS: Mapping[type[BaseException], tuple[int, str]] = {
     BusyError: (503, "The server is busy, try again in a moment"),
     StorageUnavailableError: (503, "Storage error"),
 }
-"""Error class -> (status, words). The nearest class counts; without words, the error's own message is the sentence."""
+"""Error class -> (status, words). The nearest class counts; without words, the error's own message is the sentence.
+
+Its hint is left out: that is for who calls the library, and the sentence is for who uses the application.
+"""
 
 
 def json_response(status: int, content: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
@@ -107,7 +110,7 @@ def problem(error: Exception, *, max_bytes: int) -> Response:
     if isinstance(error, FileTooLargeError):
         words = words.format(limit=(error.limit or max_bytes) / 2**20)
     elif status in (400, 415):
-        words = ": ".join(part for part in (words, str(error)) if part)
+        words = ": ".join(part for part in (words, str(error.args[0]) if error.args else "") if part)
     if status >= 500:
         _log.error("A request failed and was answered with %d.", status, exc_info=error, extra={"status": status})
     return json_response(status, {"error": words, "code": code}, _headers(error))
