@@ -53,14 +53,16 @@ class TestSQLiteInMemory(PlainAndCached):
         repository.close()
 
 
-class TestPostgreSQL(PlainAndCached):
-    @pytest.fixture(scope="class")
-    def shared(self, postgresql: str) -> Iterator[ImageRepository]:
-        repository = SQLAlchemyRepository(postgresql)
-        repository.create_schema()
-        yield repository
-        repository.close()
+@pytest.fixture(scope="module")
+def shared(postgresql: str) -> Iterator[ImageRepository]:
+    """Give one repository to all tests, as a server is shared."""
+    repository = SQLAlchemyRepository(postgresql)
+    repository.create_schema()
+    yield repository
+    repository.close()
 
+
+class TestPostgreSQL(PlainAndCached):
     @pytest.fixture
     def plain(self, shared: ImageRepository) -> ImageRepository:
         return shared
