@@ -265,7 +265,7 @@ def test_a_folder_that_cannot_be_synced_leaves_the_outcome_unknown(storage, monk
 
     def fail_for_folders(fd):
         if os.path.isdir(f"/proc/self/fd/{fd}"):
-            raise OSError(errno.EIO, "no")
+            raise OSError(errno.ENOSPC, "no")
         fsync(fd)
 
     put(storage, "users/ana/images/dog.jpg")
@@ -381,6 +381,12 @@ def test_what_is_not_a_plain_file_is_not_an_object(storage, tmp_path):
             storage.open(key)
         storage.delete(["users/ana"])
     assert keys_of(storage, "") == [KEY]
+
+
+def test_a_start_beyond_any_file_gives_nothing(storage):
+    put(storage)
+
+    assert read(storage, KEY, start=2**70) == read(storage, KEY, start=2**70, length=1) == b""
 
 
 def test_a_listing_enters_only_the_folders_that_it_needs(storage, monkeypatch):
