@@ -53,10 +53,13 @@ class Site:
     url: str
     backstage: Backstage
 
+    def stranger(self):
+        """Return a session that has been nowhere yet."""
+        return needs("requests").Session()
+
     def session(self):
         """Return a session that Django's CSRF protection lets through, as a page of the site would be."""
-        requests = needs("requests")
-        session = requests.Session()
+        session = self.stranger()
         if self.framework == "django":
             token = secrets.token_hex(16)
             session.cookies.set("csrftoken", token)
@@ -134,6 +137,12 @@ def project(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
         for image in page:
             service.images().delete(image.id)
     return service
+
+
+@pytest.fixture
+def storages() -> object:
+    """Return django-storages."""
+    return needs("storages")
 
 
 DELIVERED = {}

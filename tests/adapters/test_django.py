@@ -14,8 +14,6 @@ from userimages import ConflictError, ImageService, RepositoryError
 from userimages.repositories.memory import MemoryRepository
 from userimages.testing import make_image
 
-django = pytest.importorskip("django")
-
 ROOT = Path(__file__).parents[2]
 JPEG = make_image("JPEG", (400, 300))
 
@@ -134,7 +132,7 @@ print(Image.objects.count())
 """
 
 
-def test_c15_on_postgresql_calls_inside_atomic_work_and_a_foreign_key_refuses_a_deletion(postgresql, tmp_path):
+def test_c15_on_postgresql_calls_inside_atomic_work_and_a_foreign_key_refuses_a_deletion(project, postgresql, tmp_path):
     url = urlsplit(postgresql)
     settings = {
         "ENGINE": "django.db.backends.postgresql",
@@ -313,8 +311,7 @@ R2 = {
 }
 
 
-def test_c23_the_storages_entries_carry_the_options_that_r2_needs(project):
-    pytest.importorskip("storages")
+def test_c23_the_storages_entries_carry_the_options_that_r2_needs(project, storages):
     from django.core.files.storage.handler import StorageHandler
     from project.r2 import r2_storages
 
@@ -329,19 +326,17 @@ def test_c23_the_storages_entries_carry_the_options_that_r2_needs(project):
     assert entries["staticfiles"]["OPTIONS"]["location"] == "static"
 
 
-def test_c23_mended_the_setting_that_django_dropped_is_not_used_and_no_class_is_missing(project):
+def test_c23_mended_the_setting_that_django_dropped_is_not_used_and_no_class_is_missing(project, storages):
     from django.conf import settings
     from django.utils.module_loading import import_string
     from project.r2 import r2_storages
 
-    pytest.importorskip("storages")
     assert not hasattr(settings, "DEFAULT_FILE_STORAGE")
     for entry in r2_storages(R2).values():
         assert import_string(entry["BACKEND"])
 
 
-def test_c23_files_of_django_in_the_same_bucket_are_nothing_to_the_audit(project, seaweedfs):
-    pytest.importorskip("storages")
+def test_c23_files_of_django_in_the_same_bucket_are_nothing_to_the_audit(project, storages, seaweedfs):
     from django.core.files.base import ContentFile
     from django.core.files.storage.handler import StorageHandler
     from project.r2 import r2_storages

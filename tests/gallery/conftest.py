@@ -1,5 +1,6 @@
 """The gallery as somebody runs it, and a browser to look at it with."""
 
+import importlib
 import os
 import shutil
 import socket
@@ -8,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -16,11 +18,21 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-backgroun
 FLAGS += ["--disable-component-update", "--disable-sync"]
 
 
+def needs(name: str) -> ModuleType:
+    """Import what a stranger's machine may lack: there it skips the test, in CI it fails it."""
+    return importlib.import_module(name) if os.environ.get("CI") else pytest.importorskip(name)
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """Return the source of axe-core."""
+    return Path(needs("axe_playwright_python").__file__).with_name("axe.min.js").read_text()
+
+
 @pytest.fixture(scope="module")
 def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start ``flask --app examples.flask_app run`` in an empty folder and return its URL."""
-    if not os.environ.get("CI"):
-        pytest.importorskip("flask")
+    needs("flask")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -56,7 +68,8 @@ def browser() -> Iterator[object]:
         assert path, "no Chromium: apt-get install chromium"
     elif not path:
         pytest.skip("no Chromium: apt-get install chromium, or set CHROMIUM to its path")
-    playwright = pytest.importorskip("playwright.sync_api")
+    playwright = needs("playwright.sync_api")
+    playwright.expect.set_options(timeout=15_000)
     with playwright.sync_playwright() as driver:
         chromium = driver.chromium.launch(executable_path=path, args=FLAGS)
         yield chromium

@@ -2,15 +2,10 @@
 
 import base64
 import re
-from pathlib import Path
 
 import pytest
 
 from userimages.testing import make_image
-
-sync_api = pytest.importorskip("playwright.sync_api")
-expect = sync_api.expect
-expect.set_options(timeout=15_000)
 
 WIDE = make_image("JPEG", (900, 600), gps=True, comment=b"private", orientation=1)
 DROP = """
@@ -21,6 +16,12 @@ DROP = """
   return transfer;
 }
 """
+
+
+def expect(it):
+    from playwright.sync_api import expect
+
+    return expect(it)
 
 
 class Visit:
@@ -349,31 +350,30 @@ def test_the_theme_is_the_systems_until_it_is_switched(visit):
     assert guest.page.evaluate(paper) == light
 
 
-def violations(page):
-    axe = pytest.importorskip("axe_playwright_python")
-    page.evaluate(Path(axe.__file__).with_name("axe.min.js").read_text())
+def violations(page, axe):
+    page.evaluate(axe)
     found = page.evaluate("axe.run().then((result) => result.violations)")
     return [(each["id"], each["help"], [node["html"] for node in each["nodes"]]) for each in found]
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
-def test_axe_finds_no_violation_on_the_page_the_panel_the_crop_or_the_refusals(visit, scheme, width):
+def test_axe_finds_no_violation_on_the_page_the_panel_the_crop_or_the_refusals(visit, axe, scheme, width):
     guest = visit(color_scheme=scheme, viewport={"width": width, "height": 800})
     guest.upload(caption="cat")
     guest.page.click("summary:has-text('See what is refused')")
     guest.page.get_by_role("button", name="An empty file").click()
     expect(guest.page.locator(".item.bad")).to_have_count(1)
-    assert violations(guest.page) == []
+    assert violations(guest.page, axe) == []
 
     guest.page.locator(".view").click()
-    assert violations(guest.page) == []
+    assert violations(guest.page, axe) == []
     guest.page.keyboard.press("Escape")
     guest.page.check("[value=profile]", force=True)
     guest.choose(("me.jpg", WIDE))
     expect(guest.page.locator("#crop")).to_be_visible()
-    assert violations(guest.page) == []
+    assert violations(guest.page, axe) == []
     guest.page.keyboard.press("Escape")
     guest.page.get_by_role("button", name="Delete: cat").click()
     expect(guest.page.locator(".toast")).to_be_visible()
     guest.page.locator(".who summary").click()
-    assert violations(guest.page) == []
+    assert violations(guest.page, axe) == []
