@@ -172,7 +172,10 @@ def until(ready: Any, log: Path) -> Any:
     raise AssertionError(log.read_text(errors="replace")[-3000:])
 
 
-@pytest.mark.parametrize("store", ["disk", "s3"])
+PAIRS = [("sqlite", "disk"), ("postgresql", "s3")] + [("sqlite", "s3"), ("postgresql", "disk")] * rig.TORTURE
+
+
+@pytest.mark.parametrize(("url", "store"), PAIRS, indirect=["url"])
 def test_gunicorn_preload_and_a_worker_time_out_in_the_middle_of_an_upload(
     url: str, repository: SQLAlchemyRepository, store: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
@@ -181,7 +184,17 @@ def test_gunicorn_preload_and_a_worker_time_out_in_the_middle_of_an_upload(
     server = request.getfixturevalue("seaweedfs") if store == "s3" else None
     environ = environment(url, tmp_path, server)
     log, bound = tmp_path / "log", tmp_path / "port"
-    command = [sys.executable, "-m", "gunicorn", "--preload", "--workers=2", "--timeout=2", "--chdir", str(ADOPTERS)]
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "--preload",
+        "--workers=2",
+        "--timeout=2",
+        "--graceful-timeout=1",
+        "--chdir",
+        str(ADOPTERS),
+    ]
     command += [f"--bind=unix:{bound}", "workers:application"]
     user, hung = rig.new_user(), rig.new_user()
     with running(command, environ, log):
@@ -234,6 +247,7 @@ def made_storage(store: str, server: Any, folder: Path) -> Any:
     return R2Storage.from_env(server.environ())
 
 
+@pytest.mark.parametrize("url", ["sqlite", "postgresql"] if rig.TORTURE else ["postgresql"], indirect=True)
 def test_a_celery_prefork_worker(url: str, repository: SQLAlchemyRepository, tmp_path: Path) -> None:
     needs("celery")
     for name in ("broker", "control", "results"):

@@ -50,7 +50,7 @@ def store(seaweedfs: Any, bucket: Any) -> Iterator[wire.StoreProxy]:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-@pytest.mark.parametrize("how", ["before", "at", "after"])
+@pytest.mark.parametrize("how", ["before", "at", "after"] if rig.TORTURE else ["after"])
 def test_a_connection_that_is_cut_around_a_commit_loses_nothing(
     database: wire.DatabaseProxy, own_database: str, clock: rig.Clock, operation: str, how: str
 ) -> None:
@@ -106,7 +106,7 @@ def test_a_publish_whose_commit_was_done_but_not_answered_is_a_success(
     repository.close()
 
 
-FAULTS = ["cut before", "cut in the middle", "cut after", "503", "429", "501", "412", "500"]
+FAULTS = ["cut in the middle", "cut after", "503"] + ["cut before", "429", "501", "412", "500"] * rig.TORTURE
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -164,7 +164,7 @@ OPERATIONS = {
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_no_kill_loses_what_was_acknowledged_or_leaves_anything_behind(place: rig.Place, name: str) -> None:
-    stride = 1 if rig.TORTURE else 5 if place.name == "sqlite+disk" else 23
+    stride = 1 if rig.TORTURE else {"sqlite+disk": 5}.get(place.name, 17)
     step, killed = (stride + 1) // 2, True
     while killed:
         killed = _kill_once(place, OPERATIONS[name], step)
