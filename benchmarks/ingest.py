@@ -27,9 +27,11 @@ os.environ["VIPS_CONCURRENCY"] = "1"
 
 import numpy
 import PIL
-from PIL import Image
+from PIL import Image, ImageOps
+from PIL.JpegImagePlugin import get_sampling
 
 from peers import ENGINES, PEERS, UPRIGHT
+from userimages import ImageType
 from userimages.processing import Fit, Limits, PillowProcessor, Recipe
 from userimages.testing import make_image
 from userimages.testing.images import make_exif, make_pixels

@@ -8,13 +8,14 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import attrs
 import pytest
 from PIL import Image
 
-from userimages import BusyError, ImageType, TooManyPixelsError
+from userimages import BrokenImageError, BusyError, ImageType, TooManyPixelsError
 from userimages.processing import Fit, Limits, PillowProcessor, Recipe
 from userimages.processing.budget import Budget
-from userimages.processing.engine import decoded_pixels
+from userimages.processing.engine import decoded_pixels, process
 from userimages.processing.intake import examine
 from userimages.testing import make_image
 
@@ -138,6 +139,14 @@ def test_each_variant_is_made_from_the_next_larger_one(monkeypatch):
     PillowProcessor(recipes={"cover": recipe})(make_image("PNG", (800, 400)), ImageType.COVER)
     made = [(600, 300), (200, 100), (100, 50), (50, 25)]
     assert [pair for pair in sources if pair[1] in made] == list(zip([(800, 400), *made], made, strict=False))
+
+
+@pytest.mark.parametrize("claim", [{"width": 65}, {"height": 47}, {"frames": 2}])
+def test_a_decoder_that_sees_another_picture_than_intake_is_not_trusted(claim):
+    header = examine(make_image("WEBP", (64, 48), frames=3), Limits())
+    assert process(header, Recipe()).image.width == 64
+    with pytest.raises(BrokenImageError):
+        process(attrs.evolve(header, **claim), Recipe())
 
 
 def test_the_same_file_gives_the_same_bytes(processor):

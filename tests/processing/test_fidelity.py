@@ -91,7 +91,7 @@ def test_every_orientation_is_right_after_shrinking_and_cropping_too(orientation
     assert distance(corner, expected) < 4
 
 
-@pytest.mark.parametrize("size", [(3201, 2401), (1601, 1201)])
+@pytest.mark.parametrize("size", [(3201, 2401), (2401, 3201)])
 def test_a_drafted_decode_is_not_shifted_by_a_fraction_of_a_pixel(size):
     data = encoded(make_pixels(size, seed=3), "JPEG", quality=97, subsampling=0)
     small = output(data, Recipe(Fit(size[0] // 8 - 4), quality=97))
@@ -303,6 +303,21 @@ def test_a_still_format_keeps_the_first_frame():
 def test_c26_mended_a_jpeg_below_quality_85_is_not_blown_up(processor, quality, orientation):
     data = make_image("JPEG", (800, 600), quality=quality, orientation=orientation)
     assert len(processor(data, ImageType.GALLERY).image.data) <= len(data) * 1.02
+
+
+def test_a_jpeg_of_low_quality_that_is_shrunk_is_stored_at_85_for_it_does_not_grow(processor):
+    data = make_image("JPEG", (3840, 2880), quality=60)
+    image = opened(processor(data, ImageType.GALLERY).image)
+    reference = Image.open(io.BytesIO(encoded(Image.new("RGB", (8, 8)), "JPEG", quality=85)))
+    assert image.quantization == reference.quantization
+
+
+def test_a_small_photo_is_shrunk_as_from_a_full_decode():
+    data = make_image("JPEG", (1300, 1000), quality=95)
+    stored = output(data, Recipe(Fit(500, 500)))
+    expected = Image.open(io.BytesIO(data)).resize(stored.size, Image.Resampling.LANCZOS)
+    recoded = Image.open(io.BytesIO(encoded(expected, "JPEG", quality=85, subsampling=2)))
+    assert distance(stored, expected) < 1.05 * distance(recoded, expected)
 
 
 @pytest.mark.parametrize("subsampling", [0, 1, 2])

@@ -46,6 +46,7 @@ _TURNS = {
 }
 _LANCZOS = Image.Resampling.LANCZOS
 _HASH_SIDE = 32
+_MANY_PIXELS = 6_000_000
 
 
 @attrs.frozen
@@ -70,13 +71,14 @@ def process(header: Header, recipe: Recipe) -> Processed:
         picture = _animated(header, recipe) if animated else _still(header, recipe)
         pyramid = _Pyramid(picture.image)
         variants = _variants(pyramid, recipe)
-        return Processed(_master(picture, recipe), variants, pyramid.placeholder())
+        return Processed(_master(picture, recipe, header), variants, pyramid.placeholder())
 
 
 def decoded_pixels(header: Header, recipe: Recipe) -> int:
     """Return how many pixels will be decoded, in units of the cheapest decoder: others need twice the memory."""
     if header.format == "JPEG":
-        scale = _draft_scale((header.width, header.height), _placed(header, recipe)[2])
+        least = _draft_size(header, _placed(header, recipe)[2])
+        scale = _draft_scale((header.width, header.height), least)
         return header.width * header.height // scale**2
     return 2 * header.width * header.height * header.frames
 
@@ -109,7 +111,7 @@ def _still(header: Header, recipe: Recipe) -> Picture:
     scale_x = scale_y = 1.0
     if isinstance(source, JpegImagePlugin.JpegImageFile):
         quality, subsampling = quality_of(source), subsampling_of(source)
-        if drafted := source.draft(None, target):
+        if drafted := source.draft(None, _draft_size(header, target)):
             scale_x, scale_y = drafted[1][2] / header.width, drafted[1][3] / header.height
     source.load()
     image = eight_bit(source)
@@ -167,6 +169,16 @@ def _placed(header: Header, recipe: Recipe) -> tuple[Box, Size, Size]:
     return (left, top, right, bottom), (wide, high), whole
 
 
+def _draft_size(header: Header, target: Size) -> Size:
+    """Return how large the decoder of a JPEG must leave it at least, where *target* is what is wanted in the end.
+
+    Photographs of many pixels may come down to the target itself, which saves most of the time that they take. In
+    smaller ones every pixel counts: they keep half as much again, which Lanczos then takes away.
+    """
+    gap = 1.0 if header.width * header.height >= _MANY_PIXELS else 1.5
+    return math.ceil(target[0] * gap), math.ceil(target[1] * gap)
+
+
 def _draft_scale(size: Size, target: Size) -> int:
     """Return by how much the JPEG decoder shrinks on its way: 8, 4, 2 or 1."""
     scale = min(size[0] // target[0], size[1] // target[1])
@@ -212,7 +224,11 @@ def _variants(pyramid: _Pyramid, recipe: Recipe) -> dict[str, Rendition]:
     return {name: encoded[id(images[name])] for name in recipe.variants}
 
 
-def _master(picture: Picture, recipe: Recipe) -> Rendition:
+def _master(picture: Picture, recipe: Recipe, header: Header) -> Rendition:
+    """Encode the picture itself; a JPEG that would grow, as one of low quality does, keeps the quality it came with."""
     format: Format = recipe.format or ("webp" if picture.animation or picture.image.mode == "RGBA" else "jpeg")
-    quality = min(recipe.quality, picture.quality)
-    return encode(picture.image, format, quality, subsampling=picture.subsampling, animation=picture.animation)
+    for quality in (recipe.quality, min(recipe.quality, picture.quality)):
+        made = encode(picture.image, format, quality, subsampling=picture.subsampling, animation=picture.animation)
+        if len(made.data) <= header.size_bytes or picture.quality >= recipe.quality:
+            break
+    return made

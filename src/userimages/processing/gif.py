@@ -56,7 +56,15 @@ def examine(data: bytes, limits: Limits) -> Header:
     if not frames or not width or not height:
         raise broken("it has no picture")
     content = b"".join((b"GIF89a", struct.pack("<HH", width, height), palette, *kept, b";"))
-    return Header(format="GIF", width=width, height=height, open=lambda: io.BytesIO(content), frames=frames, loop=loop)
+    return Header(
+        format="GIF",
+        width=width,
+        height=height,
+        size_bytes=len(data),
+        open=lambda: io.BytesIO(content),
+        frames=frames,
+        loop=loop,
+    )
 
 
 def _blocks(data: bytes, position: int, short: int) -> tuple[int, bytes, int]:

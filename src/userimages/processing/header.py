@@ -16,12 +16,13 @@ class Header:
 
     ``width`` and ``height`` are as stored, before *orientation* (1 to 8, as in EXIF) turns the picture upright.
     ``frames`` is what was counted, ``loop`` how often an animation plays (0: for ever). ``open`` gives what is
-    decoded: the file without its metadata.
+    decoded: the file without its metadata. ``size_bytes`` is that of the file.
     """
 
     format: str
     width: int
     height: int
+    size_bytes: int
     open: Callable[[], BinaryIO] = attrs.field(repr=False)
     orientation: int = 1
     icc: bytes = attrs.field(default=b"", repr=False)

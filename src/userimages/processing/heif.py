@@ -38,7 +38,9 @@ def examine(data: bytes, limits: Limits) -> Header:
         raise broken("it has no picture")
     limits.allow_size(width, height)
     limits.allow_metadata(len(icc))
-    return Header(format="HEIC", width=width, height=height, open=lambda: io.BytesIO(data), icc=icc)
+    return Header(
+        format="HEIC", width=width, height=height, size_bytes=len(data), open=lambda: io.BytesIO(data), icc=icc
+    )
 
 
 def decode(file: BinaryIO) -> Image.Image:

@@ -52,6 +52,7 @@ def examine(data: bytes, limits: Limits) -> Header:
         format="JPEG",
         width=width,
         height=height,
+        size_bytes=len(data),
         open=lambda: cast("BinaryIO", Spliced(head, data, start)),
         orientation=orientation_of(exif),
         icc=b"".join(profile[number] for number in sorted(profile)) if len(profile) == parts else b"",

@@ -47,6 +47,7 @@ def examine(data: bytes, limits: Limits) -> Header:
         format="PNG",
         width=width,
         height=height,
+        size_bytes=len(data),
         open=lambda: io.BytesIO(content),
         orientation=orientation_of(exif),
         icc=icc,

@@ -41,6 +41,7 @@ def examine(data: bytes, limits: Limits) -> Header:
         format="WEBP",
         width=width,
         height=height,
+        size_bytes=len(data),
         open=lambda: io.BytesIO(data),
         orientation=orientation_of(exif),
         icc=icc,

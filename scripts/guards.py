@@ -1,0 +1,115 @@
+"""Remove every guard of the processing in turn and see that a test fails: python scripts/guards.py [WORD ...]
+
+Prints one line for each guard; exits 1 where a guard can go without any test noticing.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PROCESSING = "src/userimages/processing"
+TESTS = [f"tests/processing/test_{name}.py" for name in ("intake", "fidelity", "engine", "recipes", "thumbhash")]
+
+# What the guard is for, the file, what stands there, and what stands there without it.
+GUARDS = [
+    ("bytes of the file", "intake.py", "if len(data) > limits.max_bytes:", "if False:"),
+    (
+        "pixels, JPEG",
+        "limits.py",
+        '"max_jpeg_pixels" if jpeg else "max_pixels"',
+        '"max_scan_pixels" if jpeg else "max_pixels"',
+    ),
+    ("pixels, others", "limits.py", '"max_jpeg_pixels" if jpeg else "max_pixels"', '"max_jpeg_pixels"'),
+    ("side", "limits.py", 'self._allow("pixels on one side"', 'bool("pixels on one side"'),
+    ("number of frames", "limits.py", 'self._allow("frames"', 'bool("frames"'),
+    ("pixels of all frames", "limits.py", 'self._allow("pixels over all frames"', 'bool("pixels over all frames"'),
+    ("number of scans", "limits.py", 'self._allow("progressive scans"', 'bool("progressive scans"'),
+    ("pixels of all scans", "limits.py", 'self._allow("pixels over all scans"', 'bool("pixels over all scans"'),
+    ("scans of a sequential JPEG", "jpeg.py", " or segment[:1] != frame[1][5:6]", ""),
+    ("metadata", "limits.py", 'self._allow("bytes of metadata"', 'bool("bytes of metadata"'),
+    ("small blocks of a GIF", "gif.py", "if short > _MAX_SHORT_BLOCKS:", "if False:"),
+    ("checksums of a PNG", "png.py", "if zlib.crc32(memoryview(data)[position + 4 : stop])", "if False and bool"),
+    ("one size in a JPEG", "jpeg.py", "frame is not None or len(segment) < 9", "len(segment) < 9"),
+    ("one size in a PNG", "png.py", 'elif kind == b"IHDR":', "elif False:"),
+    ("counts made anew", "png.py", 'struct.pack(">II", frames, plays', 'struct.pack(">II", 2, plays'),
+    ("decoder list", "engine.py", "_DECODERS[header.format](header.open())", "Image.open(header.open())"),
+    ("allowed formats", "intake.py", "if examiner is None:", 'if found == "unknown":'),
+    ("decoder's size is intake's", "engine.py", "if source.size != (header.width, header.height):", "if False:"),
+    ("decoder's frames are intake's", "engine.py", 'if header.format == "WEBP" and', "if False and"),
+    ("every error of a decoder", "engine.py", "except Exception as exc:", "except OSError as exc:"),
+    ("memory of a decoder", "engine.py", "except (MemoryError, ", "except (ZeroDivisionError, "),
+    (
+        "metadata not decoded",
+        "jpeg.py",
+        "                continue\n        elif marker in _FRAMES",
+        "                pass\n        elif marker in _FRAMES",
+    ),
+    ("metadata cleared", "encode.py", "    image.info = {}\n", ""),
+    ("orientation", "engine.py", "return image if turn is None else image.transpose(turn)", "return image"),
+    ("first EXIF block", "jpeg.py", "exif = exif or segment", "exif = segment"),
+    (
+        "box of the drafted decode",
+        "engine.py",
+        "image.resize(size, _LANCZOS, region,",
+        "image.resize(size, _LANCZOS, None,",
+    ),
+    ("profile", "colour.py", "if icc and not any(", "if False and not any("),
+    (
+        "damaged profile",
+        "colour.py",
+        "except (ImageCms.PyCMSError, OSError, ValueError, TypeError):",
+        "except ZeroDivisionError:",
+    ),
+    ("16 bits scaled", "colour.py", 'if image.mode.startswith("I;16"):', "if False:"),
+    (
+        "quality of the source",
+        "engine.py",
+        "(recipe.quality, min(recipe.quality, picture.quality))",
+        "(recipe.quality,)",
+    ),
+    ("never enlarged, Fit", "recipes.py", "scale = min(1.0, self.width / width, ", "scale = min(self.width / width, "),
+    ("never enlarged, Fill", "recipes.py", "scale = min(1.0, self.width / wide)", "scale = self.width / wide"),
+    ("pixels in flight", "budget.py", "if not changed.wait_for(", "if False and not changed.wait_for("),
+    ("fork", "budget.py", "os.register_at_fork(after_in_child=_renew_all)", "pass"),
+]
+
+
+def survives(path: Path, old: str, new: str) -> str:
+    """Return the first test that fails without the guard, or "" where none does."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "src")
+        shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
+        target = Path(folder) / path
+        text = target.read_text()
+        if text.count(old) != 1:
+            raise SystemExit(f"{path} has {old!r} {text.count(old)} times: bring this table up to date")
+        target.write_text(text.replace(old, new))
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", *TESTS]
+        environ = os.environ | {"PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
+        try:
+            done = subprocess.run(
+                command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=600
+            )
+        except subprocess.TimeoutExpired:
+            return "(time-out)"
+    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return failed[0].split("::", 1)[-1].split(" - ")[0] if failed else ""
+
+
+def main() -> None:
+    lost = 0
+    for name, file, old, new in GUARDS:
+        if len(sys.argv) > 1 and not any(word in name for word in sys.argv[1:]):
+            continue
+        test = survives(Path(PROCESSING, file), old, new)
+        lost += not test
+        print(f"| {name} | {test or 'NO TEST FAILS'} |", flush=True)
+    raise SystemExit(bool(lost))
+
+
+if __name__ == "__main__":
+    main()
