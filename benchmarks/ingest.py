@@ -33,6 +33,7 @@ from PIL.JpegImagePlugin import get_sampling
 from peers import ENGINES, PEERS, UPRIGHT
 from userimages import ImageType
 from userimages.processing import Fit, Limits, PillowProcessor, Recipe
+from userimages.processing.colour import to_srgb
 from userimages.testing import make_image
 from userimages.testing.images import make_exif, make_pixels
 
@@ -240,7 +241,8 @@ def print_quality(photos: dict[str, bytes]) -> None:
             recipes={ImageType.GALLERY: Recipe(Fit(side, side))}, limits=Limits(max_bytes=1 << 30)
         )
         stored = Image.open(io.BytesIO(processor(data, ImageType.GALLERY).image.data))
-        reference, file = full.resize(stored.size, Image.Resampling.LANCZOS), io.BytesIO()
+        profile = Image.open(io.BytesIO(data)).info.get("icc_profile", b"")
+        reference, file = to_srgb(full.resize(stored.size, Image.Resampling.LANCZOS), profile), io.BytesIO()
         reference.save(file, "JPEG", qtables=stored.quantization, subsampling=max(0, get_sampling(stored)))
         truth, encoded, mine = luma(reference), luma(Image.open(file)), luma(stored)
         similar, ours = ssim(encoded, truth), ssim(mine, truth)
