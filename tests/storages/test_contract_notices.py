@@ -51,6 +51,11 @@ class PutComparesSizesOnly(MemoryStorage):
                 raise
 
 
+class PutDoesNothing(MemoryStorage):
+    def put(self, key, data, *, mime_type):
+        pass
+
+
 class PutLosesTheEndOfLargeFiles(MemoryStorage):
     def put(self, key, data, *, mime_type):
         super().put(key, data[:1_000_000], mime_type=mime_type)
