@@ -4,16 +4,17 @@ import heapq
 import itertools
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from operator import itemgetter
 from uuid import UUID
 
 import attrs
 
+from userimages.errors import StorageUnavailableError
 from userimages.identity import PREFIX, stem_of
 from userimages.logs import reason
-from userimages.model import AuditReport, StoredObject, SweepReport, UserImage
+from userimages.model import AuditReport, Intent, StoredObject, SweepReport, UserImage
 from userimages.objects import PROBE_PREFIX, OnDeleted, remove_objects
 from userimages.ports import ImageRepository, Storage
 
@@ -33,26 +34,29 @@ def sweep(
 
     The first visit takes an intent, so that no late publish can win, and deletes its objects; a second one, due an
     hour later, deletes them again, for a PUT that timed out may have landed late, and only then forgets the intent.
+    One that fails does not keep the others; only a store that answers none of a batch ends the sweep early.
     """
-    finished = taken = failed = 0
-    while intents := repository.expired(now - CLOCK_SKEW, limit=_BATCH):
-        before = failed
+    finished = taken = 0
+    failed: set[UUID] = set()
+    while intents := _due(repository, now - CLOCK_SKEW, failed):
+        unanswered = 0
         for intent in intents:
             try:
                 remove_objects(storage, intent.object_keys, on_deleted)
                 if intent.taken:
                     repository.forget(intent)
             except Exception as exc:
-                failed += 1
+                failed.add(intent.id)
+                unanswered += isinstance(exc, StorageUnavailableError)
                 log.warning(
                     "sweep left an intent: %s", reason(exc), extra={"event": "sweep", "intent_id": str(intent.id)}
                 )
             else:
                 finished += intent.taken
                 taken += not intent.taken
-        if failed - before == len(intents):
+        if unanswered == len(intents):
             break
-    return SweepReport(finished, taken, failed)
+    return SweepReport(finished, taken, len(failed))
 
 
 def audit(
@@ -122,6 +126,12 @@ def delete_orphans(
         remove_objects(storage, keys, on_deleted)
         deleted += len(keys)
     return attrs.evolve(report, deleted=deleted)
+
+
+def _due(repository: ImageRepository, now: datetime, failed: Collection[UUID]) -> Sequence[Intent]:
+    """Take the next intents that are over, past those that have *failed* in this sweep."""
+    over = repository.expired(now, limit=_BATCH + len(failed))
+    return [intent for intent in over if intent.id not in failed]
 
 
 def _merged(

@@ -6,7 +6,14 @@ from typing import Any, BinaryIO
 import pytest
 import rig
 
-from userimages import ConflictError, ImageService, RepositoryError, StorageUnavailableError, UserImagesError
+from userimages import (
+    ConflictError,
+    ImageService,
+    RepositoryError,
+    StorageError,
+    StorageUnavailableError,
+    UserImagesError,
+)
 from userimages.testing import faults
 from userimages.testing.faults import Call, Fault, after, before, faulty
 
@@ -196,3 +203,44 @@ def test_wrong_bytes_differ_from_the_digest_of_the_record(there: rig.Place) -> N
     images.upload(user, b"new", image_type="cover")
     with pytest.raises(AssertionError, match="other bytes"):
         rig.check_whole(images, user)
+
+
+@pytest.mark.parametrize("number", [3, 150])
+def test_what_the_store_refuses_to_delete_does_not_keep_the_sweep_from_the_rest(there: rig.Place, number: int) -> None:
+    """A lock rule of a bucket, say: more of them than one batch holds, and all older than the one that can go."""
+    locked, user = rig.new_user(), rig.new_user()
+
+    def refuse(call: Call) -> Any:
+        if any(locked in key for key in call.args[0]):
+            raise StorageError("A lock rule of the bucket protects it.")
+        return call.do()
+
+    down = ImageService(faulty(there.storage, delete=before(faults.UNAVAILABLE)), there.repository, processor=rig.tiny)
+    for owner in [locked] * number + [user]:
+        image = down.upload(owner, b"x", image_type="cover")
+        with pytest.raises(StorageUnavailableError):
+            down.delete(image.id)
+    calls = []
+    refusing = faulty(there.storage, delete=lambda call: calls.append(call) or refuse(call))
+    report = ImageService(refusing, there.repository, processor=rig.tiny).sweep()
+    assert (report.finished, report.failed) == (1, number)
+    assert len(calls) == number + 2, "each was tried once, and what could go was looked at twice"
+    rig.check_nothing_left(there.service(rig.Clock()), [user], root=there.root)
+
+
+def test_a_store_that_is_away_ends_the_sweep_after_one_batch(there: rig.Place) -> None:
+    calls: list[Call] = []
+
+    def away(call: Call) -> Any:
+        calls.append(call)
+        raise faults.UNAVAILABLE
+
+    images = ImageService(faulty(there.storage, delete=away), there.repository, processor=rig.tiny)
+    user = rig.new_user()
+    for _ in range(150):
+        image = images.upload(user, b"x", image_type="cover")
+        with pytest.raises(StorageUnavailableError):
+            images.delete(image.id)
+    calls.clear()
+    assert images.sweep().failed == 100
+    assert len(calls) == 100
