@@ -102,12 +102,19 @@ def _compare_clocks(storage: Storage, key: str, now: datetime) -> str:
 
 
 def _delete(storage: Storage, key: str) -> str:
-    storage.delete([key])
+    storage.delete([key, *_old_probes(storage, key)])
     try:
         storage.open(key).close()
     except BlobNotFoundError:
         return "It was deleted."
     raise StorageError("The object is still there after its deletion.", hint="Look for a lock rule of the bucket.")
+
+
+def _old_probes(storage: Storage, key: str) -> list[str]:
+    """List what checks and audits that were killed have left: an hour older than the probe *key*."""
+    probes = list(storage.list(PROBE_PREFIX))
+    written = [each.modified for each in probes if each.key == key]
+    return [each.key for each in probes if written and each.modified < written[0] - timedelta(hours=1)]
 
 
 def _public_check(storage: Storage, key: str, data: bytes) -> Check:

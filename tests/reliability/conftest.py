@@ -63,3 +63,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("figures")
         for what, number in sorted(rig.FIGURES.items()):
             terminalreporter.write_line(f"{number:10,} {what}")
+        terminalreporter.write_line(f"{len(terminalreporter.stats.get('failed', [])):10,} violations")

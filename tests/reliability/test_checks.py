@@ -131,6 +131,14 @@ def test_a_store_that_keeps_what_was_deleted_is_found_out() -> None:
     assert not checked(faulty(MemoryStorage(), delete=lambda call: None))["delete"].ok
 
 
+def test_probes_of_killed_checks_go_once_they_are_old() -> None:
+    storage = MemoryStorage()
+    for age, key in ((2, "userimages-probe/old"), (0, "userimages-probe/of-another-check"), (2, "users/not-a-probe")):
+        storage._objects[key] = (b"x", rig.Clock()() - timedelta(hours=age))
+    assert checked(storage)["delete"].ok
+    assert [found.key for found in storage.list()] == ["userimages-probe/of-another-check", "users/not-a-probe"]
+
+
 def test_wrong_bytes_are_found_out() -> None:
     assert not checked(faulty(MemoryStorage(), open=faults.wrong_bytes))["read"].ok
 
