@@ -31,6 +31,8 @@ PROFILE = settings(
     suppress_health_check=list(HealthCheck),
 )
 NEW = "the new image"
+HARMLESS = "a sweep meanwhile"
+KINDS = ["crash before", "crash after", "fails before", "fails after", "lands late", "overtaken by a sweep", HARMLESS]
 types = st.sampled_from(list(ImageType))
 whose = st.integers(0, 1)
 picks = st.integers(0, 7)
@@ -61,7 +63,7 @@ class State:
 @st.composite
 def troubles(draw: st.DrawFn) -> tuple[str, int] | None:
     """Draw at which call of a port what happens, or that nothing does."""
-    kind = draw(st.sampled_from([None, "crash before", "crash after", "fails before", "fails after", "lands late"]))
+    kind = draw(st.sampled_from([None, *KINDS]))
     return kind and (kind, draw(st.integers(1, 9)))
 
 
@@ -151,6 +153,9 @@ class Machine(RuleBasedStateMachine):
         self._act(trouble, user, self.model[user], lambda images: images.sweep())
 
     @rule(minutes=st.sampled_from([-90, -5, 1, 11, 16, 40, 75, 180]))
+    def the_clock_jumps(self, minutes: int) -> None:
+        self.jump(minutes)
+
     def jump(self, minutes: int) -> None:
         self.clock.move(minutes=minutes)
         self.latest = max(self.latest, self.clock.now)
@@ -192,8 +197,11 @@ class Machine(RuleBasedStateMachine):
     ) -> Any:
         """Do it in trouble; success means *after*, anything else that or what was before."""
         before = self.model[user]
+        images = self._troubled(*trouble) if trouble else self.images
+        if trouble and trouble[0] == HARMLESS:
+            trouble = None
         try:
-            done = call(self._troubled(*trouble) if trouble else self.images)
+            done = call(images)
         except ConflictError:
             if not (may_conflict or trouble):
                 raise
@@ -231,6 +239,11 @@ class Machine(RuleBasedStateMachine):
         def planned(call: Call, error: Exception, is_put: bool) -> Any:
             calls[0] += 1
             if calls[0] != at:
+                return call.do()
+            if kind in {HARMLESS, "overtaken by a sweep"}:
+                if kind != HARMLESS:
+                    self.jump(16)
+                self.images.sweep()
                 return call.do()
             if kind == "lands late" and is_put:
                 self.late.append((self.clock.now, call))
