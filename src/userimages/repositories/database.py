@@ -71,6 +71,8 @@ _TRANSIENT = (_BUSY, _LOST)
 _FOREIGN_KEY = {"23503", "23001", 787, 1811}
 _UNIQUE = {"23505", "23P01", 1555, 2067}
 
+_SQLITE_OPTIONS = {"timeout": PATIENCE, "check_same_thread": False, "isolation_level": "IMMEDIATE"}
+
 _databases: "weakref.WeakSet[Database]" = weakref.WeakSet()
 _inherited: list[Pool] = []
 
@@ -89,16 +91,19 @@ class Database:
 
     def read(self, work: Callable[[Connection], Outcome]) -> Outcome:
         """Run *work*, which only reads."""
-        return self._run(work, writes=False)
+        return self._run(work)
 
-    def write(self, work: Callable[[Connection], Outcome]) -> Outcome:
+    def write(self, work: Callable[[Connection], Outcome], *, reads_first: bool = False) -> Outcome:
         """Run *work* and commit.
+
+        Work begins with a write, so that SQLite takes its write lock before anything is read and nobody can come in
+        between; where it has to read first, *reads_first* takes the lock for it.
 
         Raises:
             ConflictError: a foreign key or a unique constraint refused. Nothing changed.
             RepositoryError: anything else; only after a connection that was lost in COMMIT is the outcome unknown.
         """
-        return self._run(work, writes=True)
+        return self._run(work, writes=True, reads_first=reads_first)
 
     def close(self) -> None:
         """Close the connections of an engine made here; leave a given one alone."""
@@ -111,14 +116,16 @@ class Database:
             _inherited.append(self._engine.pool)
             self._engine.dispose(close=False)
 
-    def _run(self, work: Callable[[Connection], Outcome], *, writes: bool) -> Outcome:
+    def _run(
+        self, work: Callable[[Connection], Outcome], *, writes: bool = False, reads_first: bool = False
+    ) -> Outcome:
         started, attempt = time.monotonic(), 1
         while True:
             committing = False
             try:
                 with (self._writing if writes else self._reading).connect() as connection:
                     if writes and self.dialect == "sqlite":
-                        _begin_immediately(connection)
+                        _begin(connection, at_once=reads_first)
                     outcome = work(connection)
                     committing = writes
                     if writes:
@@ -133,10 +140,11 @@ class Database:
             attempt += 1
 
 
-def _begin_immediately(connection: Connection) -> None:
-    """Take SQLite's write lock before anything is read, unless a listener of the application has begun by itself."""
+def _begin(connection: Connection, *, at_once: bool) -> None:
+    """Begin on SQLite where pysqlite would not by itself: before a read, or on an engine that commits by itself."""
     connection.begin()
-    if not getattr(connection.connection.dbapi_connection, "in_transaction", True):
+    sqlite: Any = connection.connection.dbapi_connection
+    if (at_once or sqlite.isolation_level is None) and not sqlite.in_transaction:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
@@ -174,9 +182,7 @@ def open_engine(address: str) -> Engine:
 def _open_sqlite(database: str, url: str) -> Engine:
     """Make an engine for one file, or for one connection where the database is in memory."""
     alone = {"pool_size": 1, "max_overflow": 0} if database in {"", ":memory:"} else {}
-    engine = create_engine(
-        url, poolclass=QueuePool, connect_args={"timeout": PATIENCE, "check_same_thread": False}, **alone
-    )
+    engine = create_engine(url, poolclass=QueuePool, connect_args=_SQLITE_OPTIONS, **alone)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:

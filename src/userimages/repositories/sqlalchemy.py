@@ -1,6 +1,6 @@
 """Records in SQLite or PostgreSQL, through SQLAlchemy Core."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -54,7 +54,7 @@ class SQLAlchemyRepository:
 
         Safe to repeat, and safe when several processes start at once.
         """
-        self._database.write(schema.complete)
+        self._database.write(schema.complete, reads_first=True)
 
     def missing_schema(self) -> Sequence[str]:
         """Return the DDL statements that ``create_schema`` would run now: none where the schema is complete."""
@@ -171,10 +171,11 @@ class SQLAlchemyRepository:
                 connection.execute(statements.TAKE, fresh)
             return tuple(over)
 
-        return self._database.write(work)
+        return self._database.write(work, reads_first=True)
 
     def _images(self, statement: Select[Any], parameters: Mapping[str, object]) -> Sequence[UserImage]:
-        return self._database.read(lambda connection: tuple(map(_image, connection.execute(statement, parameters).all())))
+        found = self._database.read(lambda connection: connection.execute(statement, parameters).all())
+        return tuple(map(_image, found))
 
     def _changed(self, statement: Executable, id: UUID, user: str | None, **values: object) -> UserImage | None:
         """Change one image and read it again, in one transaction."""
@@ -210,23 +211,24 @@ def _one(id: UUID, user: str | None) -> dict[str, object]:
     return {"the_id": id} if user is None else {"the_id": id, "the_user": user}
 
 
-def _image(row: Sequence[Any]) -> UserImage:
+def _image(row: Iterable[Any]) -> UserImage:
     """Make an image of the columns of a statement that lists all facts."""
+    id, user, type, caption, at, key, width, height, size, mime, sha256, placeholder, variants, is_primary, *_ = row
     return UserImage(
-        id=row[0],
-        user=row[1],
-        image_type=_TYPES[row[2]],
-        caption=row[3],
-        uploaded_at=row[4],
-        key=row[5],
-        width=row[6],
-        height=row[7],
-        size_bytes=row[8],
-        mime_type=row[9],
-        sha256=row[10],
-        placeholder=row[11],
-        variants=row[12],
-        is_primary=bool(row[13]),
+        id=id,
+        user=user,
+        image_type=_TYPES[type],
+        is_primary=is_primary is True,
+        caption=caption,
+        uploaded_at=at,
+        key=key,
+        width=width,
+        height=height,
+        size_bytes=size,
+        mime_type=mime,
+        sha256=sha256,
+        placeholder=placeholder,
+        variants=variants,
     )
 
 
@@ -256,8 +258,10 @@ def _object_keys(key: str, variants: Variants) -> tuple[str, ...]:
 
 def _bare(image: UserImage, *, is_primary: bool) -> UserImage:
     """Return *image* as it is read back: without URLs."""
-    variants = {name: attrs.evolve(each, url="") for name, each in image.variants.items()}
-    return attrs.evolve(image, url="", is_primary=is_primary, variants=Variants(variants))
+    variants = image.variants
+    if any(each.url for each in variants.values()):
+        variants = Variants({name: attrs.evolve(each, url="") for name, each in variants.items()})
+    return attrs.evolve(image, url="", is_primary=is_primary, variants=variants)
 
 
 def _intent(row: Any) -> Intent:
@@ -273,4 +277,12 @@ def _intent(row: Any) -> Intent:
 
 
 def _intent_row(intent: Intent) -> dict[str, object]:
-    return attrs.asdict(intent)
+    return {
+        "id": intent.id,
+        "user": intent.user,
+        "idempotency_key": intent.idempotency_key,
+        "input_sha256": intent.input_sha256,
+        "object_keys": intent.object_keys,
+        "lease": intent.lease,
+        "taken": intent.taken,
+    }

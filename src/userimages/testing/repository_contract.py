@@ -313,24 +313,25 @@ class RepositoryContract:
     def test_set_primary_by_many_never_shows_two_or_none(self, repository: ImageRepository) -> None:
         user = new_user()
         images = [publish(repository, new_image(user), is_primary=True) for _ in range(4)]
-        done, seen = threading.Event(), []
+        done = threading.Event()
 
-        def watch() -> None:
+        def watch() -> set[tuple[int, int]]:
+            seen = set()
             while not done.is_set():
-                seen.append((len(primary_ids(repository, user)), len(repository.primaries([user]))))
+                seen.add((len(primary_ids(repository, user)), len(repository.primaries([user]))))
+            return seen
 
         def choose(image: UserImage) -> None:
             for _ in range(10):
                 assert repository.set_primary(image.id)
 
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        try:
-            at_once([partial(choose, image) for image in images])
-        finally:
-            done.set()
-            watcher.join()
-        assert set(seen) <= {(1, 1)}
+        with ThreadPoolExecutor(1) as pool:
+            watching = pool.submit(watch)
+            try:
+                at_once([partial(choose, image) for image in images])
+            finally:
+                done.set()
+        assert watching.result() <= {(1, 1)}
 
     def test_update_sets_the_caption_and_nothing_else(self, repository: ImageRepository) -> None:
         image = publish(repository, new_image(new_user()), is_primary=True)
@@ -526,7 +527,7 @@ def is_retired(intent: Intent, user: str) -> bool:
 
 
 def primary_ids(repository: ImageRepository, user: str) -> list[UUID]:
-    """Return the ids of the images that a listing shows as primary, once ``primaries`` agrees where all is quiet."""
+    """Return the ids of the images that a listing shows as primary."""
     return ids(image for image in repository.list(user, limit=99) if image.is_primary)
 
 
