@@ -11,6 +11,8 @@ import rig
 
 from userimages import ImageService, UserImage
 
+# Python 3.12 and newer warn of a fork beside threads; the child here touches none of theirs.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 Ack = Callable[[str], None]
 KILLS: Counter[str] = Counter()
 

@@ -14,6 +14,8 @@ from userimages import BlobNotFoundError, ConflictError, ImageNotFoundError, Ima
 from userimages.testing import faults
 from userimages.testing.faults import faulty
 
+# Python 3.12 and newer warn of a fork beside threads; the child here touches none of theirs.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 CALLERS = 50 if rig.TORTURE else 16
 ROUNDS = 20 if rig.TORTURE else 2
 
