@@ -344,6 +344,10 @@ def test_c23_files_of_django_in_the_same_bucket_are_nothing_to_the_audit(project
     from userimages.storages.r2 import R2Storage
 
     media = StorageHandler(r2_storages(seaweedfs.environ()))["default"]
+    sent = []
+    media.connection.meta.client.meta.events.register(
+        "before-send.s3", lambda request, **_: sent.append(request.headers)
+    )
     name = media.save(f"{uuid4()}.txt", ContentFile(b"hello"))
     storage = R2Storage.from_env(seaweedfs.environ())
     report = ImageService(storage, MemoryRepository()).audit()
@@ -352,5 +356,10 @@ def test_c23_files_of_django_in_the_same_bucket_are_nothing_to_the_audit(project
     with media.open(name) as file:
         assert file.read() == b"hello"
     assert not {each.key for each in report.orphans} & {f"media/{name}"}
+    names = {name.lower() for headers in sent for name in headers}
+    assert names
+    assert not {
+        each for each in names if each.startswith(("x-amz-acl", "x-amz-trailer", "x-amz-checksum", "x-amz-sdk"))
+    }
     assert report.unknown == 0
     media.delete(name)

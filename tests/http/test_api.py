@@ -229,16 +229,11 @@ def test_c11_mended_serving_reads_one_row():
 
 
 def test_c11_mended_a_stream_is_closed_even_if_nobody_reads_it():
-    closed = []
-
-    class Watched(io.BytesIO):
-        def close(self):
-            closed.append(True)
-            super().close()
+    stream = io.BytesIO(DATA)
 
     class Storage(MemoryStorage):
         def open(self, key, *, start=0, length=None):
-            return Watched(DATA)
+            return stream
 
     call = Caller(ImageService(Storage(), MemoryRepository(), processor=as_it_is))
     request = Request(
@@ -246,7 +241,7 @@ def test_c11_mended_a_stream_is_closed_even_if_nobody_reads_it():
     )
     call.api(request).body.close()
 
-    assert closed
+    assert stream.closed
 
 
 # Uploading: the client's word, and the fields
@@ -331,7 +326,34 @@ def test_c13_missing_fields_are_named_and_the_body_of_another_method_is_never_re
     assert call("POST", "upload_user_image/", form=unread, headers={"Sec-Fetch-Site": "cross-site"}).status == 403
 
 
+def test_c13_a_form_in_which_no_file_was_chosen_lacks_an_image():
+    status, answer = Caller().upload(filename="", data=b"")
+
+    assert (status, answer["error"]) == (400, "Missing required fields: image")
+
+
+def test_c19_json_is_not_stored_and_not_sniffed():
+    response = Caller()("GET", "user_images/ana/")
+
+    assert response.headers == {
+        "Content-Type": "application/json",
+        "Content-Length": str(len(response.body)),
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+    }
+
+
 # Guard
+
+
+@pytest.mark.parametrize("user", ["a\0b", "a" * 151, "\ud800"])
+def test_c20_mended_the_guard_never_sees_a_name_that_cannot_be(user):
+    call = Caller()
+
+    assert call.upload({"username": user})[0] == 400
+    assert call.json("GET", "user_images/", f"username={'a' * 151}")[0] == 400
+    assert call.calls == []
+
 
 ROUTES = [
     ("POST", "upload_user_image/", "upload", 403),

@@ -10,7 +10,7 @@ from userimages.identity import EXTENSIONS
 from userimages.model import UserImage, Variant
 
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.IGNORECASE)
-_ETAG = re.compile(r'(?:W/)?("[^"]*")')
+_ETAG = re.compile(r'"[^"]*"')
 
 
 @attrs.frozen
