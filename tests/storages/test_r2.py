@@ -131,6 +131,7 @@ def test_the_aws_profile_of_this_machine_has_no_say(monkeypatch, tmp_path):
     assert client.meta.endpoint_url == "https://a1b2.r2.cloudflarestorage.com"
     assert client.meta.config.retries["total_max_attempts"] == 2
     assert client._request_signer._credentials.token is None
+    assert client.meta.config.use_fips_endpoint is client.meta.config.use_dualstack_endpoint is False
 
 
 def test_the_client_waits_not_for_long_and_has_room_for_parallel_puts():
@@ -138,6 +139,12 @@ def test_the_client_waits_not_for_long_and_has_room_for_parallel_puts():
 
     assert (config.connect_timeout, config.read_timeout, config.max_pool_connections) == (2, 10, 50)
     assert config.retries == {"mode": "standard", "total_max_attempts": 2}
+
+
+def test_c22_mended_no_checksum_is_left_to_the_defaults_of_boto3():
+    config = R2Storage(**REQUIRED).client.meta.config
+
+    assert config.request_checksum_calculation == config.response_checksum_validation == "when_required"
 
 
 # URLs
