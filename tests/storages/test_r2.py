@@ -124,14 +124,12 @@ def test_the_aws_profile_of_this_machine_has_no_say(monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
     monkeypatch.setenv("AWS_PROFILE", "missing")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "https://elsewhere.example.com")
-    monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "true")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
     client = R2Storage(**REQUIRED).client
 
     assert client.meta.endpoint_url == "https://a1b2.r2.cloudflarestorage.com"
     assert client.meta.config.retries["total_max_attempts"] == 2
     assert client._request_signer._credentials.token is None
-    assert client.meta.config.use_fips_endpoint is client.meta.config.use_dualstack_endpoint is False
 
 
 def test_the_client_waits_not_for_long_and_has_room_for_parallel_puts():

@@ -256,8 +256,6 @@ def _new_client(storage: R2Storage) -> S3Client:
                 read_timeout=10,
                 retries={"mode": "standard", "total_max_attempts": 2},
                 max_pool_connections=50,
-                use_dualstack_endpoint=False,
-                use_fips_endpoint=False,
             ),
         )
     except ValueError as exc:
