@@ -365,3 +365,54 @@ def test_c7_mended_a_publication_is_whole_or_nothing(repository: SQLAlchemyRepos
     assert repository.list(image.user, limit=9) == (image,)
     object.__setattr__(broken, "width", 1)
     assert isinstance(repository.publish(intent, broken, is_primary=True, replace=True), Published)
+
+
+# the schema
+
+
+def test_c6_mended_the_schema_is_complete_after_one_call_and_repeatable(url: str) -> None:
+    repository = SQLAlchemyRepository(url)
+    missing = repository.missing_schema()
+    assert [ddl.split()[2] for ddl in missing if ddl.startswith("CREATE TABLE")] == [
+        "userimages_images",
+        "userimages_intents",
+        "userimages_primaries",
+    ]
+    for _ in range(2):
+        repository.create_schema()
+        assert repository.missing_schema() == ()
+    repository.close()
+
+
+@pytest.mark.parametrize(
+    ("broken", "ddl"),
+    [
+        ("DROP INDEX userimages_images_newest", "CREATE INDEX userimages_images_newest"),
+        ("DROP INDEX ix_userimages_intents_lease", "CREATE INDEX ix_userimages_intents_lease"),
+        ("DROP TABLE userimages_primaries", "CREATE TABLE userimages_primaries"),
+        ("ALTER TABLE userimages_intents DROP COLUMN taken", "ADD COLUMN taken BOOLEAN DEFAULT"),
+    ],
+)
+def test_what_is_missing_is_named_and_added_and_nothing_else_changed(
+    url: str, engine_of: EngineOf, broken: str, ddl: str
+) -> None:
+    engine, repository = given(url, engine_of)
+    image = publish(repository, new_image(new_user()))
+    with engine.begin() as connection:
+        connection.execute(text(broken))
+    (missing,) = repository.missing_schema()
+    assert ddl in missing
+    repository.create_schema()
+    assert repository.missing_schema() == ()
+    assert repository.set_primary(image.id)
+    assert repository.expired(NOW, limit=1) == ()
+
+
+def test_the_ddl_that_is_named_can_be_applied_by_hand(url: str, engine_of: EngineOf) -> None:
+    engine = engine_of(url.replace("postgresql://", "postgresql+psycopg://"))
+    repository = SQLAlchemyRepository(engine)
+    with engine.begin() as connection:
+        for ddl in repository.missing_schema():
+            connection.exec_driver_sql(ddl)
+    assert repository.missing_schema() == ()
+    assert publish(repository, new_image(new_user()), is_primary=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from sqlalchemy import ClauseElement, Connection, Inspector, Table, UniqueConstraint, func, inspect, select, text
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
-from userimages.repositories.tables import metadata
+from userimages.repositories.tables import images, intents, primaries
 
 _LOCK = 0x75736572696D6167  # "userimag": one schema at a time
 
@@ -21,7 +21,7 @@ def complete(connection: Connection) -> None:
 def missing(connection: Connection) -> tuple[str, ...]:
     """Return the DDL for the tables, columns, unique constraints and indexes that are not there."""
     inspector = inspect(connection)
-    return tuple(ddl for table in metadata.sorted_tables for ddl in _missing_of(table, inspector, connection))
+    return tuple(ddl for table in (images, intents, primaries) for ddl in _missing_of(table, inspector, connection))
 
 
 def _missing_of(table: Table, inspector: Inspector, connection: Connection) -> Iterator[str]:

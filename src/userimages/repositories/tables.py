@@ -145,7 +145,8 @@ images = Table(
     ),
     CheckConstraint("width > 0 AND height > 0 AND size_bytes > 0", name="userimages_images_facts"),
 )
-Index("userimages_images_newest", images.c.user, images.c.uploaded_at.desc(), images.c.id.desc())
+# The type comes last so that a listing of a rare type passes over the others within the index.
+Index("userimages_images_newest", images.c.user, images.c.uploaded_at.desc(), images.c.id.desc(), images.c.image_type)
 
 intents = Table(
     "userimages_intents",
