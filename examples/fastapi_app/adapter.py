@@ -7,13 +7,14 @@ import fastapi
 from anyio import from_thread
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message
 
 from userimages import FileTooLargeError, ImageService
 from userimages.http import METHODS, ROOTS, Api, Authorize, ByteStream, FilePart, Form, Request
 
-DRAIN = 64 * 1024 * 1024  # bytes of a refused body that are thrown away, so that the client comes to read the answer
+DRAIN = 64 * 1024 * 1024  # a refused body up to this size is read, so that its client comes to read the answer
 
 
 def create_router(
@@ -59,6 +60,7 @@ class Body:
 
     def __init__(self, request: fastapi.Request, limit: int) -> None:
         self._request, self._limit = request, limit
+        self._announced = int(request.headers.get("Content-Length") or 0)
         self._read, self._more = 0, True
         self._form = None
 
@@ -66,14 +68,16 @@ class Body:
         """Return the form; files beyond a megabyte wait on disk."""
         try:
             self._form = await fastapi.Request(self._request.scope, self._receive_within_limit).form()
-        except HTTPException:
+        except (HTTPException, MultiPartException):
+            if max(self._announced, self._read) > self._limit:
+                raise FileTooLargeError(limit=0) from None  # the contract's own words name the limit
             return Form()  # it cannot be read: every required field is missing
         fields = {name: value for name, value in self._form.items() if isinstance(value, str)}
         images = [each for each in self._form.getlist("image") if not isinstance(each, str)]
         return Form(fields, [FilePart(each.file, each.filename or "", each.content_type or "") for each in images])
 
     async def close(self) -> None:
-        while self._more and self._read < DRAIN:
+        while self._more and max(self._read, self._announced) < DRAIN:
             await self._receive()
         if self._form is not None:
             await self._form.close()
@@ -85,7 +89,6 @@ class Body:
         return message
 
     async def _receive_within_limit(self) -> Message:
-        message = await self._receive()
-        if self._read > self._limit:
-            raise FileTooLargeError(limit=0)  # the contract's own words name the limit
-        return message
+        if max(self._announced, self._read) > self._limit:
+            raise MultiPartException("too large")  # which makes the parser close the files that it has begun
+        return await self._receive()
