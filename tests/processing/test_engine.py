@@ -49,6 +49,7 @@ def test_a_process_may_fork_after_use_and_while_another_thread_is_at_work():
         child = context.Process(target=_in_a_child, args=(processor, data, queue))
         child.start()
         child.join(60)
+        child.kill()
     assert child.exitcode == 0
     assert queue.get() == 640
 
@@ -147,6 +148,18 @@ def test_a_decoder_that_sees_another_picture_than_intake_is_not_trusted(claim):
     assert process(header, Recipe()).image.width == 64
     with pytest.raises(BrokenImageError):
         process(attrs.evolve(header, **claim), Recipe())
+
+
+def test_variants_that_come_out_alike_are_encoded_once(monkeypatch):
+    saved, save = [], Image.Image.save
+    monkeypatch.setattr(
+        Image.Image, "save", lambda self, *args, **options: (saved.append(self.size), save(self, *args, **options))[1]
+    )
+    data = make_image("PNG", (50, 40))
+    saved.clear()
+    processed = PillowProcessor()(data, ImageType.PROFILE)
+    assert saved == [(40, 40), (50, 40)]
+    assert {each.width for each in processed.variants.values()} == {40}
 
 
 def test_the_same_file_gives_the_same_bytes(processor):

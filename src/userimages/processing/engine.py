@@ -220,7 +220,8 @@ def _variants(pyramid: _Pyramid, recipe: Recipe) -> dict[str, Rendition]:
     """Make the variants, largest first, and encode each different picture once."""
     descending = sorted(recipe.variants.items(), key=lambda item: item[1].width, reverse=True)
     images = {name: pyramid.get(shape) for name, shape in descending}
-    encoded = {id(image): encode(image, recipe.variant_format, recipe.variant_quality) for image in images.values()}
+    different = {id(image): image for image in images.values()}
+    encoded = {key: encode(image, recipe.variant_format, recipe.variant_quality) for key, image in different.items()}
     return {name: encoded[id(images[name])] for name in recipe.variants}
 
 
