@@ -2,12 +2,13 @@
 
 import os
 import random
+import sqlite3
 import time
 import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Pool, QueuePool, create_engine, event, exc, make_url
+from sqlalchemy import URL, Connection, Engine, Pool, QueuePool, create_engine, event, exc, make_url
 
 from userimages.errors import ConfigurationError, ConflictError, RepositoryError, UserImagesError
 
@@ -35,7 +36,7 @@ _POOL = ("No connection of the engine's pool came free in time.", "Make the pool
 _BREAKS_RULE = ("The database refuses these values.", "Compare its schema with ours by `userimages check`.")
 _FAILED = ("The database failed.", "The log holds its message.")
 
-_POSTGRESQL = {
+_BY_CODE: dict[str | int | None, tuple[str, str]] = {  # SQLSTATE of PostgreSQL, primary code of SQLite
     "42P01": _MISSING,
     "42703": _MISSING,
     "28P01": _DENIED,
@@ -49,8 +50,14 @@ _POSTGRESQL = {
     "57014": _BUSY,
     "42501": _FORBIDDEN,
     "25006": _READ_ONLY,
+    5: _BUSY,
+    6: _BUSY,
+    8: _READ_ONLY,
+    11: _BROKEN_FILE,
+    13: _FULL,
+    14: _NO_FILE,
+    26: _BROKEN_FILE,
 }
-_SQLITE = {5: _BUSY, 6: _BUSY, 8: _READ_ONLY, 11: _BROKEN_FILE, 13: _FULL, 14: _NO_FILE, 26: _BROKEN_FILE}
 _BY_WORDS = {  # where the driver gives no code: psycopg while it connects, SQLite's generic error
     "no such table": _MISSING,
     "no such column": _MISSING,
@@ -66,10 +73,12 @@ _BY_WORDS = {  # where the driver gives no code: psycopg while it connects, SQLi
     "refused": _UNREACHABLE,
     "timeout": _UNREACHABLE,
     "no such file": _UNREACHABLE,
+    "server closed": _UNREACHABLE,
+    "starting up": _UNREACHABLE,
+    "shutting down": _UNREACHABLE,
 }
-_TRANSIENT = (_BUSY, _LOST)
-_FOREIGN_KEY = {"23503", "23001", 787, 1811}
-_UNIQUE = {"23505", "23P01", 1555, 2067}
+_FOREIGN_KEY = {"23503", "23001", 787, 1811}  # SQLite calls RESTRICT a trigger
+_UNIQUE = {"23505", 1555, 2067}
 
 _SQLITE_OPTIONS = {"timeout": PATIENCE, "check_same_thread": False, "isolation_level": "IMMEDIATE"}
 
@@ -80,14 +89,14 @@ _inherited: list[Pool] = []
 class Database:
     """Runs each piece of work in a transaction of its own, begun again where that is certain to be safe."""
 
-    def __init__(self, url_or_engine: str | Engine) -> None:
-        self._owned = isinstance(url_or_engine, str)
-        self._engine = open_engine(url_or_engine) if isinstance(url_or_engine, str) else _adopted(url_or_engine)
+    def __init__(self, url_or_engine: str | URL | Engine) -> None:
+        self._owned = isinstance(url_or_engine, str | URL)
+        self._engine = open_engine(url_or_engine) if isinstance(url_or_engine, str | URL) else _adopted(url_or_engine)
         self.dialect = self._engine.dialect.name
         self._reading, self._writing = _as_used(self._engine)
         _databases.add(self)
         if self._owned:
-            self._finalizer = weakref.finalize(self, self._engine.dispose)
+            weakref.finalize(self, self._engine.dispose)
 
     def read(self, work: Callable[[Connection], Outcome]) -> Outcome:
         """Run *work*, which only reads."""
@@ -112,7 +121,7 @@ class Database:
 
     def let_go(self) -> None:
         """Leave the connections that a fork brought along to the parent, unclosed."""
-        if self._engine.url.database not in {None, "", ":memory:"} or self.dialect != "sqlite":
+        if not (self.dialect == "sqlite" and _is_in_memory(self._engine.url)):
             _inherited.append(self._engine.pool)
             self._engine.dispose(close=False)
 
@@ -154,18 +163,21 @@ def _commit(connection: Connection) -> None:
         connection.commit()
     except exc.DBAPIError:
         if not connection.invalidated:
-            connection.connection.rollback()
+            try:
+                connection.connection.rollback()
+            except connection.dialect.loaded_dbapi.Error:
+                connection.invalidate()
         raise
 
 
-def open_engine(address: str) -> Engine:
+def open_engine(address: str | URL) -> Engine:
     """Make an engine of our own from a URL."""
     try:
         url = make_url(address)
         if url.drivername in {"postgres", "postgresql"}:
             url = url.set(drivername="postgresql+psycopg")
         if url.get_backend_name() == "sqlite":
-            return _open_sqlite(str(url.database or ""), url.render_as_string(hide_password=False))
+            return _open_sqlite(url)
         options: dict[str, Any] = {"prepare_threshold": None} if url.get_driver_name() == "psycopg" else {}
         return _adopted(create_engine(url, connect_args=options))
     except (exc.ArgumentError, exc.NoSuchModuleError, ValueError) as error:
@@ -179,9 +191,13 @@ def open_engine(address: str) -> Engine:
         ) from error
 
 
-def _open_sqlite(database: str, url: str) -> Engine:
+def _is_in_memory(url: URL) -> bool:
+    return ":memory:" in (url.database or ":memory:") or url.query.get("mode") == "memory"
+
+
+def _open_sqlite(url: URL) -> Engine:
     """Make an engine for one file, or for one connection where the database is in memory."""
-    alone = {"pool_size": 1, "max_overflow": 0} if database in {"", ":memory:"} else {}
+    alone = {"pool_size": 1, "max_overflow": 0} if _is_in_memory(url) else {}
     engine = create_engine(url, poolclass=QueuePool, connect_args=_SQLITE_OPTIONS, **alone)
 
     @event.listens_for(engine, "connect")
@@ -200,8 +216,8 @@ def _switch_to_wal(connection: Any) -> None:
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
-        except Exception:
-            if time.monotonic() > deadline:
+        except sqlite3.OperationalError as error:
+            if _BY_CODE.get(_code(error)) is not _BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
         else:
@@ -238,24 +254,27 @@ def _meaning(error: exc.SQLAlchemyError) -> tuple[str, str]:
     """Look up what went wrong and what to do about it."""
     if not isinstance(error, exc.DBAPIError):
         return _POOL if isinstance(error, exc.TimeoutError) else _FAILED
-    sqlstate = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
-    sqlite_code = getattr(error.orig, "sqlite_errorcode", None)
     if isinstance(error, exc.IntegrityError):
         return _BREAKS_RULE
-    if sqlstate in _POSTGRESQL:
-        return _POSTGRESQL[sqlstate]
-    if sqlite_code is not None and sqlite_code & 0xFF in _SQLITE:
-        return _SQLITE[sqlite_code & 0xFF]
-    if error.connection_invalidated or str(sqlstate)[:2] in {"08", "57"}:
+    code = _code(error.orig)
+    if code in _BY_CODE:
+        return _BY_CODE[code]
+    if error.connection_invalidated or str(code)[:2] in {"08", "57"}:
         return _LOST
     words = str(error.orig).lower()
     return next((meaning for part, meaning in _BY_WORDS.items() if part in words), _FAILED)
 
 
+def _code(error: object) -> str | int | None:
+    """Return the SQLSTATE of PostgreSQL's error, or the primary code of SQLite's."""
+    sqlite_code = getattr(error, "sqlite_errorcode", None)
+    if sqlite_code is not None:
+        return int(sqlite_code) if isinstance(error, sqlite3.IntegrityError) else int(sqlite_code) & 0xFF
+    return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+
+
 def _translated(error: exc.SQLAlchemyError, meaning: tuple[str, str]) -> UserImagesError:
-    code = getattr(getattr(error, "orig", None), "sqlstate", None) or getattr(
-        getattr(error, "orig", None), "sqlite_errorcode", None
-    )
+    code = _code(getattr(error, "orig", None))
     if meaning is _BREAKS_RULE and code in _FOREIGN_KEY:
         return ConflictError(
             "A row of the application still refers to this image.", hint="Delete or change that row first."

@@ -12,7 +12,7 @@ from userimages.identity import new_id, utcnow
 from userimages.model import ImageType, Intent, Published, UserImage, Variants
 
 try:
-    from sqlalchemy import Connection, Engine, Executable, Select
+    from sqlalchemy import URL, Connection, Engine, Executable, Select
     from sqlalchemy.exc import IntegrityError
 except ModuleNotFoundError as error:
     raise ConfigurationError(
@@ -44,7 +44,7 @@ class SQLAlchemyRepository:
     ()
     """
 
-    def __init__(self, url_or_engine: str | Engine) -> None:
+    def __init__(self, url_or_engine: str | URL | Engine) -> None:
         self._database = Database(url_or_engine)
         self._on_sqlite = self._database.dialect == "sqlite"
         self._set_primary = statements.SET_PRIMARY[self._database.dialect]
