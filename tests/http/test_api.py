@@ -34,7 +34,7 @@ from userimages import (
 from userimages.http import STATUS, Api, FilePart, Form, Request
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
-from userimages.testing import faulty
+from userimages.testing import faulty, make_image
 from userimages.testing.faults import before
 
 SECRET = "s3cr3t-of-the-backend"
@@ -542,7 +542,7 @@ def test_c18_another_path_is_404_as_json(path):
 
 
 @pytest.mark.parametrize("id", ["1", "not-a-uuid", "00000000-0000-0000-0000-000000000000", "é", "a" * 5000])
-def test_c17_an_id_that_is_none_is_a_missing_image(id):
+def test_c17_mended_an_id_that_is_none_is_a_missing_image_not_an_error(id):
     status, answer = Caller().json("GET", f"user_image/{id}/serve/")
 
     assert (status, answer) == (404, {"error": "Image not found", "code": "image_not_found"})
@@ -603,3 +603,20 @@ def test_c5_mended_another_public_domain_changes_every_url_and_no_row():
     _, page = call.json("GET", "user_images/ana/")
 
     assert page["images"][0]["url"].startswith("https://two.example/users/ana/images/gallery_")
+
+
+# What users test with
+
+
+def test_c31_an_application_tests_its_api_without_a_server_a_disk_or_an_account():
+    call = Caller(ImageService.in_memory())
+    status, answer = call.upload(data=make_image("PNG", (30, 20)))
+
+    assert (status, answer["image"]["width"]) == (200, 30)
+    assert call("GET", answer["image"]["url"].removeprefix("/api/")).status == 200
+
+
+def test_c31_mended_a_test_with_bytes_that_are_no_image_fails_as_it_would_in_production():
+    status, answer = Caller(ImageService.in_memory()).upload(data=b"file_content")
+
+    assert (status, answer["code"]) == (415, "unsupported_format")
