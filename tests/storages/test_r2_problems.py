@@ -154,6 +154,17 @@ def test_a_body_that_ends_early_is_unavailable_and_never_a_short_file(scripted):
             read(stream)
 
 
+def test_a_stream_that_is_closed_early_lets_go_of_its_connection(scripted):
+    scripted.answers.append(Answer(body=b"0" * 1_000_000))
+    stream = scripted.storage.open(KEY)
+    answer = stream.raw._body._raw_stream
+    assert stream.read(1) == b"0"
+    assert not answer.closed
+
+    stream.close()
+    assert answer.closed
+
+
 def test_a_key_that_was_not_deleted_is_an_error_with_its_reason(scripted):
     failed = "".join(
         f"<Error><Key>users/ana/{code}</Key><Code>{code}</Code></Error>" for code in ("NoSuchKey", "AccessDenied")
