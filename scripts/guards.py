@@ -33,8 +33,6 @@ GUARDS = [
     ("metadata", "limits.py", 'self._allow("bytes of metadata"', '_ = ("bytes of metadata"'),
     ("small blocks of a GIF", "gif.py", "if short > _MAX_SHORT_BLOCKS:", "if False:"),
     ("checksums of a PNG", "png.py", "if zlib.crc32(memoryview(data)[position + 4 : stop])", "if False and bool"),
-    ("one size in a JPEG", "jpeg.py", "frame is not None or len(segment) < 9", "len(segment) < 9"),
-    ("one size in a PNG", "png.py", 'elif kind == b"IHDR":', "elif False:"),
     ("counts made anew", "png.py", 'struct.pack(">II", frames, plays', 'struct.pack(">II", 2, plays'),
     ("decoder list", "engine.py", "_DECODERS[header.format](header.open())", "Image.open(header.open())"),
     ("allowed formats", "intake.py", "if examiner is None:", 'if found == "unknown":'),

@@ -181,8 +181,8 @@ BROKEN = {
     "png-no-width": hostile.png(0, 9, rows=b""),
     "png-two-sizes": hostile.png(8, 8, extra=hostile.ihdr(9, 9)),
     "png-short-header": hostile.SIGNATURE + hostile.chunk(b"IHDR", b"\0\0\0\1\0"),
-    "png-header-crc": hostile.SIGNATURE + hostile.chunk(b"IHDR", hostile.ihdr(8, 8)[8:-4], 0) + hostile.png(8, 8)[33:],
-    "png-pixel-crc": make_image("PNG", (40, 30))[:-20] + b"\0" * 8 + hostile.chunk(b"IEND"),
+    "png-header-crc": hostile.png(8, 8).replace(hostile.ihdr(8, 8, 8, 0)[-4:], bytes(4)),
+    "png-pixel-crc": hostile.png(8, 8)[:-16] + bytes(4) + hostile.chunk(b"IEND"),
     "png-depth-5": hostile.SIGNATURE
     + hostile.ihdr(8, 8, 5)
     + hostile.chunk(b"IDAT", zlib.compress(bytes(300)))

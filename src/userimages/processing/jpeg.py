@@ -37,8 +37,8 @@ def examine(data: bytes, limits: Limits) -> Header:
             if not (marker == _ADOBE or (marker == _JFIF and segment.startswith(b"JFIF\0"))):
                 continue
         elif marker in _FRAMES:
-            if frame is not None or len(segment) < 9:
-                raise broken("its size is stated twice or not at all")
+            if len(segment) < 9:
+                raise broken("its size is not stated")
             frame = marker, segment
             height, width = struct.unpack_from(">HH", segment, 1)
             limits.allow_size(width, height, jpeg=True)

@@ -23,8 +23,6 @@ def examine(data: bytes, limits: Limits) -> Header:
         if not width:
             width, height = _size(kind, body)
             limits.allow_size(width, height)
-        elif kind == b"IHDR":
-            raise broken("its size is stated twice")
         if kind == b"acTL" and plays is None and len(body) >= 8:
             plays = int.from_bytes(body[4:8])
         elif kind == b"fcTL":
