@@ -13,7 +13,7 @@ demo: $(VENV)/.demo  ## The gallery, on SQLite and local disk: http://127.0.0.1:
 
 test: $(VENV)/.dev $(OLDEST)  ## The tests, on a real PostgreSQL, a real S3 server and, where it is installed, Chromium
 	$(BIN)/python -m pytest
-	PYTHONPATH=$(OLDEST) $(BIN)/python -m pytest tests/storages -k r2
+	PYTHONPATH=$(OLDEST) $(BIN)/python -m pytest tests/storages/test_r2*.py tests/storages/test_wire_check.py
 
 check: $(VENV)/.dev  ## Style, types, directions of import, dependencies, names in the docs
 	$(BIN)/ruff check
@@ -45,7 +45,7 @@ $(VENV)/.%: $(VENV)/.pip pyproject.toml
 	touch $@
 
 $(OLDEST): $(VENV)/.pip
-	$(BIN)/python -m pip install --quiet --target $@ boto3==1.36.0
+	$(BIN)/python -m pip install --quiet --target $@ boto3==1.36.0 botocore==1.36.0
 
 clean:
 	rm -rf $(VENV)
