@@ -12,18 +12,8 @@ from .service import images
 
 @admin.register(Image)
 class ImageAdmin(admin.ModelAdmin):
-    list_display = (
-        "thumbnail",
-        "user",
-        "image_type",
-        "primary_picture",
-        "caption",
-        "width",
-        "height",
-        "size_bytes",
-        "uploaded_at",
-    )
-    list_display_links = ("thumbnail", "user")
+    list_display = ("thumbnail", "user", "image_type", "primary_picture", "caption", "size_bytes", "uploaded_at")
+    list_display_links = ("user",)
     list_filter = ("image_type", "mime_type", "uploaded_at")
     list_per_page = 50
     list_select_related = ("primary",)
