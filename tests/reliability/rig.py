@@ -17,7 +17,7 @@ from userimages import ImageRepository, ImageService, ImageType, Processed, Rend
 from userimages.identity import user_segment
 
 TORTURE = bool(os.environ.get("USERIMAGES_TORTURE"))
-RUNS = int(os.environ.get("USERIMAGES_TORTURE_RUNS", 2000 if TORTURE else 12))  # of the state machine
+RUNS = int(os.environ.get("USERIMAGES_TORTURE_RUNS", "2000" if TORTURE else "12"))  # of the state machine
 FIGURES: Counter[str] = Counter()
 FAR = datetime(9000, 1, 1, tzinfo=UTC)
 
