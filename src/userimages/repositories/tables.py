@@ -69,11 +69,15 @@ class Id(TypeDecorator[UUID]):
         return lambda value: value and _uuid(value)
 
 
+_UNKNOWN = SafeUUID.unknown
+_put = object.__setattr__
+
+
 def _uuid(digits: str) -> UUID:
-    """Return the UUID of 32 hex digits; its own constructor, which takes many spellings, needs three times as long."""
+    """Return the UUID of 32 hex digits; its own constructor, which takes many spellings, needs twice as long."""
     made = object.__new__(UUID)
-    object.__setattr__(made, "int", int(digits, 16))
-    object.__setattr__(made, "is_safe", SafeUUID.unknown)
+    _put(made, "int", int(digits, 16))
+    _put(made, "is_safe", _UNKNOWN)
     return made
 
 
