@@ -30,7 +30,7 @@ def refusals(page: Page) -> None:
 
 
 SHOTS = {
-    "gallery-light": ("light", 1280, 900, page_itself),
+    "gallery-light": ("light", 1280, 960, page_itself),
     "gallery-dark": ("dark", 1280, 900, panel),
     "gallery-refusals": ("light", 1280, 900, refusals),
     "gallery-phone": ("light", 390, 844, page_itself),
