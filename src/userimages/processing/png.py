@@ -39,6 +39,8 @@ def examine(data: bytes, limits: Limits) -> Header:
         if kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"fdAT", b"fcTL"):
             kept.append((kind, body))
         limits.allow_metadata(metadata)
+    if not width:
+        raise broken("it has no picture")
     animated = plays is not None and controls > 1
     content = _rebuilt(kept, controls if animated else 0, plays or 0)
     return Header(
