@@ -13,7 +13,7 @@ from userimages.model import UserImage
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
 from userimages.testing import make_image
-from userimages.testing.repository_contract import GALLERY, begin, forget_all, ids, new_image, new_user, publish
+from userimages.testing.records import GALLERY, begin, forget_all, ids, new_image, new_user, publish
 
 
 class Cache:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from userimages.repositories.sqlalchemy import SQLAlchemyRepository
-from userimages.testing.repository_contract import new_image, new_user, publish
+from userimages.testing.records import new_image, new_user, publish
 
 RACING = Path(__file__).with_name("racing.py")
 

@@ -15,10 +15,9 @@ from userimages.errors import ConfigurationError, ConflictError, RepositoryError
 from userimages.model import Published
 from userimages.repositories.database import open_engine
 from userimages.repositories.sqlalchemy import SQLAlchemyRepository
-from userimages.testing.repository_contract import (
+from userimages.testing.records import (
     LEASE,
     NOW,
-    RepositoryContract,
     begin,
     ids,
     new_image,
@@ -26,6 +25,7 @@ from userimages.testing.repository_contract import (
     over,
     publish,
 )
+from userimages.testing.repository_contract import RepositoryContract
 
 EngineOf = Callable[..., Engine]
 
@@ -247,7 +247,7 @@ def test_a_repository_made_before_a_fork_works_on_both_sides(url: str, owned: bo
 import os, sys
 from sqlalchemy import create_engine
 from userimages.repositories.sqlalchemy import SQLAlchemyRepository
-from userimages.testing.repository_contract import new_image, publish
+from userimages.testing.records import new_image, publish
 url, owned = sys.argv[1:]
 engine = url if owned == "True" else create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
 repository = SQLAlchemyRepository(engine)

@@ -1,0 +1,189 @@
+# ruff: noqa: D102 - a test is named for the fact it shows
+"""The sentences of ``begin`` and ``publish``: the first half of ``RepositoryContract``."""
+
+from functools import partial
+
+import attrs
+import pytest
+
+from userimages.errors import ConflictError
+from userimages.model import Intent, Published, UserImage
+from userimages.ports import ImageRepository
+from userimages.testing.records import (
+    COVER,
+    GALLERY,
+    LEASE,
+    NOW,
+    PROFILE,
+    TICK,
+    at_once,
+    begin,
+    by_id,
+    ids,
+    is_retired,
+    new_image,
+    new_intent,
+    new_user,
+    over,
+    primary_ids,
+    publish,
+    upload,
+)
+
+
+class PublicationContract:
+    """How an image comes to be listed, and what an idempotency key does."""
+
+    # begin
+
+    def test_begin_inserts_the_intent_whole(self, repository: ImageRepository) -> None:
+        intent = new_intent(new_image(new_user()), idempotency_key="a key")
+        assert repository.begin(intent, now=NOW) is None
+        assert over(repository, intent.user, NOW + LEASE) == [intent]
+
+    def test_begin_returns_the_image_that_the_key_already_made(self, repository: ImageRepository) -> None:
+        first = publish(repository, new_image(new_user()), is_primary=True, idempotency_key="k")
+        again = new_intent(new_image(first.user), idempotency_key="k")
+        assert repository.begin(again, now=NOW) == first
+        assert over(repository, first.user, NOW + LEASE) == [], "an intent was inserted"
+
+    def test_begin_refuses_a_key_that_made_an_image_of_another_file(self, repository: ImageRepository) -> None:
+        first = publish(repository, new_image(new_user()), idempotency_key="k")
+        again = attrs.evolve(new_intent(new_image(first.user), idempotency_key="k"), input_sha256="e" * 64)
+        with pytest.raises(ConflictError):
+            repository.begin(again, now=NOW)
+        assert over(repository, first.user, NOW + LEASE) == [], "an intent was inserted"
+
+    def test_begin_refuses_a_key_that_a_live_intent_holds(self, repository: ImageRepository) -> None:
+        first = begin(repository, new_image(new_user()), idempotency_key="k")
+        with pytest.raises(ConflictError):
+            begin(repository, new_image(first.user), idempotency_key="k", now=first.lease - TICK)
+        assert over(repository, first.user, NOW + LEASE) == [first], "the second intent was inserted"
+
+    def test_begin_takes_the_key_from_an_intent_that_is_over(self, repository: ImageRepository) -> None:
+        image, other = new_image(new_user()), new_image(new_user())
+        late = begin(repository, image, idempotency_key="k")
+        next_try = begin(repository, attrs.evolve(other, user=image.user), idempotency_key="k", now=late.lease)
+        assert repository.publish(late, image, is_primary=True, replace=True) is None
+        assert repository.publish(next_try, attrs.evolve(other, user=image.user), is_primary=False, replace=False)
+        assert ids(repository.list(image.user, limit=9)) == [other.id]
+
+    def test_begin_takes_the_key_from_an_intent_that_the_sweep_took(self, repository: ImageRepository) -> None:
+        late = begin(repository, new_image(new_user()), idempotency_key="k")
+        assert over(repository, late.user, late.lease) == [late]
+        begin(repository, new_image(late.user), idempotency_key="k", now=late.lease)
+
+    def test_keys_are_per_user_and_exact_and_none_is_no_key(self, repository: ImageRepository) -> None:
+        user = new_user()
+        for key in ("k", "K", "k ", None, None):
+            begin(repository, new_image(user), idempotency_key=key)
+            begin(repository, new_image(new_user()), idempotency_key=key)
+        assert len(over(repository, user, NOW + LEASE)) == 5
+
+    def test_of_many_with_one_key_at_once_one_goes_on(self, repository: ImageRepository) -> None:
+        for held in (False, True):
+            user = new_user()
+            if held:
+                begin(repository, new_image(user), idempotency_key="k")
+            go_on = partial(begin, repository, idempotency_key="k", now=NOW + LEASE, lease=NOW + 2 * LEASE)
+            tries = [partial(go_on, new_image(user)) for _ in range(8)]
+            assert sum(isinstance(outcome, Intent) for outcome in at_once(tries, ConflictError)) == 1
+
+    def test_uploads_with_one_key_at_once_make_one_image(self, repository: ImageRepository) -> None:
+        user = new_user()
+        tries = [partial(upload, repository, new_image(user), idempotency_key="k") for _ in range(12)]
+        made = {image.id for image in at_once(tries, ConflictError) if isinstance(image, UserImage)}
+        assert made == set(ids(repository.list(user, limit=99)))
+        assert len(made) == 1
+
+    # publish
+
+    def test_published_is_listed_and_its_intent_gone(self, repository: ImageRepository) -> None:
+        image = new_image(new_user())
+        intent = begin(repository, image)
+        assert not repository.list(image.user, limit=9)
+        assert repository.publish(intent, image, is_primary=False, replace=False) == Published(image)
+        assert ids(repository.list(image.user, limit=9)) == [image.id]
+        assert over(repository, image.user, NOW + LEASE) == []
+
+    def test_publish_again_is_safe(self, repository: ImageRepository) -> None:
+        image = new_image(new_user())
+        intent = begin(repository, image, idempotency_key="k")
+        first = repository.publish(intent, image, is_primary=True, replace=True)
+        assert first
+        assert repository.publish(intent, image, is_primary=True, replace=True) in (None, first)
+        assert list(repository.list(image.user, limit=9)) == [first.image]
+
+    def test_publish_changes_nothing_once_the_intent_cannot_be(self, repository: ImageRepository) -> None:
+        kept = publish(repository, new_image(new_user()), is_primary=True)
+        for lost in (repository.forget, lambda intent: over(repository, intent.user, intent.lease)):
+            image = new_image(kept.user)
+            intent = begin(repository, image)
+            lost(intent)
+            assert repository.publish(intent, image, is_primary=True, replace=True) is None
+            assert repository.get(image.id) is None
+            assert list(repository.list(kept.user, limit=9)) == [kept]
+
+    def test_publish_goes_by_the_intent_and_not_by_the_clock(self, repository: ImageRepository) -> None:
+        image = new_image(new_user())
+        intent = begin(repository, image, now=NOW + 9 * LEASE)
+        assert repository.publish(intent, image, is_primary=False, replace=False)
+
+    def test_one_intent_published_by_many_makes_one_image(self, repository: ImageRepository) -> None:
+        image = new_image(new_user())
+        intent = begin(repository, image)
+        each = partial(repository.publish, intent, image, is_primary=False, replace=False)
+        assert sum(isinstance(outcome, Published) for outcome in at_once([each] * 6)) == 1
+
+    def test_an_intent_is_either_published_or_taken(self, repository: ImageRepository) -> None:
+        for _ in range(5):
+            image = new_image(new_user())
+            intent = begin(repository, image)
+            publishing = partial(repository.publish, intent, image, is_primary=False, replace=False)
+            published, taken = at_once([publishing, partial(over, repository, image.user, intent.lease)])
+            assert (published is None) == (taken == [intent])
+            assert (published is None) == (repository.get(image.id) is None)
+
+    def test_is_primary_makes_the_image_the_only_primary(self, repository: ImageRepository) -> None:
+        user = new_user()
+        for image_type in (GALLERY, PROFILE, GALLERY):
+            image = publish(repository, new_image(user, image_type), is_primary=True)
+            assert image.is_primary
+            assert primary_ids(repository, user) == [image.id]
+
+    def test_an_image_is_not_primary_unless_asked(self, repository: ImageRepository) -> None:
+        image = publish(repository, attrs.evolve(new_image(new_user()), is_primary=True))
+        assert not image.is_primary
+        assert primary_ids(repository, image.user) == []
+        chosen = publish(repository, new_image(image.user), is_primary=True)
+        publish(repository, new_image(image.user))
+        assert primary_ids(repository, image.user) == [chosen.id]
+
+    def test_replace_retires_every_other_image_of_the_type(self, repository: ImageRepository) -> None:
+        user = new_user()
+        old = [publish(repository, new_image(user, PROFILE), is_primary=True) for _ in range(3)]
+        kept = publish(repository, new_image(user, COVER)), publish(repository, new_image(new_user(), PROFILE))
+        image = new_image(user, PROFILE)
+        published = repository.publish(begin(repository, image), image, is_primary=False, replace=True)
+        assert published
+        assert sorted(each.object_keys for each in published.retired) == sorted(each.object_keys for each in old)
+        assert all(is_retired(each, user) for each in published.retired)
+        assert len({each.id for each in published.retired}) == 3
+        assert sorted(ids(repository.list(user, limit=9))) == sorted([kept[0].id, image.id])
+        assert repository.get(kept[1].id)
+        assert primary_ids(repository, user) == []
+        assert by_id(over(repository, user, NOW)) == by_id(published.retired)
+
+    def test_replace_of_the_primary_by_a_primary_leaves_one(self, repository: ImageRepository) -> None:
+        old = publish(repository, new_image(new_user()), is_primary=True)
+        image = publish(repository, new_image(old.user), is_primary=True, replace=True)
+        assert primary_ids(repository, old.user) == [image.id]
+
+    def test_two_that_replace_at_once_leave_one(self, repository: ImageRepository) -> None:
+        user = new_user()
+        publish(repository, new_image(user))
+        tries = [partial(publish, repository, new_image(user), is_primary=True, replace=True) for _ in range(6)]
+        made = at_once(tries)
+        (left,) = repository.list(user, limit=9)
+        assert left.id in ids(made)
+        assert left.is_primary

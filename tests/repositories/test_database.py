@@ -1,0 +1,129 @@
+"""What a failure of the database means, and which transactions are begun again."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event, exc, make_url, text
+
+from userimages.errors import ConflictError, RepositoryError
+from userimages.repositories.database import ATTEMPTS, Database
+from userimages.repositories.sqlalchemy import SQLAlchemyRepository
+from userimages.testing.records import begin, new_image, new_user, publish
+
+
+class DriverError(Exception):
+    """What a driver raises."""
+
+    def __init__(self, message: str = "", *, sqlstate: str | None = None, sqlite_errorcode: int | None = None) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+        self.sqlite_errorcode = sqlite_errorcode
+
+
+def failing(database: Database, error: DriverError, *, times: int = 99, kind: Any = exc.OperationalError) -> int:
+    """Run work that fails some *times*; return how often it was run."""
+    runs = 0
+
+    def work(connection: object) -> int:
+        nonlocal runs
+        runs += 1
+        if runs <= times:
+            raise kind("SELECT 'ana'", {}, error)
+        return runs
+
+    return database.write(work)
+
+
+@pytest.fixture
+def database() -> Database:
+    return Database("sqlite://")
+
+
+@pytest.mark.parametrize("sqlstate", ["40001", "40P01", "55P03"])
+def test_a_transaction_that_was_chosen_to_die_is_begun_again(database: Database, sqlstate: str) -> None:
+    assert failing(database, DriverError(sqlstate=sqlstate), times=2) == 3
+
+
+def test_it_is_not_begun_again_for_ever(database: Database) -> None:
+    runs: list[int] = []
+
+    def work(connection: object) -> None:
+        runs.append(1)
+        raise exc.OperationalError("", {}, DriverError(sqlstate="40P01"))
+
+    with pytest.raises(RepositoryError, match="busy"):
+        database.write(work)
+    assert len(runs) == ATTEMPTS
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (DriverError(sqlstate="42P01"), r"create_schema\(\)"),
+        (DriverError(sqlstate="28P01"), "password"),
+        (DriverError('FATAL: password authentication failed for user "ana"'), "password"),
+        (DriverError('fe_sendauth: no password supplied for "ana"'), "password"),
+        (DriverError('FATAL:  role "ana" does not exist'), "user or password"),
+        (DriverError('FATAL:  database "ana" does not exist'), "no database of this name"),
+        (DriverError("connection refused: is the server running on ana?"), "does not answer"),
+        (DriverError("FATAL:  sorry, too many clients already"), "no more connections"),
+        (DriverError("FATAL:  the database system is starting up"), "does not answer"),
+        (DriverError(sqlstate="53100"), "space"),
+        (DriverError(sqlstate="42501"), "Grant"),
+        (DriverError(sqlstate="25006"), "read-only"),
+        (DriverError(sqlite_errorcode=8), "read-only"),
+        (DriverError(sqlite_errorcode=13), "space"),
+        (DriverError("no such table: userimages_images", sqlite_errorcode=1), r"create_schema\(\)"),
+        (DriverError("something about ana"), "failed"),
+    ],
+)
+def test_a_failure_says_what_to_look_at_and_no_name(database: Database, error: DriverError, says: str) -> None:
+    with pytest.raises(RepositoryError, match=says) as caught:
+        failing(database, error)
+    assert "ana" not in str(caught.value)
+    assert isinstance(caught.value.__cause__, exc.SQLAlchemyError)
+
+
+@pytest.mark.parametrize(
+    "error", [DriverError(sqlstate="23503"), DriverError(sqlstate="23001"), DriverError(sqlstate="23505")]
+)
+def test_a_refusal_is_a_conflict_and_not_repeated(database: Database, error: DriverError) -> None:
+    with pytest.raises(ConflictError):
+        failing(database, error, times=1, kind=exc.IntegrityError)
+
+
+def test_a_connection_lost_in_commit_is_an_outcome_unknown(postgresql: str, engine_of: Callable[..., Engine]) -> None:
+    address = postgresql.replace("postgresql://", "postgresql+psycopg://")
+    engine, other = engine_of(address), engine_of(address)
+    repository = SQLAlchemyRepository(engine)
+    repository.create_schema()
+    image = publish(repository, new_image(new_user()))
+    commits: list[int] = []
+
+    def cut(connection: Any) -> None:
+        commits.append(1)
+        pid = connection.connection.driver_connection.info.backend_pid
+        with other.connect() as killer:
+            killer.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+
+    event.listen(engine, "commit", cut)
+    with pytest.raises(RepositoryError, match="unknown"):
+        repository.update(image.id, caption="new")
+    assert len(commits) == 1, "it was repeated"
+    event.remove(engine, "commit", cut)
+    assert repository.update(image.id, caption="newer")
+
+
+def test_a_file_that_cannot_be_written_is_read_and_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "images.db"
+    repository = SQLAlchemyRepository(make_url(f"sqlite:///{path}"))
+    repository.create_schema()
+    image = publish(repository, new_image("ana"))
+    repository.close()
+    reader = SQLAlchemyRepository(f"sqlite:///file:{path}?mode=ro&uri=true")
+    assert reader.get(image.id) == image
+    with pytest.raises(RepositoryError, match="read-only"):
+        begin(reader, new_image("ana"))
+    reader.close()
