@@ -79,6 +79,24 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server.cleanup()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def every_request_to_r2_is_checked() -> Iterator[None]:
+    """Refuse what R2 would not take from every client of every R2Storage, also those of forked children."""
+    from userimages.storages import r2
+    from userimages.testing import check_wire
+
+    new_client = r2._new_client
+
+    def checked_client(storage: r2.R2Storage) -> object:
+        client = new_client(storage)
+        check_wire(client)
+        return client
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(r2, "_new_client", checked_client)
+        yield
+
+
 def tiny(data: bytes, image_type: ImageType) -> Processed:
     """Make of any bytes an image with two variants, without decoding anything."""
     variants = {name: Rendition(data + name.encode(), 4, 3, "image/webp") for name in ("64", "256")}
@@ -111,10 +129,8 @@ def images(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ImageServ
         repository = SQLAlchemyRepository(f"sqlite:///{tmp_path}/images.sqlite3")
     else:
         from userimages.storages.r2 import R2Storage
-        from userimages.testing import check_wire
 
         storage = R2Storage.from_env(request.getfixturevalue("seaweedfs").environ())
-        check_wire(storage.client)
         repository = SQLAlchemyRepository(request.getfixturevalue("postgresql"))
     repository.create_schema()
     yield ImageService(storage, repository, processor=tiny)
