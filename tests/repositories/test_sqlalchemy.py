@@ -416,3 +416,11 @@ def test_the_ddl_that_is_named_can_be_applied_by_hand(url: str, engine_of: Engin
             connection.exec_driver_sql(ddl)
     assert repository.missing_schema() == ()
     assert publish(repository, new_image(new_user()), is_primary=True)
+
+
+def test_keys_are_in_byte_order_whatever_the_language_of_the_database(postgresql: str, engine_of: EngineOf) -> None:
+    engine, _ = given(postgresql, engine_of)
+    column = "table_name = 'userimages_images' AND column_name = 'key'"
+    with engine.connect() as connection:
+        found = connection.execute(text(f"SELECT collation_name FROM information_schema.columns WHERE {column}"))
+        assert found.scalars().all() == ["C"]
