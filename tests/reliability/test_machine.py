@@ -68,11 +68,11 @@ def troubles(draw: st.DrawFn) -> tuple[str, int] | None:
 
 
 class Machine(RuleBasedStateMachine):
-    storage: Any
-    repository: Any
+    parts: Callable[[], tuple[Any, Any]]
 
     def __init__(self) -> None:
         super().__init__()
+        self.storage, self.repository = type(self).parts()
         self.clock = rig.Clock()
         self.latest = self.clock.now
         self.users = [rig.new_user(), rig.new_user()]
@@ -276,13 +276,13 @@ def _with_ids(state: State, new: set[str]) -> State:
     return State(images, id if state.primary == NEW else state.primary)
 
 
-def _run(storage: Any, repository: Any) -> None:
-    machine = type("Machine", (Machine,), {"storage": storage, "repository": repository})
+def _run(parts: Callable[[], tuple[Any, Any]]) -> None:
+    machine = type("Machine", (Machine,), {"parts": staticmethod(parts)})
     run_state_machine_as_test(machine, settings=PROFILE)
 
 
 def test_no_sequence_breaks_it_in_memory() -> None:
-    _run(MemoryStorage(), MemoryRepository())
+    _run(lambda: (MemoryStorage(), MemoryRepository()))
 
 
 def test_no_sequence_breaks_it_on_sqlite_and_disk(tmp_path: Path) -> None:
@@ -293,7 +293,8 @@ def test_no_sequence_breaks_it_on_sqlite_and_disk(tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory(dir=shm if shm.is_dir() else tmp_path) as folder:
         repository = SQLAlchemyRepository(f"sqlite:///{folder}/db.sqlite3")
         repository.create_schema()
-        _run(DiskStorage(f"{folder}/objects"), repository)
+        storage = DiskStorage(f"{folder}/objects")
+        _run(lambda: (storage, repository))
         repository.close()
 
 
@@ -307,5 +308,5 @@ def test_no_sequence_breaks_it_on_postgresql(own_database: str) -> None:
         connection.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
     repository = SQLAlchemyRepository(own_database)
     repository.create_schema()
-    _run(MemoryStorage(), repository)
+    _run(lambda: (MemoryStorage(), repository))
     repository.close()
