@@ -89,7 +89,7 @@ class SQLAlchemyRepository:
                 )
             return _image(made)
 
-        return self._database.write(work)
+        return self._database.write(work, alone=intent.idempotency_key is None)
 
     def publish(self, intent: Intent, image: UserImage, *, is_primary: bool, replace: bool) -> Published | None:
         """Turn *intent* into *image*; None where the intent is gone, taken or lost its idempotency key."""
@@ -158,7 +158,8 @@ class SQLAlchemyRepository:
 
     def forget(self, intent: Intent) -> None:
         """Delete the intent, if it is there."""
-        self._database.write(lambda connection: connection.execute(statements.FORGET, {"the_id": intent.id}).rowcount)
+        intent_id = {"the_id": intent.id}
+        self._database.write(lambda connection: connection.execute(statements.FORGET, intent_id).rowcount, alone=True)
 
     def expired(self, now: datetime, *, limit: int) -> Sequence[Intent]:
         """Take up to *limit* intents whose lease is at or before *now*, oldest lease first."""
