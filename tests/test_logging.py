@@ -30,7 +30,7 @@ def test_c30_a_failed_upload_is_logged_with_its_code(caplog) -> None:
         ImageService.in_memory().upload("ana", b"\xff\xd8\xff\xe0", image_type="cover")
 
     failed = caplog.records[-1]
-    assert (failed.levelname, failed.error, failed.event) == ("WARNING", "broken_image", "upload")
+    assert (failed.levelname, failed.error, failed.event) == ("INFO", "broken_image", "upload")
 
 
 def test_c30_mended_no_log_record_holds_personal_data(images: ImageService, user: str, caplog) -> None:

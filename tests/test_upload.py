@@ -9,6 +9,7 @@ import pytest
 
 from userimages import (
     BrokenImageError,
+    ConfigurationError,
     ConflictError,
     FileTooLargeError,
     ImageNotFoundError,
@@ -277,6 +278,8 @@ def test_reading_stops_at_the_limit_that_the_processor_states() -> None:
         ({"caption": "x" * 1001}, "caption"),
         ({"idempotency_key": "é"}, "idempotency_key"),
         ({"file": "photo.jpg"}, "file"),
+        ({"is_primary": "false"}, "is_primary"),
+        ({"replace": "false"}, "replace"),
     ],
 )
 def test_a_bad_argument_is_named_before_anything_happens(tiny_processor, arguments, field: str) -> None:
@@ -326,3 +329,16 @@ def test_open_gives_a_range_and_knows_its_variants(images: ImageService, user: s
         images.open(image.id, "512")
     with pytest.raises(InvalidFieldError):
         images.open(image.id, start=-1)
+
+
+def test_a_serve_url_without_an_id_is_refused(tiny_processor) -> None:
+    with pytest.raises(ConfigurationError, match=r"\{id\}"):
+        ImageService(MemoryStorage(), MemoryRepository(), processor=tiny_processor, serve_url="/images/")
+
+
+def test_a_serve_url_may_hold_other_braces(tiny_processor) -> None:
+    images = ImageService(MemoryStorage(), MemoryRepository(), processor=tiny_processor, serve_url="/{tenant}/{id}")
+
+    image = images.upload("ana", b"x", image_type="cover")
+
+    assert image.url == f"/{{tenant}}/{image.id}"

@@ -4,6 +4,8 @@ The core imports no boto3, no SQLAlchemy and no web framework. Backends are impo
 ``userimages.storages.r2``, ``userimages.repositories.sqlalchemy``, ``userimages.processing``.
 """
 
+import logging
+
 from userimages.caching import CachingRepository
 from userimages.errors import (
     BlobNotFoundError,
@@ -42,6 +44,8 @@ from userimages.model import (
 )
 from userimages.ports import ImageRepository, Processor, Readable, Storage
 from userimages.service import ImageService
+
+logging.getLogger("userimages").addHandler(logging.NullHandler())
 
 __all__ = [
     "AuditReport",

@@ -3,6 +3,7 @@
 import difflib
 import logging
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -68,8 +69,9 @@ def _refuse_misspelt(settings: Mapping[str, str]) -> None:
     known = [DATA_DIR.removeprefix(_PREFIX), DATABASE_URL.removeprefix(_PREFIX)]
     misspelt: dict[str, str] = {}
     for name in sorted(settings):
-        if name.upper().startswith("USERIMAGE") and name not in {DATA_DIR, DATABASE_URL}:
-            meant = difflib.get_close_matches(name.upper().partition("_")[2], known, n=1, cutoff=0.5)
+        match = re.match("USER_?IMAGES?_(.*)", name, re.IGNORECASE)
+        if match and name not in {DATA_DIR, DATABASE_URL}:
+            meant = difflib.get_close_matches(match[1].upper(), known, n=1, cutoff=0.5)
             misspelt.update((name, _PREFIX + each) for each in meant)
     if misspelt:
         pairs = ", ".join(f"{name} (did you mean {meant}?)" for name, meant in misspelt.items())

@@ -56,8 +56,15 @@ def checked_image_type(image_type: ImageType | str) -> ImageType:
     except ValueError:
         names = ", ".join(ImageType)
         raise InvalidFieldError(
-            f"The image type is none of: {names}.", field="image_type", hint="Pass one of them."
+            f"The image type {_shown(image_type)} is none of: {names}.", field="image_type", hint="Pass one of them."
         ) from None
+
+
+def checked_flag(flag: bool, field: str) -> bool:
+    """Return *flag*, True or False: the string ``"false"`` would count as true."""
+    if isinstance(flag, bool):
+        return flag
+    raise InvalidFieldError(f"{field} is neither True nor False.", field=field, hint="Pass one of the two.")
 
 
 def checked_id(id: UUID | str) -> UUID:
@@ -76,7 +83,9 @@ def checked_limit(limit: int) -> int:
     """Return *limit*, a whole number from 1 to 200."""
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_PAGE:
         raise InvalidFieldError(
-            f"The limit is not a whole number from 1 to {MAX_PAGE}.", field="limit", hint="Read page by page."
+            f"The limit {_shown(limit)} is not a whole number from 1 to {MAX_PAGE}.",
+            field="limit",
+            hint="Read page by page.",
         )
     return limit
 
@@ -127,7 +136,9 @@ def read_file(file: bytes | Readable, *, limit: int) -> bytes:
             f"The file is of type {type(file).__name__}.", field="file", hint="Pass bytes or a file opened with 'rb'."
         )
     if len(data) > limit:
-        raise FileTooLargeError(f"The file has more than {limit:,} bytes.", limit=limit, hint="Send a smaller file.")
+        raise FileTooLargeError(
+            f"The file has more than {limit:,} bytes ({limit / 2**20:g} MiB).", limit=limit, hint="Send a smaller file."
+        )
     return data
 
 
@@ -137,7 +148,9 @@ def _chunks(file: Readable, wanted: int) -> Iterator[bytes]:
         chunk = file.read(min(_CHUNK, wanted))
         if inspect.isawaitable(chunk):
             getattr(chunk, "close", bool)()
-            raise InvalidFieldError("The file is read by awaiting it.", field="file", hint="Pass upload.file.")
+            raise InvalidFieldError(
+                "The file is read by awaiting it.", field="file", hint="Pass the file inside it, such as upload.file."
+            )
         if not isinstance(chunk, bytes | bytearray | memoryview):
             raise InvalidFieldError("The file does not give bytes.", field="file", hint="Open it with 'rb'.")
         if not chunk:
@@ -173,13 +186,19 @@ def decode_cursor(cursor: str) -> tuple[datetime, UUID]:
 
 def _check_text(text: str, field: str) -> None:
     if not isinstance(text, str):
-        raise InvalidFieldError(f"The {field} is not a string.", field=field)
+        raise InvalidFieldError(f"The {field} is of type {type(text).__name__}.", field=field, hint="Pass a string.")
     if "\0" in text:
         raise InvalidFieldError(f"The {field} holds a NUL character.", field=field, hint="Remove it.")
     try:
         text.encode()
     except UnicodeEncodeError:
         raise InvalidFieldError(f"The {field} holds a lone surrogate.", field=field, hint="Remove it.") from None
+
+
+def _shown(value: object) -> str:
+    """Return *value* as a message may show it: on one line, and short."""
+    text = ascii(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 def _without_tags(text: str) -> str:

@@ -26,7 +26,8 @@ def logged(event: str, **facts: object) -> Iterator[dict[str, object]]:
         yield facts
     except Exception as exc:
         facts |= {"error": getattr(exc, "code", type(exc).__name__), "duration_ms": _milliseconds(started)}
-        log.warning("%s failed: %s", event, reason(exc), extra=facts)
+        level = logging.INFO if isinstance(exc, ValueError | LookupError) else logging.WARNING  # a caller's, or ours
+        log.log(level, "%s failed: %s", event, reason(exc), extra=facts)
         raise
     facts["duration_ms"] = _milliseconds(started)
     log.info("%s done", event, extra=facts)

@@ -11,6 +11,7 @@ import attrs
 
 from userimages import fields, identity
 from userimages.errors import (
+    ConfigurationError,
     ConflictError,
     ImageNotFoundError,
     KeyTakenError,
@@ -77,6 +78,8 @@ class ImageService:
             from userimages.processing import PillowProcessor
 
             processor = PillowProcessor()
+        if "{id}" not in serve_url:
+            raise ConfigurationError("serve_url has no {id} in it.", hint="Write it as /images/{id}/.")
         self.storage = storage
         self.repository = repository
         self.processor = processor
@@ -111,9 +114,10 @@ class ImageService:
     ) -> UserImage:
         """Check, re-encode and store a picture, and return its record.
 
-        *file* is bytes or anything with ``read(n)``. *replace* lets the user's other images of this type go in the
-        same step. A retry with the same *idempotency_key* (1-255 printable ASCII characters) and the same file gets
-        the first answer.
+        *file* is bytes or anything with ``read(n)``. HTML tags and control characters are removed from *caption*, of
+        which at most 1,000 characters may be left. *replace* lets the user's other images of this type go in the same
+        step; where one of them was primary, pass *is_primary* too, or the user has none. A retry with the same
+        *idempotency_key* (1-255 printable ASCII characters) and the same file gets the first answer.
 
         Raises:
             RejectedImageError: the file is refused; its subclasses say why.
@@ -124,6 +128,8 @@ class ImageService:
         image_type = fields.checked_image_type(image_type)
         caption = fields.checked_caption(caption)
         idempotency_key = fields.checked_idempotency_key(idempotency_key)
+        is_primary = fields.checked_flag(is_primary, "is_primary")
+        replace = fields.checked_flag(replace, "replace")
         with logged("upload", image_type=image_type.value) as facts:
             data = fields.read_file(file, limit=self.max_bytes)
             facts["input_bytes"] = len(data)
@@ -374,7 +380,7 @@ class ImageService:
 
     def _with_urls(self, image: UserImage) -> UserImage:
         """Fill every URL: the storage's own, else the route that serves it."""
-        serve = self._serve_url.format(id=image.id)
+        serve = self._serve_url.replace("{id}", str(image.id))
         variants = {
             name: attrs.evolve(each, url=self.storage.url(each.key) or f"{serve}?variant={name}")
             for name, each in image.variants.items()
