@@ -58,6 +58,24 @@ def test_it_is_not_begun_again_for_ever(database: Database) -> None:
     assert len(runs) == ATTEMPTS
 
 
+@pytest.mark.parametrize("alone", [False, True])
+def test_after_a_lost_connection_only_what_was_surely_undone_is_begun_again(database: Database, alone: bool) -> None:
+    runs: list[int] = []
+
+    def work(connection: object) -> int:
+        runs.append(1)
+        if len(runs) == 1:
+            raise exc.OperationalError("", {}, DriverError("server closed"), connection_invalidated=True)
+        return len(runs)
+
+    if alone:
+        with pytest.raises(RepositoryError, match="unknown"):
+            database.write(work, alone=True)
+        assert runs == [1]
+    else:
+        assert database.write(work) == 2
+
+
 @pytest.mark.parametrize(
     ("error", "says"),
     [
