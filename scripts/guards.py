@@ -55,7 +55,11 @@ GUARDS = [
         "image.resize(size, _LANCZOS, region,",
         "image.resize(size, _LANCZOS, None,",
     ),
-    ("profile", "colour.py", "if icc and not any(", "if False and not any("),
+    ("box of drafted luma", "planar.py", "luma.resize(size, _LANCZOS, region,", "luma.resize(size, _LANCZOS, None,"),
+    ("box of drafted chroma", "planar.py", "blue.resize(half, _LANCZOS, region,", "blue.resize(half, _LANCZOS, None,"),
+    ("profile of planar JPEG", "engine.py", "is_planar(source) and is_srgb(header.icc)", "is_planar(source)"),
+    ("planar JPEG only", "engine.py", "planar = is_planar(source) and", "planar ="),
+    ("profile", "colour.py", "if not is_srgb(icc) and", "if False and"),
     (
         "damaged profile",
         "colour.py",

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageChops, ImageCms, ImageStat
 
 from userimages import ImageType
-from userimages.processing import Fit, PillowProcessor, Recipe
+from userimages.processing import Fill, Fit, PillowProcessor, Recipe
 from userimages.testing import make_image
 from userimages.testing.images import make_exif, make_icc, make_pixels
 
@@ -74,34 +74,62 @@ def test_c26_mended_every_orientation_comes_out_upright(format, orientation):
 
 
 @pytest.mark.parametrize("orientation", TURNED)
-def test_every_orientation_is_right_after_shrinking_and_cropping_too(orientation):
-    from userimages.processing import Fill
-
-    stored = quarters(960, 640)
+@pytest.mark.parametrize("scale", [1, 20])
+def test_every_orientation_is_right_after_shrinking_and_cropping_too(orientation, scale):
+    stored = quarters(96 * max(10, scale + 5), 64 * max(10, scale + 5))
     upright = stored
     for turn in TURNED[orientation]:
         upright = upright.transpose(turn)
     data = encoded(stored, "JPEG", exif=make_exif(orientation=orientation), quality=95)
-    small = output(data, Recipe(Fit(90, 90), quality=95))
+    small = output(data, Recipe(Fit(90 * scale, 90 * scale), quality=95))
     assert distance(small, upright.resize(small.size, Image.Resampling.LANCZOS)) < 3
-    corner = output(data, Recipe(Fill(60, 40, focus=(1.0, 0.0)), quality=95))
-    width, height = upright.size
-    wide, high = (width, width * 2 // 3) if width * 2 <= height * 3 else (height * 3 // 2, height)
-    expected = upright.crop((width - wide, 0, width, high)).resize((60, 40), Image.Resampling.LANCZOS)
-    assert distance(corner, expected) < 4
+    corner = output(data, Recipe(Fill(60 * scale, 40 * scale, focus=(1.0, 0.0)), quality=95))
+    box, size = Fill(60 * scale, 40 * scale, focus=(1.0, 0.0)).place(upright.size)
+    assert distance(corner, upright.crop(box).resize(size, Image.Resampling.LANCZOS)) < 4
 
 
-@pytest.mark.parametrize("size", [(3201, 2401), (2401, 3201)])
-def test_a_drafted_decode_is_not_shifted_by_a_fraction_of_a_pixel(size):
-    data = encoded(make_pixels(size, seed=3), "JPEG", quality=97, subsampling=0)
-    small = output(data, Recipe(Fit(size[0] // 8 - 4), quality=97))
+@pytest.mark.parametrize(
+    ("size", "wide", "subsampling"), [((3201, 2401), 396, 0), ((2401, 3201), 296, 2), ((3601, 2701), 1796, 2)]
+)
+def test_a_drafted_decode_is_not_shifted_by_a_fraction_of_a_pixel(size, wide, subsampling):
+    data = encoded(make_pixels(size, seed=3), "JPEG", quality=97, subsampling=subsampling)
+    small = output(data, Recipe(Fit(wide), quality=97))
     expected = Image.open(io.BytesIO(data)).resize(small.size, Image.Resampling.LANCZOS)
     drafted = Image.open(io.BytesIO(data))
     drafted.draft(None, small.size)
     careless = drafted.resize(small.size, Image.Resampling.LANCZOS)
-    assert drafted.width == size[0] // 8 + 1
-    edge = small.width * 2 // 3, small.height * 2 // 3, small.width, small.height
-    assert distance(small.crop(edge), expected.crop(edge)) < 0.8 * distance(careless.crop(edge), expected.crop(edge))
+    assert drafted.width * small.size[1] != drafted.height * small.size[0]
+    edge = small.width * 7 // 8, small.height * 7 // 8, small.width, small.height
+    ours, right, wrong = (each.convert("L").crop(edge) for each in (small, expected, careless))
+    assert distance(ours, right) < 0.85 * distance(wrong, right)
+
+
+@pytest.mark.parametrize("size", [(2000, 1400), (2001, 1401)])
+@pytest.mark.parametrize("options", [{"subsampling": 2}, {"subsampling": 0}, {"keep_rgb": True, "subsampling": 0}])
+def test_a_photo_keeps_its_colours_whichever_way_its_jpeg_holds_them(size, options):
+    picture = quarters(*size)
+    picture.paste("white", (size[0] // 2, size[1] // 2, *size))
+    data = encoded(picture, "JPEG", quality=95, **options)
+    variants = {"800": Fit(800), "100": Fit(100), "fill": Fill(50, 50)}
+    processed = process(data, Recipe(Fit(1301, 1301), variants=variants))
+    for rendition in (processed.image, processed.variants["800"], processed.variants["100"]):
+        stored = opened(rendition)
+        assert distance(stored, picture.resize(stored.size, Image.Resampling.LANCZOS)) < 4
+    square = picture.crop(Fill(50, 50).place(picture.size)[0]).resize((50, 50), Image.Resampling.LANCZOS)
+    assert distance(opened(processed.variants["fill"]), square) < 5
+    del variants["800"]
+    small = process(data, Recipe(Fit(1301, 1301), variants=variants))
+    assert distance(opened(small.variants["100"]), opened(processed.variants["100"])) < 2
+    assert distance(opened(small.variants["fill"]), opened(processed.variants["fill"])) < 2
+
+
+def test_a_jpeg_that_says_it_is_of_red_green_and_blue_is_taken_at_its_word():
+    plain = make_image("JPEG", (2000, 1400), subsampling=2)
+    rgb = plain[:2] + hostile.segment(0xEE, b"Adobe\0\x64\0\0\0\0\0") + plain[20:]
+    shown = Image.open(io.BytesIO(rgb)).convert("RGB")
+    assert distance(shown, Image.open(io.BytesIO(plain))) > 10
+    small = output(rgb, Recipe(Fit(1300), quality=95))
+    assert distance(small, shown.resize(small.size, Image.Resampling.LANCZOS)) < 5
 
 
 def test_c26_a_photo_fits_1920_as_a_jpeg_of_quality_85(processor):

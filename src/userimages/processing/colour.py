@@ -48,9 +48,14 @@ def _high_bytes(image: Image.Image) -> Image.Image:
     return gray
 
 
+def is_srgb(icc: bytes) -> bool:
+    """Tell whether a profile, or none, leaves a picture as it is."""
+    return not icc or any(name in icc for name in _SRGB_NAMES)
+
+
 def to_srgb(image: Image.Image, icc: bytes) -> Image.Image:
     """Return *image* in sRGB (L, RGB or RGBA) by way of its profile; a profile that does not work is dropped."""
-    if icc and not any(name in icc for name in _SRGB_NAMES) and _SPACES.get(image.mode) == icc[16:20]:
+    if not is_srgb(icc) and _SPACES.get(image.mode) == icc[16:20]:
         converted = _through_profile(image, icc)
         if converted is not None:
             return converted

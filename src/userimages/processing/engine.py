@@ -12,9 +12,10 @@ from PIL import GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImag
 from userimages.errors import BrokenImageError, TooManyPixelsError, UserImagesError
 from userimages.model import Processed, Rendition
 from userimages.processing import heif
-from userimages.processing.colour import eight_bit, opaque, to_srgb
+from userimages.processing.colour import eight_bit, is_srgb, opaque, to_srgb
 from userimages.processing.encode import Animation, encode, quality_of, subsampling_of
 from userimages.processing.header import Header, broken
+from userimages.processing.planar import Planes, is_planar
 from userimages.processing.recipes import Box, Fill, Fit, Format, Recipe, Size
 from userimages.processing.thumbhash import thumbhash
 
@@ -46,14 +47,20 @@ _TURNS = {
 }
 _LANCZOS = Image.Resampling.LANCZOS
 _HASH_SIDE = 32
+_GAP = 1.5
 _MANY_PIXELS = 6_000_000
+_LARGE = 1_000_000
 
 
 @attrs.frozen
 class Picture:
-    """A decoded picture: upright, in sRGB, of its final size; and how its source was encoded."""
+    """A decoded picture: upright, in sRGB, of its final size; and how its source was encoded.
+
+    ``base`` is what smaller renditions are made from: the picture itself, or half of it where that is enough.
+    """
 
     image: Image.Image
+    base: Image.Image
     animation: Animation | None = None
     quality: int = 100
     subsampling: int = 0
@@ -69,7 +76,7 @@ def process(header: Header, recipe: Recipe) -> Processed:
     with _refusals(header):
         animated = header.frames > 1 and recipe.format != "jpeg"
         picture = _animated(header, recipe) if animated else _still(header, recipe)
-        pyramid = _Pyramid(picture.image)
+        pyramid = _Pyramid(picture.image.size, picture.base)
         variants = _variants(pyramid, recipe)
         return Processed(_master(picture, recipe, header), variants, pyramid.placeholder())
 
@@ -107,17 +114,36 @@ def _refusals(header: Header) -> Iterator[None]:
 def _still(header: Header, recipe: Recipe) -> Picture:
     box, size, target = _placed(header, recipe)
     source = _opened(header)
-    quality, subsampling = 100, 0
-    scale_x = scale_y = 1.0
-    if isinstance(source, JpegImagePlugin.JpegImageFile):
-        quality, subsampling = quality_of(source), subsampling_of(source)
-        if drafted := source.draft(None, _draft_size(header, target)):
-            scale_x, scale_y = drafted[1][2] / header.width, drafted[1][3] / header.height
+    if not isinstance(source, JpegImagePlugin.JpegImageFile):
+        source.load()
+        image = _finished(eight_bit(source), header, box, size)
+        return Picture(image, image)
+    quality, subsampling = quality_of(source), subsampling_of(source)
+    planar = is_planar(source) and is_srgb(header.icc) and _gains_from_planes(header, recipe, size)
+    drafted = source.draft("YCbCr" if planar else None, _draft_size(header, target))
+    across, down = (drafted[1][2] / header.width, drafted[1][3] / header.height) if drafted else (1.0, 1.0)
+    region = box[0] * across, box[1] * down, box[2] * across, box[3] * down
     source.load()
-    image = eight_bit(source)
+    if source.mode != "YCbCr":
+        image = _finished(eight_bit(source), header, region, size)
+        return Picture(image, image, None, quality, subsampling)
+    planes = Planes.shrunk(source, region, size).turned(_TURNS.get(header.orientation))
     del source
-    region = box[0] * scale_x, box[1] * scale_y, box[2] * scale_x, box[3] * scale_y
-    return Picture(_finished(image, header, region, size), None, quality, subsampling)
+    image = planes.whole()
+    base = planes.half() if _half_is_enough(recipe, image.size) else image.convert("RGB")
+    return Picture(image, base, None, quality, subsampling)
+
+
+def _gains_from_planes(header: Header, recipe: Recipe, size: Size) -> bool:
+    """Tell whether a picture is shrunk to a JPEG that is large enough for the time to count."""
+    shrinks = size != (header.width, header.height) and size[0] * size[1] >= _LARGE
+    return shrinks and recipe.format in (None, "jpeg")
+
+
+def _half_is_enough(recipe: Recipe, size: Size) -> bool:
+    """Tell whether all variants are so small that their making would begin with halving the picture."""
+    placed = [shape.place(size) for shape in recipe.variants.values()]
+    return all((box[2] - box[0]) >= 2 * _GAP * wide for box, (wide, _) in placed)
 
 
 def _animated(header: Header, recipe: Recipe) -> Picture:
@@ -131,7 +157,7 @@ def _animated(header: Header, recipe: Recipe) -> Picture:
         source.load()
         frames.append(_finished(eight_bit(source.copy()), header, box, size))
         durations.append(max(0, round(source.info.get("duration", 0))))
-    return Picture(frames[0], Animation(frames[1:], durations, header.loop))
+    return Picture(frames[0], frames[0], Animation(frames[1:], durations, header.loop))
 
 
 def _opened(header: Header) -> Image.Image:
@@ -186,34 +212,43 @@ def _draft_scale(size: Size, target: Size) -> int:
 
 
 class _Pyramid:
-    """Smaller renditions of one picture, each made from the next larger one that shows the same part of it."""
+    """Smaller renditions of one picture, each made from the next larger one that shows the same part of it.
 
-    def __init__(self, image: Image.Image) -> None:
-        self._whole: Box = (0, 0, *image.size)
-        self._made: list[tuple[Box, Image.Image]] = [(self._whole, image)]
+    *size* is that of the picture, *base* the picture itself or half of it.
+    """
+
+    def __init__(self, size: Size, base: Image.Image) -> None:
+        self._size, self._base = size, base
+        self._scale = 1.0 if base.size == size else 0.5
+        self._made: list[tuple[Box, Image.Image]] = []
 
     def get(self, shape: Fit | Fill) -> Image.Image:
         """Return the picture in this shape; the same object again where it has been made."""
-        largest = self._made[0][1]
-        box, size = shape.place(largest.size)
+        box, size = shape.place(self._size)
         alike = [image for each, image in self._made if each == box and image.width >= size[0]]
         source = min(alike, key=lambda image: image.width, default=None)
-        if source is None:
-            image = largest.resize(size, _LANCZOS, box, reducing_gap=1.5)
-        elif source.size == size:
+        if source is not None and source.size == size:
             return source
+        if source is not None:
+            image = source.resize(size, _LANCZOS, reducing_gap=_GAP)
+        elif self._base.size == size and box == self._whole():
+            return self._base
         else:
-            image = source.resize(size, _LANCZOS, reducing_gap=1.5)
+            left, top, right, bottom = (edge * self._scale for edge in box)
+            image = self._base.resize(size, _LANCZOS, (left, top, right, bottom), reducing_gap=_GAP)
         self._made.append((box, image))
         return image
 
     def placeholder(self) -> str:
         """Return the ThumbHash of the whole picture, in base64."""
-        whole = [image for box, image in self._made if box == self._whole and max(image.size) >= _HASH_SIDE]
-        source = min(whole, key=lambda image: image.width, default=self._made[0][1])
-        _, size = Fit(_HASH_SIDE, _HASH_SIDE).place(source.size)
-        small = source.convert("RGBA").resize(size, _LANCZOS, reducing_gap=1.5)
+        whole = [image for box, image in self._made if box == self._whole() and max(image.size) >= _HASH_SIDE]
+        source = min(whole, key=lambda image: image.width, default=self._base)
+        _, size = Fit(_HASH_SIDE, _HASH_SIDE).place(self._size)
+        small = source.convert("RGBA").resize(size, _LANCZOS, reducing_gap=_GAP)
         return base64.b64encode(thumbhash(*size, small.tobytes())).decode()
+
+    def _whole(self) -> Box:
+        return (0, 0, *self._size)
 
 
 def _variants(pyramid: _Pyramid, recipe: Recipe) -> dict[str, Rendition]:
