@@ -12,12 +12,13 @@ from PIL import Image, ImageOps
 SIZES = (640, 256, 64)
 
 
-def ours() -> Callable[[bytes], list[bytes]]:
-    """userimages: everything."""
+def ours(*, animated: bool = False) -> Callable[[bytes], list[bytes]]:
+    """userimages: everything; of an animation the first frame, as the others do, unless *animated*."""
     from userimages import ImageType
     from userimages.processing import Fit, Limits, PillowProcessor, Recipe
 
-    recipe = Recipe(Fit(1920, 1920), variants={str(size): Fit(size, size) for size in SIZES})
+    variants = {str(size): Fit(size, size) for size in SIZES}
+    recipe = Recipe(Fit(1920, 1920), variants=variants, format=None if animated else "jpeg")
     processor = PillowProcessor(recipes={ImageType.GALLERY: recipe}, limits=Limits(max_bytes=1 << 30))
 
     def run(data: bytes) -> list[bytes]:
