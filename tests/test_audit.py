@@ -3,7 +3,7 @@ from datetime import timedelta
 import attrs
 import pytest
 
-from userimages import AuditReport, ImageService, ImageType, StoredObject
+from userimages import AuditReport, ImageService, ImageType, InvalidFieldError, StoredObject
 from userimages.identity import new_stem, object_key, utcnow
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
@@ -159,3 +159,18 @@ def test_progress_is_told_every_thousand_objects(images: ImageService) -> None:
 
     assert told == [1000, 2000]
     assert attrs.has(AuditReport)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ({"max_share": float("nan")}, "max_share"),
+        ({"max_share": 2}, "max_share"),
+        ({"limit": 0}, "limit"),
+        ({"after": "\0"}, "after"),
+    ],
+)
+def test_a_bad_argument_of_an_audit_is_named(images: ImageService, arguments, field: str) -> None:
+    with pytest.raises(InvalidFieldError) as error:
+        images.audit(delete=True, **arguments)
+    assert error.value.field == field

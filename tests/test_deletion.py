@@ -1,6 +1,7 @@
 import pytest
 
 from userimages import (
+    CachingRepository,
     ConflictError,
     ImageNotFoundError,
     ImageService,
@@ -99,3 +100,19 @@ def test_one_image_that_cannot_go_does_not_keep_the_others(tiny_processor) -> No
 
     assert [image.id for image in images.list("ana")] == [kept.id]
     assert images.open(kept.id).read() == b"x"
+
+
+def test_what_is_deleted_is_never_decided_by_a_cache(tiny_processor) -> None:
+    class Cache(dict):  # type: ignore[type-arg]
+        def set(self, key: str, value: object, timeout: int) -> None:
+            self[key] = value
+
+    storage, repository = MemoryStorage(), MemoryRepository()
+    one, other = (
+        ImageService(storage, CachingRepository(repository, Cache()), processor=tiny_processor) for _ in range(2)
+    )
+    assert one.list("ana").images == ()
+    other.upload("ana", b"x", image_type="cover")
+
+    assert one.delete_user("ana") == 1
+    assert not list(storage.list())

@@ -88,6 +88,8 @@ def test_c28_a_caption_is_kept_as_text(caption: str) -> None:
         ("<script>alert(1)</script>x", "alert(1)x"),
         ('<img src=x onerror="a>b">x', "x"),
         ("x<!-- no -->y", "xy"),
+        ("a<![foo bar]>b", "ab"),
+        ("<![<![", "<![<!["),
         ("bell\x07 and\x1b[31m red\r\nline", "bell and[31m red\nline"),
     ],
 )

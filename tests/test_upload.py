@@ -4,6 +4,7 @@ import io
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -20,6 +21,7 @@ from userimages import (
     KeyTakenError,
     Processed,
     Published,
+    Rendition,
     RepositoryError,
     StorageError,
     StorageUnavailableError,
@@ -342,3 +344,39 @@ def test_a_serve_url_may_hold_other_braces(tiny_processor) -> None:
     image = images.upload("ana", b"x", image_type="cover")
 
     assert image.url == f"/{{tenant}}/{image.id}"
+
+
+@pytest.mark.parametrize(
+    ("mime_type", "name"), [("image/jxl", "64"), ("image/webp", "Large"), ("image/webp", "x" * 33)]
+)
+def test_what_a_processor_makes_has_to_fit_in_a_key(mime_type: str, name: str) -> None:
+    def strange(data: bytes, image_type: ImageType) -> Processed:
+        return Processed(Rendition(data, 1, 1, "image/jpeg"), {name: Rendition(data, 1, 1, mime_type)})
+
+    images = ImageService(MemoryStorage(), MemoryRepository(), processor=strange)
+
+    with pytest.raises(ConfigurationError, match=r"The processor"):
+        images.upload("ana", b"x", image_type="cover")
+
+
+def test_a_clock_of_another_zone_gives_the_same_instants(tiny_processor) -> None:
+    """The hour that Berlin repeats in autumn must not put a lease into the past."""
+    moment = datetime(2026, 10, 25, 0, 55, tzinfo=UTC).astimezone(ZoneInfo("Europe/Berlin"))
+    images = ImageService(MemoryStorage(), MemoryRepository(), processor=tiny_processor, clock=lambda: moment)
+    seen: list[datetime] = []
+    begin = images.repository.begin
+    images.repository.begin = lambda intent, now: (seen.append(intent.lease), begin(intent, now=now))[1]  # type: ignore[method-assign]
+
+    images.upload("ana", b"x", image_type="cover")
+
+    assert seen == [datetime(2026, 10, 25, 1, 5, tzinfo=UTC)]
+
+
+def test_an_upload_works_where_no_thread_can_be_started(tiny_processor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: object, *arguments: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("concurrent.futures.ThreadPoolExecutor.submit", refuse)
+    images = ImageService(MemoryStorage(), MemoryRepository(), processor=tiny_processor)
+
+    assert len(images.upload("ana", b"x", image_type="cover").object_keys) == len(keys(images, "ana")) == 3

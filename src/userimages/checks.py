@@ -54,10 +54,14 @@ def _store_checks(storage: Storage, now: datetime) -> Iterator[Check]:
 
 def _reach(storage: Storage) -> list[Check]:
     """List what is nearly always nothing: that tells a store which is away from one which refuses."""
-    endpoint = urlsplit(getattr(storage, "endpoint", ""))
+    try:
+        endpoint = urlsplit(getattr(storage, "endpoint", ""))
+        port = endpoint.port
+    except ValueError:
+        return [Check("endpoint", ok=False, detail="It is not a URL.", hint="Look at R2_ENDPOINT_URL.")]
     bucket = getattr(storage, "bucket_name", type(storage).__name__)
     name = "bucket" if endpoint.hostname else "storage"
-    host = f"{endpoint.hostname}:{endpoint.port}" if endpoint.port else f"{endpoint.hostname}"
+    host = f"{endpoint.hostname}:{port}" if port else f"{endpoint.hostname}"
     lines = [Check("endpoint", ok=True, detail=f"{host} answers.")] if endpoint.hostname else []
     try:
         next(storage.list(PROBE_PREFIX), None)

@@ -159,6 +159,22 @@ def _chunks(file: Readable, wanted: int) -> Iterator[bytes]:
         yield bytes(chunk)
 
 
+def checked_variant(variant: str | None) -> str | None:
+    """Return *variant*, a string or None."""
+    if variant is not None:
+        _check_text(variant, "variant")
+    return variant
+
+
+def check_audit(*, after: str, limit: int | None, max_share: float) -> None:
+    """Refuse a position that is no text, a limit under 1, and a share that is not between 0 and 1."""
+    _check_text(after, "after")
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise InvalidFieldError(f"The limit {_shown(limit)} is not a whole number from 1 up.", field="limit")
+    if isinstance(max_share, bool) or not isinstance(max_share, int | float) or not 0 <= max_share <= 1:
+        raise InvalidFieldError(f"The share {_shown(max_share)} is not a number from 0 to 1.", field="max_share")
+
+
 def checked_range(start: int, length: int | None) -> None:
     """Refuse a byte range that is not of whole numbers from 0 up."""
     for name, value in (("start", start), ("length", length)):
@@ -214,6 +230,10 @@ def _without_tags(text: str) -> str:
     class TextOnly(HTMLParser):
         def handle_data(self, data: str) -> None:
             kept.append(data)
+
+        def parse_marked_section(self, i: int, report: int = 1) -> int:
+            """Take ``<![`` for the comment that it is in HTML: the parser's own way is to raise AssertionError."""
+            return self.parse_bogus_comment(i)
 
     parser = TextOnly(convert_charrefs=False)
     parser.feed(text.replace("&", "\0"))

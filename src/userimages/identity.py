@@ -90,10 +90,15 @@ def user_segment(user: str) -> str:
     return "~" + hashlib.sha256(user.encode()).hexdigest()[:40]
 
 
+def user_prefix(user: str) -> str:
+    """Return what the keys of all of a user's objects begin with."""
+    return f"{PREFIX}{user_segment(user)}/images/"
+
+
 def new_stem(user: str, image_type: ImageType, at: datetime) -> str:
     """Return a new key without its extension; 80 random bits make it impossible to guess and to repeat."""
     random = base64.b32encode(os.urandom(10)).decode().lower()
-    return f"{PREFIX}{user_segment(user)}/images/{image_type.value}_{microseconds(at)}_{random}"
+    return f"{user_prefix(user)}{image_type.value}_{microseconds(at)}_{random}"
 
 
 def object_key(stem: str, mime_type: str, variant: str | None = None) -> str:

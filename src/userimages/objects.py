@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from userimages import identity
+from userimages.errors import ConfigurationError
 from userimages.logs import reason
 from userimages.model import ImageType, Processed, Rendition, UserImage, Variant, Variants
 from userimages.ports import Storage
@@ -20,7 +21,12 @@ log = logging.getLogger("userimages")
 def drafted(
     user: str, image_type: ImageType, caption: str, processed: Processed, *, at: datetime
 ) -> tuple[UserImage, dict[str, Rendition]]:
-    """Return the record of what was processed, and its objects by key."""
+    """Return the record of what was processed, and its objects by key.
+
+    Raises:
+        ConfigurationError: the processor made a media type or named a variant that no key can hold.
+    """
+    _check_processed(processed)
     stem = identity.new_stem(user, image_type, at)
     main = processed.image
     variants, objects = {}, {identity.object_key(stem, main.mime_type): main}
@@ -46,19 +52,34 @@ def drafted(
     return image, objects
 
 
+def _check_processed(processed: Processed) -> None:
+    made = {processed.image.mime_type, *(each.mime_type for each in processed.variants.values())}
+    if strange := sorted(made - identity.EXTENSIONS.keys()):
+        known = ", ".join(identity.EXTENSIONS)
+        raise ConfigurationError(f"The processor made {', '.join(strange)}.", hint=f"It may make {known}.")
+    if wrong := [name for name in processed.variants if not identity.VARIANT_NAME.fullmatch(name)]:
+        raise ConfigurationError(
+            f"The processor named a variant {wrong[0]!r}.", hint="Use a-z, 0-9, - and _, at most 32 of them."
+        )
+
+
 def put_all(storage: Storage, objects: Mapping[str, Rendition]) -> dict[str, Exception]:
     """Put the objects side by side and return what failed, by key, once every PUT has ended."""
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(min(_PARALLEL_PUTS, len(objects))) as pool:
-        puts = {
-            key: pool.submit(storage.put, key, each.data, mime_type=each.mime_type) for key, each in objects.items()
-        }
-    outcomes = {key: put.exception() for key, put in puts.items()}
-    for failure in outcomes.values():
-        if failure is not None and not isinstance(failure, Exception):
-            raise failure
-    return {key: failure for key, failure in outcomes.items() if isinstance(failure, Exception)}
+    def put(key: str) -> Exception | None:
+        try:
+            storage.put(key, objects[key].data, mime_type=objects[key].mime_type)
+        except Exception as exc:
+            return exc
+        return None
+
+    try:
+        with ThreadPoolExecutor(min(_PARALLEL_PUTS, len(objects))) as pool:
+            outcomes = list(pool.map(put, objects))
+    except RuntimeError:  # no thread can be started any more; to put the same bytes again is fine
+        outcomes = [put(key) for key in objects]
+    return {key: failure for key, failure in zip(objects, outcomes, strict=True) if failure}
 
 
 def remove_objects(storage: Storage, keys: Sequence[str], on_deleted: OnDeleted | None = None) -> None:

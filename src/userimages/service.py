@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import BinaryIO, TypeVar
 from uuid import UUID
 
@@ -83,8 +83,9 @@ class ImageService:
         self.storage = storage
         self.repository = repository
         self.processor = processor
-        self._clock = clock
-        self._upload_clock = identity.UploadClock(clock)
+        # Sums in another zone may cross its change of the clocks.
+        self._clock: Callable[[], datetime] = lambda: clock().astimezone(UTC)
+        self._upload_clock = identity.UploadClock(self._clock)
         self._serve_url = serve_url
         self._on_deleted = on_deleted
 
@@ -183,8 +184,9 @@ class ImageService:
 
     def set_primary(self, id: UUID | str, *, user: str | None = None) -> UserImage:
         """Make the image its user's only primary one and return it, or raise ``ImageNotFoundError``."""
+        id = fields.checked_id(id)
         with logged("set_primary", image_id=str(id)):
-            image = self.repository.set_primary(fields.checked_id(id), user=_checked_owner(user))
+            image = self.repository.set_primary(id, user=_checked_owner(user))
             return self._with_urls(_or_not_found(image))
 
     def open(
@@ -205,6 +207,7 @@ class ImageService:
             BlobNotFoundError: the record is there, its object is not.
         """
         fields.checked_range(start, length)
+        variant = fields.checked_variant(variant)
         image = self._found(id, user)
         if variant is not None and variant not in image.variants:
             raise ImageNotFoundError(
@@ -226,8 +229,9 @@ class ImageService:
             ConflictError: a foreign key of the application's own tables refuses; nothing was deleted.
             StorageError: the image is gone from every listing, but its bytes are not yet; the sweep deletes them.
         """
+        id = fields.checked_id(id)
         with logged("delete", image_id=str(id)):
-            intent = _or_not_found(self.repository.retire(fields.checked_id(id), user=_checked_owner(user)))
+            intent = _or_not_found(self.repository.retire(id, user=_checked_owner(user)))
             failure = self._finish(intent)
         if failure:
             raise failure
@@ -270,6 +274,7 @@ class ImageService:
         than *max_share* of the objects seen. *after* and *limit* (objects) do it in parts: pass the ``stopped_at`` of
         one report as the next *after*. *progress* is called with the report so far.
         """
+        fields.check_audit(after=after, limit=limit, max_share=max_share)
         self.sweep()
         report = audit(self.storage, self.repository, after=after, limit=limit, progress=progress)
         if not (delete and report.orphans):
@@ -360,11 +365,15 @@ class ImageService:
         return None
 
     def _retired_all(self, user: str) -> tuple[int, Exception | None]:
-        """Delete what the user has now; return how many images went and the first error."""
-        gone, first_failure, after = 0, None, None
-        while images := self.repository.list(user, limit=fields.MAX_PAGE, after=after):
-            after = (images[-1].uploaded_at, images[-1].id)
-            for image in images:
+        """Delete what the user has now; return how many images went and the first error.
+
+        The rows are read by their keys, for a listing may come out of a cache.
+        """
+        gone, first_failure = 0, None
+        position = prefix = identity.user_prefix(user)
+        while rows := [row for row in self.repository.rows(after=position) if row.key.startswith(prefix)]:
+            position = rows[-1].key
+            for image in rows:
                 try:
                     intent = self.repository.retire(image.id)
                 except Exception as exc:
@@ -381,8 +390,9 @@ class ImageService:
     def _with_urls(self, image: UserImage) -> UserImage:
         """Fill every URL: the storage's own, else the route that serves it."""
         serve = self._serve_url.replace("{id}", str(image.id))
+        mark = "&" if "?" in serve else "?"
         variants = {
-            name: attrs.evolve(each, url=self.storage.url(each.key) or f"{serve}?variant={name}")
+            name: attrs.evolve(each, url=self.storage.url(each.key) or f"{serve}{mark}variant={name}")
             for name, each in image.variants.items()
         }
         return attrs.evolve(image, url=self.storage.url(image.key) or serve, variants=Variants(variants))

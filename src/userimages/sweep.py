@@ -2,7 +2,6 @@
 
 import heapq
 import itertools
-import logging
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
@@ -11,9 +10,9 @@ from uuid import UUID
 
 import attrs
 
-from userimages.errors import StorageUnavailableError
+from userimages.errors import StorageError, StorageUnavailableError
 from userimages.identity import PREFIX, stem_of
-from userimages.logs import reason
+from userimages.logs import log_left_over
 from userimages.model import AuditReport, Intent, StoredObject, SweepReport, UserImage
 from userimages.objects import PROBE_PREFIX, OnDeleted, remove_objects
 from userimages.ports import ImageRepository, Storage
@@ -23,8 +22,6 @@ CLOCK_SKEW = timedelta(minutes=5)
 ORPHAN_AGE = timedelta(hours=24)
 _BATCH = 100
 _PROGRESS = 1000
-
-log = logging.getLogger("userimages")
 
 
 def sweep(
@@ -48,9 +45,7 @@ def sweep(
             except Exception as exc:
                 failed.add(intent.id)
                 unanswered += isinstance(exc, StorageUnavailableError)
-                log.warning(
-                    "sweep left an intent: %s", reason(exc), extra={"event": "sweep", "intent_id": str(intent.id)}
-                )
+                log_left_over(intent, exc)
             else:
                 finished += intent.taken
                 taken += not intent.taken
@@ -92,12 +87,11 @@ def audit(
         if limit is not None and objects >= limit:
             stopped_at = key
             break
-    still_named = {id for id in set(missing.values()) if repository.get(id) is not None}
     return AuditReport(
         objects=objects,
         images=images,
         orphans=tuple(orphans),
-        missing=tuple(key for key, id in missing.items() if id in still_named and not _stands(storage, key)),
+        missing=tuple(key for key, id in missing.items() if not _stands(storage, key) and repository.get(id)),
         unknown=unknown,
         stopped_at=stopped_at,
         note="" if stopped_at is None else f"It ended after {limit:,} objects, as asked.",
@@ -176,6 +170,9 @@ def _store_time(storage: Storage) -> datetime:
     key = PROBE_PREFIX + os.urandom(10).hex()
     storage.put(key, b"What time is it?", mime_type="text/plain")
     try:
-        return next(storage.list(key)).modified
+        found = next(storage.list(key), None)
     finally:
         storage.delete([key])
+    if found is None:
+        raise StorageError("The listing lacks what was just written.", hint="Use a store whose listing is up to date.")
+    return found.modified

@@ -22,6 +22,7 @@ class Scene:
     """What there is before the child starts: a user's images, the first of them primary."""
 
     user: str
+    clock: rig.Clock
     there: Sequence[UserImage]
 
 
@@ -51,7 +52,7 @@ def upload_with_key(scene: Scene, images: ImageService, ack: Ack) -> None:
 
 def uploaded_once(scene: Scene, listed: dict[str, UserImage], acked: Sequence[str], images: ImageService) -> None:
     uploaded(scene, listed, acked, images)
-    images._clock.move(minutes=11)
+    scene.clock.move(minutes=11)
     again = images.upload(scene.user, b"new", image_type="cover", idempotency_key="k")
     assert {*acked, *listed} <= {str(again.id)}
     assert [each.id for each in images.list(scene.user)] == [again.id]
@@ -140,9 +141,9 @@ def leave_work(scene: Scene, images: ImageService, clock: rig.Clock) -> None:
 
 
 def sweep(scene: Scene, images: ImageService, ack: Ack) -> None:
-    images._clock.move(minutes=16)
+    scene.clock.move(minutes=16)
     images.sweep()
-    images._clock.move(hours=2)
+    scene.clock.move(hours=2)
     images.sweep()
     ack("swept")
 
@@ -179,7 +180,7 @@ def test_no_kill_loses_what_was_acknowledged_or_leaves_anything_behind(place: ri
 def _kill_once(place: rig.Place, operation: Operation, step: int) -> bool:
     clock = rig.Clock()
     images = place.service(clock)
-    scene = Scene(rig.new_user(), [])
+    scene = Scene(rig.new_user(), clock, [])
     there: list[Any] = [
         images.upload(scene.user, f"{n}".encode(), image_type=type, is_primary=n == 0)
         for n, type in enumerate(operation.there)

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close by RST
+_WRITES = (b"INSERT INTO userimages", b"UPDATE userimages", b"DELETE FROM userimages")
 
 
 def cut(connection: socket.socket) -> None:
@@ -23,9 +24,9 @@ def cut(connection: socket.socket) -> None:
 
 
 class DatabaseProxy:
-    """A TCP port in front of PostgreSQL's socket, which cuts the connection around chosen COMMITs.
+    """A TCP port in front of PostgreSQL's socket, which cuts the connection around chosen commits.
 
-    ``plan`` says for each COMMIT to come: None, ``"before"`` (the server never sees it), ``"at"`` (it is sent, and the
+    A commit is a COMMIT, or a statement that writes outside of a transaction. ``plan`` says for each one to come: None, ``"before"`` (the server never sees it), ``"at"`` (it is sent, and the
     connection is cut at once) or ``"after"`` (it is done, and the answer is lost).
     """
 
@@ -61,14 +62,14 @@ class DatabaseProxy:
                 server = socket.socket(socket.AF_UNIX)
                 server.connect(self._path)
                 self._sockets += [client, server]
-                answers = {"pass": True}
+                answers = {"pass": True, "in transaction": False}
                 self._start(self._forward_questions, client, server, answers)
                 self._start(self._forward_answers, client, server, answers)
 
     def _forward_questions(self, client: socket.socket, server: socket.socket, answers: dict[str, bool]) -> None:
         with contextlib.suppress(OSError):
             while data := client.recv(65536):
-                how = self.plan.pop(0) if b"COMMIT\0" in data and self.plan else None
+                how = self.plan.pop(0) if _commits(data, answers) and self.plan else None
                 self.cuts += how is not None
                 if how == "before":
                     break
@@ -88,6 +89,16 @@ class DatabaseProxy:
                 client.sendall(data)
         cut(client)
         cut(server)
+
+
+def _commits(data: bytes, state: dict[str, bool]) -> bool:
+    """Tell whether *data* makes something durable, and keep in *state* whether a transaction is open."""
+    if b"BEGIN" in data:
+        state["in transaction"] = True
+    elif b"COMMIT\0" in data or b"ROLLBACK\0" in data:
+        state["in transaction"] = False
+        return b"COMMIT\0" in data
+    return not state["in transaction"] and any(verb in data for verb in _WRITES)
 
 
 class StoreProxy:

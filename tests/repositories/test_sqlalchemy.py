@@ -13,6 +13,7 @@ from sqlalchemy import Engine, StaticPool, event, text
 
 from userimages.errors import ConfigurationError, ConflictError, RepositoryError
 from userimages.model import Published
+from userimages.repositories import database
 from userimages.repositories.database import open_engine
 from userimages.repositories.sqlalchemy import SQLAlchemyRepository
 from userimages.testing.records import (
@@ -136,6 +137,23 @@ def test_a_foreign_key_of_the_application_refuses_before_anything_is_changed(
     with engine.begin() as connection:
         connection.execute(text("DELETE FROM pins"))
     assert repository.retire(image.id)
+
+
+def test_a_row_of_the_caller_that_is_not_committed_yet_is_not_waited_for_for_ever(
+    repository: SQLAlchemyRepository, url: str, engine_of: EngineOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if url.startswith("sqlite"):
+        pytest.skip("SQLite has a busy time-out of its own")
+    monkeypatch.setattr(database, "PATIENCE", 0.2)
+    image = publish(repository, new_image(new_user()))
+    engine = engine_of(url.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE pins (image UUID REFERENCES userimages_images (id))"))
+    with engine.connect() as connection:
+        connection.execute(text("INSERT INTO pins VALUES (:id)"), {"id": str(image.id)})
+        with pytest.raises(RepositoryError, match="busy"):
+            repository.retire(image.id)
+    assert repository.get(image.id) == image
 
 
 # an engine of the application's own

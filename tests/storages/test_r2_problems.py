@@ -100,9 +100,8 @@ def test_a_retry_finds_what_the_first_try_has_stored(scripted):
         Answer(headers=HEADERS_OF_CAT | {"Content-Length": "4"}),
         Answer(headers=HEADERS_OF_CAT | {"x-amz-meta-sha256": hashlib.sha256(b"dog").hexdigest()}),
         Answer(headers={"Content-Length": "3"}),
-        Answer(404),
     ],
-    ids=["another size", "another digest", "no digest", "gone again"],
+    ids=["another size", "another digest", "no digest"],
 )
 def test_other_bytes_under_the_key_are_an_error(scripted, there):
     scripted.answers += [Answer(412, "PreconditionFailed"), there]
@@ -112,7 +111,7 @@ def test_other_bytes_under_the_key_are_an_error(scripted, there):
 
 
 def test_a_conditional_write_that_another_was_in_the_way_of_is_repeated(scripted):
-    scripted.answers += [Answer(409, "ConditionalRequestConflict")] * 3 + [Answer()]
+    scripted.answers += [Answer(409, "ConditionalRequestConflict")] * 3 + [Answer(headers={"ETag": '"1"'})]
 
     put(scripted.storage)
 
@@ -187,7 +186,7 @@ def test_a_listing_out_of_byte_order_stops(scripted):
         f"<Contents><Key>{key}</Key><Size>1</Size><LastModified>2026-01-01T00:00:00Z</LastModified></Contents>"
         for key in ("a/b", "a-b/c")
     )
-    scripted.answers.append(Answer(body=f"<ListBucketResult>{found}</ListBucketResult>".encode()))
+    scripted.answers.append(Answer(body=f"<ListBucketResult><Name>pictures</Name>{found}</ListBucketResult>".encode()))
     listing = scripted.storage.list()
 
     assert next(listing).key == "a/b"
@@ -195,11 +194,28 @@ def test_a_listing_out_of_byte_order_stops(scripted):
         next(listing)
 
 
-def test_an_answer_that_is_not_of_s3_is_unavailable(scripted):
-    scripted.answers += [Answer(body=b"<html><p>Welcome to your router")] * 2
+@pytest.mark.parametrize("page", [b"<html><p>Welcome to your router", b"<html></html>"])
+@pytest.mark.parametrize("verb", [list_, put])
+def test_an_answer_that_is_not_of_s3_is_unavailable(scripted, verb, page):
+    scripted.answers += [Answer(body=page)] * 2
 
     with pytest.raises(StorageUnavailableError):
-        list_(scripted.storage)
+        verb(scripted.storage)
+
+
+@pytest.mark.parametrize("verb", [put, open_, list_])
+def test_a_page_that_is_not_found_is_no_missing_object(scripted, verb):
+    scripted.answers += [Answer(404, body=b"<html>Nothing here")] * 2
+
+    with pytest.raises(StorageUnavailableError, match="R2_ENDPOINT_URL"):
+        verb(scripted.storage)
+
+
+def test_whose_object_was_gone_again_before_a_look_at_it_is_unknown(scripted):
+    scripted.answers += [Answer(412, "PreconditionFailed"), Answer(404)]
+
+    with pytest.raises(StorageUnavailableError):
+        put(scripted.storage)
 
 
 # Settings that lead nowhere

@@ -145,6 +145,8 @@ class Database:
                 with engine.connect() as connection:
                     if writes and self.dialect == "sqlite":
                         _begin(connection, at_once=reads_first)
+                    elif writes and not commits:  # the caller may hold a lock itself, and wait for us for ever
+                        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {PATIENCE * 1000:.0f}")
                     outcome = work(connection)
                     committing = writes
                     if writes:
@@ -186,10 +188,14 @@ def open_engine(address: str | URL) -> Engine:
         url = make_url(address)
         if url.drivername in {"postgres", "postgresql"}:
             url = url.set(drivername="postgresql+psycopg")
+        if url.get_backend_name() not in ("sqlite", "postgresql"):
+            raise ConfigurationError(
+                f"The database is of the kind {url.get_backend_name()}.", hint="Use SQLite or PostgreSQL."
+            )
         if url.get_backend_name() == "sqlite":
             return _open_sqlite(url)
         options: dict[str, Any] = {"prepare_threshold": None} if url.get_driver_name() == "psycopg" else {}
-        return _adopted(create_engine(url, connect_args=options))
+        return _adopted(create_engine(url, connect_args=options, hide_parameters=True))
     except (exc.ArgumentError, exc.NoSuchModuleError, ValueError) as error:
         raise ConfigurationError(
             "The database URL is not understood.",
@@ -208,7 +214,7 @@ def _is_in_memory(url: URL) -> bool:
 def _open_sqlite(url: URL) -> Engine:
     """Make an engine for one file, or for one connection where the database is in memory."""
     alone = {"pool_size": 1, "max_overflow": 0} if _is_in_memory(url) else {}
-    engine = create_engine(url, poolclass=QueuePool, connect_args=_SQLITE_OPTIONS, **alone)
+    engine = create_engine(url, poolclass=QueuePool, connect_args=_SQLITE_OPTIONS, hide_parameters=True, **alone)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:

@@ -258,10 +258,6 @@ def _image_row(image: UserImage, intent: Intent) -> dict[str, object]:
     }
 
 
-def _object_keys(key: str, variants: Variants) -> tuple[str, ...]:
-    return (key, *(variant.key for variant in variants.values()))
-
-
 def _bare(image: UserImage, *, is_primary: bool) -> UserImage:
     """Return *image* as it is read back: without URLs."""
     variants = image.variants

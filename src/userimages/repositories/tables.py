@@ -116,6 +116,9 @@ class StoredVariants(Variants):
             self._decoded = {name: Variant(*facts) for name, facts in json.loads(self._text).items()}
         return self._decoded
 
+    def __reduce__(self) -> tuple[type["StoredVariants"], tuple[str]]:
+        return StoredVariants, (self._text,)
+
 
 def _user(*, primary_key: bool = False) -> Column[str]:
     """Return the column that names a user; always quoted, for ``user`` is a reserved word."""

@@ -115,11 +115,12 @@ class DiskStorage:
                     file = _open_file(folder, name)
             except (FileNotFoundError, IsADirectoryError):
                 raise BlobNotFoundError("No file stands under this key.") from None
-            file.seek(min(start, os.fstat(file.fileno()).st_size))
+            size = os.fstat(file.fileno()).st_size
+            file.seek(min(start, size))
             if length is None:
                 return file
             with file:
-                return io.BytesIO(file.read(length))
+                return io.BytesIO(file.read(min(length, size)))
 
     def delete(self, keys: Sequence[str]) -> None:
         """Delete the files of *keys*, what a killed ``put`` of them left behind, and the folders that are empty then.

@@ -19,9 +19,9 @@ from urllib.parse import quote
 
 import attrs
 
-from userimages.errors import BlobNotFoundError, ConfigurationError, KeyTakenError, StorageError
+from userimages.errors import ConfigurationError, KeyTakenError, StorageError, StorageUnavailableError
 from userimages.model import StoredObject
-from userimages.storages.r2_problems import problem, translated
+from userimages.storages.r2_problems import ENDPOINT_HINT, problem, translated
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -120,7 +120,7 @@ class R2Storage:
         digest = hashlib.sha256(data)
         try:
             with translated():
-                self.client.put_object(
+                answer = self.client.put_object(
                     Bucket=self.bucket_name,
                     Key=key,
                     Body=data,
@@ -130,6 +130,8 @@ class R2Storage:
                     IfNoneMatch="*",
                     Metadata={"sha256": digest.hexdigest()},
                 )
+            if "ETag" not in answer:
+                raise StorageUnavailableError("That was not the answer of an S3 server.", hint=ENDPOINT_HINT)
         except KeyTakenError:
             if not self._holds(key, len(data), digest.hexdigest()):
                 raise
@@ -187,6 +189,8 @@ class R2Storage:
                 Bucket=self.bucket_name, Prefix=prefix, **start
             )
             for page in pages:
+                if "Name" not in page:
+                    raise StorageUnavailableError("That was not the answer of an S3 server.", hint=ENDPOINT_HINT)
                 for found in page.get("Contents", ()):
                     if found["Key"] <= after:
                         raise StorageError("The store does not list in byte order.", hint="Use R2, or no audit.")
@@ -199,11 +203,8 @@ class R2Storage:
 
     def _holds(self, key: str, size: int, sha256: str) -> bool:
         """Tell whether the bytes under *key* are the ones that we meant to put there."""
-        try:
-            with translated():
-                found = self.client.head_object(Bucket=self.bucket_name, Key=key)
-        except BlobNotFoundError:
-            return False
+        with translated():
+            found = self.client.head_object(Bucket=self.bucket_name, Key=key)
         return found["ContentLength"] == size and found["Metadata"].get("sha256") == sha256
 
 

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from userimages.errors import BlobNotFoundError, KeyTakenError, StorageError, StorageUnavailableError
 
 _KEYS = "Look at R2_ACCESS_KEY_ID and R2_SECRET_ACCESS_KEY."
-_ENDPOINT = "Look at R2_ACCOUNT_ID, R2_JURISDICTION and R2_ENDPOINT_URL."
+ENDPOINT_HINT = "Look at R2_ACCOUNT_ID, R2_JURISDICTION and R2_ENDPOINT_URL."
 _LATER = "Try again later."
-_OTHER_PLACE = (StorageError, "The bucket is in another region or jurisdiction than the one asked.", _ENDPOINT)
+_OTHER_PLACE = (StorageError, "The bucket is in another region or jurisdiction than the one asked.", ENDPOINT_HINT)
 _DAMAGED = (StorageError, "The bytes changed on the way to the store.", "Try again; look at proxies in between.")
 _TOO_MANY = (StorageUnavailableError, "The store takes no more requests just now.", _LATER)
 _CUT = (StorageUnavailableError, "The connection broke before the store's answer ended.", "Try again.")
@@ -27,10 +27,11 @@ _PROBLEMS: dict[str, Problem] = {
     ),
     "403": (StorageError, "The store denied access.", f"{_KEYS} And R2_BUCKET_NAME."),
     "ObjectLockedByBucketPolicy": (StorageError, "A lock rule of the bucket protects it.", "Look at its lock rules."),
-    "NoSuchBucket": (StorageError, "There is no such bucket.", f"Look at R2_BUCKET_NAME. {_ENDPOINT}"),
+    "NoSuchBucket": (StorageError, "There is no such bucket.", f"Look at R2_BUCKET_NAME. {ENDPOINT_HINT}"),
     "InvalidBucketName": (StorageError, "That cannot be the name of a bucket.", "Look at R2_BUCKET_NAME."),
     "ParamValidationError": (StorageError, "boto3 refused the request unsent.", "Look at R2_BUCKET_NAME."),
-    "404": (BlobNotFoundError, "No object stands under this key.", ""),
+    "NoSuchKey": (BlobNotFoundError, "No object stands under this key.", ""),
+    "404": (StorageUnavailableError, "Nothing is there, not even the answer of an S3 server.", ENDPOINT_HINT),
     "412": (KeyTakenError, "Other bytes already stand under this key.", "Use a new key: keys never repeat."),
     "InvalidRegionName": _OTHER_PLACE,
     "AuthorizationHeaderMalformed": _OTHER_PLACE,
@@ -49,22 +50,26 @@ _PROBLEMS: dict[str, Problem] = {
     "501": (
         StorageError,
         "The store does not implement what was asked, such as conditional writes (If-None-Match).",
-        f"Use R2 or a server that does. {_ENDPOINT}",
+        f"Use R2 or a server that does. {ENDPOINT_HINT}",
     ),
     "5xx": (StorageUnavailableError, "The store failed.", _LATER),
-    "4xx": (StorageError, "The store refused the request.", _ENDPOINT),
+    "4xx": (StorageError, "The store refused the request.", ENDPOINT_HINT),
     # What boto3 raises where there was no answer, by the name of the class or of a parent.
-    "EndpointConnectionError": (StorageUnavailableError, "The store cannot be reached.", f"{_ENDPOINT} And at DNS."),
-    "ConnectTimeoutError": (StorageUnavailableError, "The store did not take the connection in time.", _ENDPOINT),
+    "EndpointConnectionError": (
+        StorageUnavailableError,
+        "The store cannot be reached.",
+        f"{ENDPOINT_HINT} And at DNS.",
+    ),
+    "ConnectTimeoutError": (StorageUnavailableError, "The store did not take the connection in time.", ENDPOINT_HINT),
     "ProxyConnectionError": (StorageUnavailableError, "The proxy cannot be reached.", "Look at HTTPS_PROXY."),
-    "SSLError": (StorageUnavailableError, "The store's TLS certificate or protocol is not accepted.", _ENDPOINT),
+    "SSLError": (StorageUnavailableError, "The store's TLS certificate or protocol is not accepted.", ENDPOINT_HINT),
     "ReadTimeoutError": (StorageUnavailableError, "The store did not answer in time.", _LATER),
     "ConnectionClosedError": _CUT,
     "ResponseStreamingError": _CUT,
     "IncompleteReadError": _CUT,
     "HTTPError": _CUT,
-    "ResponseParserError": (StorageUnavailableError, "That was not the answer of an S3 server.", _ENDPOINT),
-    "EndpointProviderError": (StorageError, "That cannot be an endpoint.", _ENDPOINT),
+    "ResponseParserError": (StorageUnavailableError, "That was not the answer of an S3 server.", ENDPOINT_HINT),
+    "EndpointProviderError": (StorageError, "That cannot be an endpoint.", ENDPOINT_HINT),
     "Exception": (StorageUnavailableError, "The request to the store failed.", _LATER),
 }
 

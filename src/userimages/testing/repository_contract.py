@@ -12,6 +12,8 @@ The images of a test belong to random users, so the repository may be shared by 
 must hold no work of your own: the suite forgets intents whose lease lies before the year 2002.
 """
 
+import copy
+import pickle
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -70,6 +72,7 @@ class RepositoryContract(PublicationContract):
             assert seen is not None
             assert list(seen.variants) == ["640", "320", "1280"], "the variants lost their order"
             assert isinstance(seen.image_type, ImageType)
+            assert pickle.loads(pickle.dumps(seen)) == copy.deepcopy(seen) == image, "it cannot be pickled or copied"
 
     def test_records_come_without_urls(self, repository: ImageRepository) -> None:
         image = new_image(new_user())
