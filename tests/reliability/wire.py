@@ -26,8 +26,9 @@ def cut(connection: socket.socket) -> None:
 class DatabaseProxy:
     """A TCP port in front of PostgreSQL's socket, which cuts the connection around chosen commits.
 
-    A commit is a COMMIT, or a statement that writes outside of a transaction. ``plan`` says for each one to come: None, ``"before"`` (the server never sees it), ``"at"`` (it is sent, and the
-    connection is cut at once) or ``"after"`` (it is done, and the answer is lost).
+    A commit is a COMMIT, or a statement that writes outside of a transaction. ``plan`` says for each one to come:
+    None, ``"before"`` (the server never sees it), ``"at"`` (it is sent, and the connection is cut at once) or
+    ``"after"`` (it is done, and the answer is lost).
     """
 
     def __init__(self, path: str) -> None:
