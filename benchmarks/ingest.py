@@ -4,7 +4,8 @@
 
 Needs numpy, and for the others what they are called on PyPI: django-imagekit easy-thumbnails filedepot
 sqlalchemy-file pyvips pyvips-binary simplejpeg. What is not installed is left out. Times are CPU time of the process
-(all its threads), medians over the rounds; --photos takes real photographs for the quality table.
+(all its threads), the least of the rounds, for what disturbs can only add. --photos takes real photographs for the
+quality table.
 """
 
 import argparse
@@ -80,7 +81,7 @@ def engines(only: Iterable[str] = ()) -> dict[str, Engine]:
 
 
 def times(engines: dict[str, Engine], files: dict[str, bytes], rounds: int) -> dict[str, dict[str, float]]:
-    """Median milliseconds of CPU of each engine for each file; an engine that fails for a file has none."""
+    """Least milliseconds of CPU of each engine for each file; an engine that fails for a file has none."""
     taken: dict[str, dict[str, list[float]]] = {name: {} for name in engines}
     for file, data in files.items():
         for number in range(rounds + 1):
@@ -92,7 +93,7 @@ def times(engines: dict[str, Engine], files: dict[str, bytes], rounds: int) -> d
                     continue
                 if number:
                     taken[name].setdefault(file, []).append(1000 * (time.process_time() - started))
-    return {name: {file: statistics.median(each) for file, each in by.items()} for name, by in taken.items()}
+    return {name: {file: min(each) for file, each in by.items()} for name, by in taken.items()}
 
 
 def mean(values: Iterable[float]) -> float:

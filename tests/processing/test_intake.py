@@ -18,7 +18,7 @@ from userimages import (
     TooManyPixelsError,
     UnsupportedFormatError,
 )
-from userimages.processing import Limits, PillowProcessor, jpeg
+from userimages.processing import Limits, PillowProcessor, gif, jpeg
 from userimages.processing.header import Spliced, orientation_of
 from userimages.testing import make_image
 
@@ -261,6 +261,16 @@ def test_a_png_in_single_bytes_is_joined_before_its_decoder_sees_it(processor, m
         + hostile.chunk(b"IEND")
     )
     assert processor(cut, ImageType.GALLERY) == processor(whole, ImageType.GALLERY)
+
+
+def test_a_gif_in_single_bytes_is_joined_before_its_decoder_sees_it(processor):
+    whole = hostile.gif(8, 8, [hostile.gif_frame(8, 8)])
+    start = whole.index(b"\x02", whole.index(b",") + 10) + 1
+    raw = whole[start + 1 : start + 1 + whole[start]]
+    cut = whole[:start] + b"".join(b"\1" + raw[at : at + 1] for at in range(len(raw))) + b"\0;"
+    assert processor(cut, ImageType.GALLERY) == processor(whole, ImageType.GALLERY)
+    seen = gif.examine(cut, Limits()).open().read()
+    assert len(seen) < len(cut) - len(raw) // 2
 
 
 def test_corrupt_metadata_neither_warns_nor_refuses():

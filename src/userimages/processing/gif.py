@@ -8,7 +8,7 @@ from userimages.processing.header import Header, broken
 from userimages.processing.limits import Limits
 
 _EXTENSION, _IMAGE = 0x21, 0x2C
-_CONTROL, _APPLICATION = 0xF9, 0xFF
+_CONTROL, _APPLICATION = b"\xf9", b"\xff"
 _MAX_SHORT_BLOCKS = 250_000
 # Encoders write full blocks of 255 bytes; a run of them is skipped in one step.
 _FULL_BLOCKS = re.compile(rb"(?:\xff.{255})+", re.DOTALL)
@@ -27,14 +27,15 @@ def examine(data: bytes, limits: Limits) -> Header:
         introducer = data[position]
         if introducer == _EXTENSION:
             label, start = data[position + 1 : position + 2], position + 2
-            position, blocks, short = _blocks(data, start, short)
-            if label == bytes((_CONTROL,)) and len(blocks) == 4:
-                control = b"!\xf9\x04" + blocks + b"\0"
+            position, short = _chain_end(data, start, short)
+            blocks = data[start:position]
+            if label == _CONTROL and blocks[0] == 4 and len(blocks) == 6:
+                control = b"!" + label + blocks
                 continue
-            metadata += position - start
+            metadata += len(blocks)
             limits.allow_metadata(metadata)
-            if label == bytes((_APPLICATION,)) and blocks.startswith(b"NETSCAPE2.0\x01") and len(blocks) >= 14:
-                repeats = int.from_bytes(blocks[12:14], "little")
+            if label == _APPLICATION and blocks.startswith(b"\x0bNETSCAPE2.0\x03\x01"):
+                repeats = int.from_bytes(blocks[14:16], "little")
                 loop = repeats + 1 if repeats else 0
         elif introducer == _IMAGE:
             descriptor = data[position : position + 10]
@@ -45,11 +46,11 @@ def examine(data: bytes, limits: Limits) -> Header:
             width, height, frames = max(width, left + wide), max(height, top + high), frames + 1
             limits.allow_size(width, height)
             limits.allow_frames(frames, width, height)
-            start = position
-            position += (3 << (flags & 7) + 1 if flags & 0x80 else 0) + 1
-            table = data[start:position]
-            position, blocks, short = _blocks(data, position, short)
-            kept += (control, descriptor, table, _in_full_blocks(blocks))
+            start = position + (3 << (flags & 7) + 1 if flags & 0x80 else 0) + 1
+            table, before = data[position:start], short
+            position, short = _chain_end(data, start, short)
+            blocks = data[start:position]
+            kept += (control, descriptor, table, blocks if short - before < 9 else _in_full_blocks(blocks))
             control = b""
         else:
             break
@@ -67,26 +68,28 @@ def examine(data: bytes, limits: Limits) -> Header:
     )
 
 
-def _blocks(data: bytes, position: int, short: int) -> tuple[int, bytes, int]:
-    """Return where a chain of data blocks ends, what is in it, and *short* plus the number of its blocks."""
-    parts = list[bytes]()
+def _chain_end(data: bytes, position: int, short: int) -> tuple[int, int]:
+    """Return where a chain of data blocks ends, and *short* plus the number of its blocks that are not full."""
     try:
         while size := data[position]:
             if size == 255 and (full := _FULL_BLOCKS.match(data, position)):
-                run = full[0]
-                parts += (run[at + 1 : at + 256] for at in range(0, len(run), 256))
                 position = full.end()
                 continue
-            parts.append(data[position + 1 : position + 1 + size])
             position += 1 + size
             short += 1
             if short > _MAX_SHORT_BLOCKS:
                 raise broken("it is cut into too many small blocks")
     except IndexError:
         raise broken("it is cut off") from None
-    return position + 1, b"".join(parts), short
+    return position + 1, short
 
 
-def _in_full_blocks(content: bytes) -> bytes:
+def _in_full_blocks(chain: bytes) -> bytes:
+    """Return a chain of blocks cut anew, for small ones cost the decoder much time."""
+    parts, position = list[bytes](), 0
+    while size := chain[position]:
+        parts.append(chain[position + 1 : position + 1 + size])
+        position += 1 + size
+    content = b"".join(parts)
     blocks = (content[at : at + 255] for at in range(0, len(content), 255))
     return b"".join(part for block in blocks for part in (bytes((len(block),)), block)) + b"\0"
