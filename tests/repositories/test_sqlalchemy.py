@@ -442,3 +442,10 @@ def test_keys_are_in_byte_order_whatever_the_language_of_the_database(postgresql
     with engine.connect() as connection:
         found = connection.execute(text(f"SELECT collation_name FROM information_schema.columns WHERE {column}"))
         assert found.scalars().all() == ["C"]
+
+
+def test_the_same_intent_twice_is_a_conflict(repository: SQLAlchemyRepository) -> None:
+    intent = begin(repository, new_image(new_user()))
+    with pytest.raises(ConflictError, match="id"):
+        repository.begin(intent, now=NOW)
+    assert over(repository, intent.user, NOW + LEASE) == [intent]

@@ -74,6 +74,8 @@ class SQLAlchemyRepository:
             try:
                 connection.execute(statements.BEGIN, _intent_row(intent))
             except IntegrityError as error:
+                if intent.idempotency_key is None:
+                    raise
                 raise ConflictError(
                     "Another upload with this idempotency key is still running.", hint="Try again in a while."
                 ) from error
