@@ -183,7 +183,6 @@ class Statements:
 
     def __init__(self) -> None:
         self.count = 0
-        event.listen(Engine, "before_cursor_execute", self.note)
 
     def note(self, *_: Any) -> None:
         self.count += 1
@@ -196,8 +195,13 @@ class Statements:
             return execute(*arguments)
 
         self.count = 0
-        with connection.execute_wrapper(wrapper):
-            call()
+        listening = (Engine, "before_cursor_execute", self.note)
+        event.listen(*listening)
+        try:
+            with connection.execute_wrapper(wrapper):
+                call()
+        finally:
+            event.remove(*listening)
         return self.count
 
 
