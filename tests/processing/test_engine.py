@@ -17,6 +17,7 @@ from userimages.processing import Fit, Limits, PillowProcessor, Recipe
 from userimages.processing.budget import Budget
 from userimages.processing.engine import decoded_pixels, process
 from userimages.processing.intake import examine
+from userimages.processing.planar import Planes
 from userimages.testing import make_image
 
 
@@ -125,6 +126,18 @@ def test_a_large_jpeg_is_decoded_at_the_size_that_is_needed(monkeypatch):
     monkeypatch.setattr(Image.Image, "load", lambda self: (loaded.append(self.size), load(self))[1])
     PillowProcessor()(data, ImageType.GALLERY)
     assert max(loaded) == (2000, 1500)
+
+
+def test_luma_and_chroma_are_cut_and_shrunk_alike():
+    ramp = Image.linear_gradient("L").rotate(90).resize((400, 300))
+    planes = Planes.shrunk(Image.merge("YCbCr", (ramp, ramp, ramp)), (100, 0, 300, 300), (101, 151))
+    assert planes.luma.size == (101, 151)
+    assert planes.blue.size == planes.red.size == (51, 76)
+    middle = ramp.crop((100, 0, 300, 300)).getextrema()
+    for plane in (planes.luma, planes.blue, planes.red):
+        assert all(abs(ours - right) < 6 for ours, right in zip(plane.getextrema(), middle, strict=True))
+    assert planes.whole().size == (101, 151)
+    assert planes.half().size == (51, 76)
 
 
 def test_each_variant_is_made_from_the_next_larger_one(monkeypatch):
