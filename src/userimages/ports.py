@@ -75,7 +75,7 @@ class ImageRepository(Protocol):
 
         With ``intent.idempotency_key`` set, (user, key) is unique among intents and images together. Insert first,
         then look among the images: of any number of callers at once, one goes on. An older intent that holds the key
-        and whose lease is at or before *now* loses it (that try can no longer be published).
+        loses it where its lease is at or before *now* or a sweep took it (that try can no longer be published).
 
         Raises:
             ConflictError: a live intent holds the key, or the key made an image of another ``input_sha256``. Nothing
