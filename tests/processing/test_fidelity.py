@@ -8,9 +8,11 @@ from PIL import Image, ImageChops, ImageCms, ImageStat
 
 from userimages import ImageType
 from userimages.processing import Fill, Fit, PillowProcessor, Recipe
+from userimages.processing.encode import encode
 from userimages.testing import make_image
 from userimages.testing.images import make_exif, make_icc, make_pixels
 
+XMP = b"<x:xmpmeta>" + hostile.SCRIPT + b"</x:xmpmeta>"
 WHOLE = Recipe(Fit(4000), quality=95)
 
 
@@ -151,6 +153,32 @@ def test_c26_mended_a_wide_gamut_is_converted_through_its_profile(name, format):
     assert "icc_profile" not in result.info
     assert distance(result, expected) < 1.5
     assert distance(wide, expected) > 3, "the profile changes nothing, so nothing was tested"
+
+
+def test_a_large_photo_of_a_wide_gamut_is_converted_too():
+    profile = make_icc("display-p3")
+    wide = quarters(2000, 1400).point([value // 2 + 40 for value in range(256)] * 3)
+    stored = output(encoded(wide, "JPEG", icc_profile=profile, quality=95), Recipe(Fit(1300), quality=95))
+    small = wide.resize(stored.size, Image.Resampling.LANCZOS)
+    srgb = ImageCms.createProfile("sRGB")
+    expected = ImageCms.profileToProfile(small, ImageCms.ImageCmsProfile(io.BytesIO(profile)), srgb, 1)
+    assert distance(stored, expected) < 1.5 < distance(stored, small)
+
+
+@pytest.mark.parametrize("format", ["jpeg", "webp", "avif"])
+def test_no_format_takes_metadata_over_from_its_source(format):
+    data = make_image("WEBP", (96, 64), gps=True, xmp=XMP, icc=make_icc("display-p3"))
+    processed = process(data, Recipe(format=format, variants={"64": Fit(64)}, variant_format=format))
+    for rendition in (processed.image, processed.variants["64"]):
+        for trace in (b"Camera of the tests", b"xmpmeta", b"display-p3"):
+            assert trace not in rendition.data
+
+
+def test_a_comment_that_a_decoder_left_with_the_pixels_is_not_written():
+    image = make_pixels((48, 32))
+    image.info["comment"] = hostile.SCRIPT
+    assert hostile.SCRIPT in encoded(image, "JPEG")
+    assert hostile.SCRIPT not in encode(image, "jpeg", 85).data
 
 
 def test_pure_display_p3_green_becomes_the_nearest_srgb():
@@ -357,7 +385,6 @@ def test_a_jpeg_keeps_its_subsampling_and_anything_else_its_colour_at_every_pixe
     assert get_sampling(opened(processor(make_image("PNG", (96, 64)), ImageType.GALLERY).image)) == 0
 
 
-XMP = b"<x:xmpmeta>" + hostile.SCRIPT + b"</x:xmpmeta>"
 LOADED = {
     "jpeg": {
         "format": "JPEG",
