@@ -155,13 +155,14 @@ def running(command: list[str], environ: dict[str, str], log: Path) -> Iterator[
 
 def environment(url: str, folder: Path, server: Any = None) -> dict[str, str]:
     settings = {"USERIMAGES_DATABASE_URL": url, "USERIMAGES_DATA_DIR": str(folder)}
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("R2_", "USERIMAGES_"))}
+    others = ("R2_", "USERIMAGES_", "DJANGO_")  # the tests of the adapters leave their Django project in the environment
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     return kept | settings | (server.environ() if server else {})
 
 
 def until(ready: Any, log: Path) -> Any:
     """Ask again until there is an answer; a server's log tells why there is none."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         try:
             if answer := ready():
