@@ -155,7 +155,7 @@ def running(command: list[str], environ: dict[str, str], log: Path) -> Iterator[
 
 def environment(url: str, folder: Path, server: Any = None) -> dict[str, str]:
     settings = {"USERIMAGES_DATABASE_URL": url, "USERIMAGES_DATA_DIR": str(folder)}
-    others = ("R2_", "USERIMAGES_", "DJANGO_")  # the tests of the adapters leave their Django project in the environment
+    others = ("R2_", "USERIMAGES_", "DJANGO_")  # tests of the adapters leave a Django project behind
     kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     return kept | settings | (server.environ() if server else {})
 
