@@ -1,4 +1,4 @@
-"""Print what ``from userimages import ImageService`` costs in CPU over a bare interpreter, beside what it cannot do without."""
+"""Print what ``from userimages import ImageService`` costs in CPU, beside what it cannot do without."""
 
 import os
 import statistics
