@@ -3,9 +3,11 @@
 import os
 import random
 import sqlite3
+import threading
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, Pool, QueuePool, create_engine, event, exc, make_url
@@ -94,6 +96,7 @@ class Database:
         self._engine = open_engine(url_or_engine) if isinstance(url_or_engine, str | URL) else _adopted(url_or_engine)
         self.dialect = self._engine.dialect.name
         self._statement, self._transaction = _as_used(self._engine)
+        self._turn = _turn(self._engine)
         _databases.add(self)
         if self._owned:
             weakref.finalize(self, self._engine.dispose)
@@ -125,7 +128,9 @@ class Database:
 
     def let_go(self) -> None:
         """Leave the connections that a fork brought along to the parent, unclosed."""
-        if not (self.dialect == "sqlite" and _is_in_memory(self._engine.url)):
+        if _is_in_memory(self._engine.url):
+            self._turn = _turn(self._engine)  # a thread that the fork left behind may have had the other one
+        else:
             _inherited.append(self._engine.pool)
             self._engine.dispose(close=False)
 
@@ -142,7 +147,7 @@ class Database:
         while True:
             committing = commits
             try:
-                with engine.connect() as connection:
+                with self._turn, engine.connect() as connection:
                     if writes and self.dialect == "sqlite":
                         _begin(connection, at_once=reads_first)
                     elif writes and not commits:  # the caller may hold a lock itself, and wait for us for ever
@@ -208,7 +213,14 @@ def open_engine(address: str | URL) -> Engine:
 
 
 def _is_in_memory(url: URL) -> bool:
+    if url.get_backend_name() != "sqlite":
+        return False
     return ":memory:" in (url.database or ":memory:") or url.query.get("mode") == "memory"
+
+
+def _turn(engine: Engine) -> AbstractContextManager[object]:
+    """Return what a caller waits for: a lock where all share one connection, for in a pool of one callers starve."""
+    return threading.Lock() if _is_in_memory(engine.url) else nullcontext()
 
 
 def _open_sqlite(url: URL) -> Engine:
