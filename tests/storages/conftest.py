@@ -50,8 +50,17 @@ def r2_seaweedfs(_seaweedfs_client: Checked) -> Iterator[R2Storage]:
 def _moto_client() -> Checked:
     if not os.environ.get("CI"):
         pytest.importorskip("moto")
-    import moto.core.models  # noqa: F401 - hooks itself into clients that are made from here on
+    import moto.core.models  # hooks itself into clients that are made from here on
 
+    # moto stores an object first and its metadata after, and a caller in between sees a half: one at a time, then.
+    stubber, turn = moto.core.models.BotocoreStubber, threading.Lock()
+    answer = stubber.process_request
+
+    def answer_alone(self: object, request: object) -> object:
+        with turn:
+            return answer(self, request)
+
+    stubber.process_request = answer_alone
     return checked(R2Storage.from_env(MOTO_ENVIRON))
 
 
