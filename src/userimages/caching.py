@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-import secrets
+import os
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -144,7 +144,7 @@ class CachingRepository:
 
     def _new_version(self, name: str) -> str:
         """Write a version that never was before, so that pages which are still being read under an old one are lost."""
-        version = secrets.token_hex(8)
+        version = os.urandom(8).hex()
         self._tried("set", name, version, self._ttl)
         return version
 

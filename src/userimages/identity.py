@@ -12,7 +12,6 @@ import re
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from urllib.parse import quote
 from uuid import UUID
 
 from userimages.model import ImageType
@@ -82,6 +81,8 @@ def new_id(at: datetime) -> UUID:
 
 def user_segment(user: str) -> str:
     """Return the one path segment that stands for *user* in keys."""
+    from urllib.parse import quote  # on first use: it is slow to import
+
     encoded = quote(user, safe="").replace("~", "%7E")
     if encoded.strip(".") == "":
         encoded = encoded.replace(".", "%2E")
