@@ -70,6 +70,7 @@ def test_an_unknown_r2_setting_is_named(tmp_path: Path, name: str) -> None:
         ("USERIMAGE_DATABASE_URL", "USERIMAGES_DATABASE_URL"),
         ("USERIMAGES_DATADIR", "USERIMAGES_DATA_DIR"),
         ("USERIMAGES_DIR", "USERIMAGES_DATA_DIR"),
+        ("USERIMAGES_R2_BUCKET_NAME", "R2_BUCKET_NAME"),
     ],
 )
 def test_a_misspelt_setting_is_named_with_what_was_meant(tmp_path: Path, name: str, meant: str) -> None:

@@ -70,7 +70,9 @@ def _refuse_misspelt(settings: Mapping[str, str]) -> None:
     misspelt: dict[str, str] = {}
     for name in sorted(settings):
         match = re.match("USER_?IMAGES?_(.*)", name, re.IGNORECASE)
-        if match and name not in {DATA_DIR, DATABASE_URL}:
+        if match and match[1].upper().startswith("R2_"):
+            misspelt[name] = match[1].upper()
+        elif match and name not in {DATA_DIR, DATABASE_URL}:
             meant = difflib.get_close_matches(match[1].upper(), known, n=1, cutoff=0.5)
             misspelt.update((name, _PREFIX + each) for each in meant)
     if misspelt:

@@ -75,7 +75,9 @@ def checked_id(id: UUID | str) -> UUID:
         return UUID(id)
     except (ValueError, AttributeError, TypeError):
         raise InvalidFieldError(
-            "The image id is not a UUID.", field="id", hint="Pass the id of a UserImage, or its string."
+            f"The image id (of type {type(id).__name__}) is not a UUID.",
+            field="id",
+            hint="Pass the id of a UserImage, or its string.",
         ) from None
 
 
@@ -179,7 +181,12 @@ def checked_range(start: int, length: int | None) -> None:
     """Refuse a byte range that is not of whole numbers from 0 up."""
     for name, value in (("start", start), ("length", length)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-            raise InvalidFieldError(f"The {name} of the range is not a whole number from 0 up.", field=name)
+            shown = value if isinstance(value, int) else f"of type {type(value).__name__}"
+            raise InvalidFieldError(
+                f"The {name} of the range, {shown}, is not a whole number from 0 up.",
+                field=name,
+                hint="Give bytes from the beginning of the file.",
+            )
 
 
 def encode_cursor(uploaded_at: datetime, id: UUID) -> str:

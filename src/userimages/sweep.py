@@ -112,7 +112,7 @@ def delete_orphans(
         return attrs.evolve(
             report,
             note=f"Nothing was deleted: {share:.1%} of the objects seen are orphans, over the limit of {max_share:.1%}."
-            " See that this is the right database for this store, then pass a higher max_share.",
+            " See that this is the right database for this store, then raise max_share (--max-share).",
         )
     deleted = 0
     for batch in _batches(report.orphans):

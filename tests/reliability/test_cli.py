@@ -54,6 +54,24 @@ def test_help_says_what_each_command_does(capsys: pytest.CaptureFixture[str]) ->
         assert words in shown
 
 
+def test_a_reader_that_has_seen_enough_gets_no_traceback(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    environ = {"PATH": os.environ["PATH"], "USERIMAGES_DATA_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "userimages", "sweep"]
+    done = subprocess.run(command, env=environ, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (2, b"")
+
+
+@pytest.mark.parametrize(("option", "value"), [("--limit", "x"), ("--limit", "0"), ("--max-share", "x")])
+def test_a_bad_number_is_shown(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit:
+        main(["audit", option, value])
+    assert exit.value.code == 2
+    assert f"{option}: '{value}' is not a" in capsys.readouterr().err
+
+
 def test_c12_check_prints_a_line_each_and_is_0_where_all_is_well(images: ImageService, capsys) -> None:
     assert main(["check"]) == 0
     lines = capsys.readouterr().out.splitlines()
