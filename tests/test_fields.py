@@ -163,3 +163,17 @@ def test_users_are_a_list_and_not_one_name() -> None:
         with pytest.raises(InvalidFieldError) as error:
             fields.checked_users(users)
         assert error.value.field == "users"
+
+
+@pytest.mark.parametrize(
+    "caption",
+    ["<\x01script>alert(1)</\x01script>", "<\x85b>alert(1)", "<<b>script>alert(1)</script>", "<<<b>b>i>alert(1)"],
+)
+def test_c28_mended_what_is_left_of_one_tag_makes_no_other(caption: str) -> None:
+    assert fields.checked_caption(caption) == "alert(1)"
+
+
+def test_a_number_of_thousands_of_digits_is_refused_like_any_other() -> None:
+    for refused in (fields.checked_limit, fields.checked_image_type, lambda number: fields.checked_range(-number, 1)):
+        with pytest.raises(InvalidFieldError):
+            refused(10**5000)

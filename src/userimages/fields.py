@@ -111,8 +111,9 @@ def checked_caption(caption: str) -> str:
     """
     _check_text(caption, "caption")
     if len(caption) <= _MAX_RAW_CAPTION:
-        text = caption.replace("\r\n", "\n").replace("\r", "\n")
-        text = _CONTROLS.sub("", _without_tags(text) if "<" in text else text)
+        text = _CONTROLS.sub("", caption.replace("\r\n", "\n").replace("\r", "\n"))
+        while "<" in text and (fewer := _without_tags(text)) != text:  # what is left of one tag may make another
+            text = fewer
         if len(text) <= MAX_CAPTION:
             return text
     raise InvalidFieldError(
@@ -181,9 +182,8 @@ def checked_range(start: int, length: int | None) -> None:
     """Refuse a byte range that is not of whole numbers from 0 up."""
     for name, value in (("start", start), ("length", length)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-            shown = value if isinstance(value, int) else f"of type {type(value).__name__}"
             raise InvalidFieldError(
-                f"The {name} of the range, {shown}, is not a whole number from 0 up.",
+                f"The {name} of the range, {_shown(value)}, is not a whole number from 0 up.",
                 field=name,
                 hint="Give bytes from the beginning of the file.",
             )
@@ -220,7 +220,10 @@ def _check_text(text: str, field: str) -> None:
 
 def _shown(value: object) -> str:
     """Return *value* as a message may show it: on one line, and short."""
-    text = ascii(value)
+    try:
+        text = ascii(value)
+    except ValueError:  # Python does not write out a number of more than 4,300 digits
+        text = "of thousands of digits"
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
