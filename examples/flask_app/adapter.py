@@ -28,7 +28,7 @@ def create_blueprint(
         flask.request.max_content_length = api.max_body
         try:
             images = flask.request.files.getlist("image")
-            fields = flask.request.form.to_dict()
+            fields = {name: values[-1] for name, values in flask.request.form.lists()}
         except RequestEntityTooLarge as exc:
             raise FileTooLargeError(limit=service.max_bytes) from exc
         return Form(fields, [FilePart(each.stream, each.filename or "", each.mimetype or "") for each in images])

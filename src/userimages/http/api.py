@@ -4,11 +4,10 @@ import re
 from collections.abc import Callable, Collection
 from typing import Any
 from urllib.parse import parse_qsl
-from uuid import UUID
 
 import attrs
 
-from userimages.errors import ImageNotFoundError
+from userimages.errors import ImageNotFoundError, InvalidFieldError
 from userimages.fields import checked_user
 from userimages.http.problems import (
     ForbiddenError,
@@ -169,8 +168,8 @@ class Api:
     def _owned(self, request: Request, action: str, id: str) -> UserImage:
         """Return the image if the guard lets *action* through; else it is not there, as far as the client can tell."""
         try:
-            image = self.service.get(UUID(id))
-        except ValueError:
+            image = self.service.get(id)
+        except InvalidFieldError:
             raise ImageNotFoundError from None
         if not self._allows(request, action, image.user):
             raise ImageNotFoundError
