@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import threading
+import weakref
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -57,8 +58,7 @@ class UploadClock:
         self._clock = clock
         self._last = 0
         self._lock = threading.Lock()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._unlock)
+        _clocks.add(self)
 
     def __call__(self) -> datetime:
         """Return the present, or one microsecond past the last answer where that is later."""
@@ -66,9 +66,21 @@ class UploadClock:
             self._last = max(microseconds(self._clock()), self._last + 1)
             return instant(self._last)
 
-    def _unlock(self) -> None:
+    def renew(self) -> None:
         """Replace the lock, which another thread of the parent may have held at the fork."""
         self._lock = threading.Lock()
+
+
+_clocks = weakref.WeakSet[UploadClock]()
+
+
+def _renew_all() -> None:
+    for clock in tuple(_clocks):
+        clock.renew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_all)
 
 
 def new_id(at: datetime) -> UUID:

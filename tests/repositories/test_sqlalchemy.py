@@ -1,10 +1,12 @@
 """SQLAlchemyRepository beside an application: its engine, its foreign keys, its forks."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,12 @@ from userimages.errors import ConfigurationError, ConflictError, RepositoryError
 from userimages.model import Published
 from userimages.repositories import database
 from userimages.repositories.database import open_engine
+from userimages.repositories.memory import MemoryRepository
 from userimages.repositories.sqlalchemy import SQLAlchemyRepository
 from userimages.testing.records import (
     LEASE,
     NOW,
+    at_once,
     begin,
     ids,
     new_image,
@@ -228,6 +232,44 @@ def test_a_static_pool_in_memory_will_do_for_tests(engine_of: EngineOf) -> None:
     _, repository = given("sqlite://", engine_of, poolclass=StaticPool)
     image = publish(repository, new_image(new_user()), is_primary=True)
     assert repository.retire(image.id)
+
+
+def test_all_repositories_of_one_database_in_memory_take_turns(engine_of: EngineOf) -> None:
+    engine, one = given("sqlite://", engine_of, poolclass=StaticPool, connect_args={"check_same_thread": False})
+    other, user, inside = SQLAlchemyRepository(engine), new_user(), []
+
+    @event.listens_for(engine, "begin")
+    def enter(_connection: object) -> None:
+        inside.append(len(inside))
+
+    @event.listens_for(engine, "commit")
+    @event.listens_for(engine, "rollback")
+    def leave(_connection: object) -> None:
+        met.add(inside.pop())
+
+    def work(repository: SQLAlchemyRepository) -> None:
+        for _ in range(40):
+            begin(repository, new_image(user))
+            repository.list(user, limit=200)
+
+    met = set[int]()
+    at_once([partial(work, each) for each in (one, other) * 2])
+    assert met == {0}
+    assert len(one.expired(NOW + LEASE, limit=200)) == 160
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("make", [MemoryRepository, lambda: SQLAlchemyRepository("sqlite://")])
+def test_a_child_does_not_wait_for_a_lock_that_a_thread_of_its_parent_held(make: Any) -> None:
+    repository = make()
+    getattr(repository, "create_schema", int)()
+    lock = getattr(repository, "_lock", None) or repository._database._turn._lock
+    with lock:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)
+            os._exit(len(repository.list("ana", limit=1)))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_a_pool_without_a_free_connection_says_so(url: str, engine_of: EngineOf) -> None:

@@ -128,8 +128,8 @@ class Database:
 
     def let_go(self) -> None:
         """Leave the connections that a fork brought along to the parent, unclosed."""
-        if _is_in_memory(self._engine.url):
-            self._turn = _turn(self._engine)  # a thread that the fork left behind may have had the other one
+        if isinstance(self._turn, _Turn):
+            self._turn.renew()
         else:
             _inherited.append(self._engine.pool)
             self._engine.dispose(close=False)
@@ -218,9 +218,30 @@ def _is_in_memory(url: URL) -> bool:
     return ":memory:" in (url.database or ":memory:") or url.query.get("mode") == "memory"
 
 
-def _turn(engine: Engine) -> AbstractContextManager[object]:
-    """Return what a caller waits for: a lock where all share one connection, for in a pool of one callers starve."""
-    return threading.Lock() if _is_in_memory(engine.url) else nullcontext()
+class _Turn:
+    """A lock for callers that share one connection: in a pool of one, some would starve."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def renew(self) -> None:
+        """Replace the lock, which another thread of the parent may have held at the fork."""
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=PATIENCE):
+            raise exc.TimeoutError("The one connection of this database in memory did not come free.")
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+_turns: "weakref.WeakKeyDictionary[Pool, _Turn]" = weakref.WeakKeyDictionary()
+
+
+def _turn(engine: Engine) -> AbstractContextManager[None]:
+    """Return what a caller waits for: one turn for all repositories of one database in memory, else nothing."""
+    return _turns.setdefault(engine.pool, _Turn()) if _is_in_memory(engine.url) else nullcontext()
 
 
 def _open_sqlite(url: URL) -> Engine:

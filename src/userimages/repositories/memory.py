@@ -1,6 +1,8 @@
 """Records in the memory of this process: for tests, demonstrations and a first try."""
 
+import os
 import threading
+import weakref
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -37,6 +39,11 @@ class MemoryRepository:
         self._intents: dict[UUID, Intent] = {}
         self._primaries: dict[str, UUID] = {}
         self._unique: dict[object, UUID] = {}
+        self._lock = threading.Lock()
+        _repositories.add(self)
+
+    def renew(self) -> None:
+        """Replace the lock, which another thread of the parent may have held at the fork."""
         self._lock = threading.Lock()
 
     def begin(self, intent: Intent, *, now: datetime) -> UserImage | None:
@@ -183,6 +190,18 @@ class MemoryRepository:
         intent = Intent(id=new_id(utcnow()), user=image.user, object_keys=image.object_keys, lease=_DISTANT_PAST)
         self._intents[intent.id] = intent
         return intent
+
+
+_repositories = weakref.WeakSet[MemoryRepository]()
+
+
+def _renew_all() -> None:
+    for repository in tuple(_repositories):
+        repository.renew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_all)
 
 
 def _claims(row: _Row) -> tuple[object, ...]:
