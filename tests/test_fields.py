@@ -173,6 +173,14 @@ def test_c28_mended_what_is_left_of_one_tag_makes_no_other(caption: str) -> None
     assert fields.checked_caption(caption) == "alert(1)"
 
 
+def test_c28_tags_within_tags_cost_a_bounded_number_of_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes, parsed = [], fields._without_tags
+    monkeypatch.setattr(fields, "_without_tags", lambda text: passes.append(text) or parsed(text))
+    with pytest.raises(InvalidFieldError, match="tags within tags"):
+        fields.checked_caption("<" * 3300 + "b>" * 3300)
+    assert len(passes) <= 8
+
+
 def test_a_number_of_thousands_of_digits_is_refused_like_any_other() -> None:
     for refused in (fields.checked_limit, fields.checked_image_type, lambda number: fields.checked_range(-number, 1)):
         with pytest.raises(InvalidFieldError):

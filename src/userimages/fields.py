@@ -19,6 +19,7 @@ MAX_PAGE = 200
 MAX_USERS = 1000
 _CHUNK = 1024 * 1024
 _MAX_RAW_CAPTION = 20 * MAX_CAPTION
+_TAG_PASSES = 8
 _CONTROLS = re.compile(r"[\x01-\x08\x0b-\x1f\x7f-\x9f]")
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 
@@ -112,8 +113,7 @@ def checked_caption(caption: str) -> str:
     _check_text(caption, "caption")
     if len(caption) <= _MAX_RAW_CAPTION:
         text = _CONTROLS.sub("", caption.replace("\r\n", "\n").replace("\r", "\n"))
-        while "<" in text and (fewer := _without_tags(text)) != text:  # what is left of one tag may make another
-            text = fewer
+        text = _without_nested_tags(text)
         if len(text) <= MAX_CAPTION:
             return text
     raise InvalidFieldError(
@@ -225,6 +225,18 @@ def _shown(value: object) -> str:
     except ValueError:  # Python does not write out a number of more than 4,300 digits
         text = "of thousands of digits"
     return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _without_nested_tags(text: str) -> str:
+    """Return *text* without tags, also those that only appear once others are gone, as far as anybody types them."""
+    for _ in range(_TAG_PASSES):
+        fewer = _without_tags(text) if "<" in text else text
+        if fewer == text:
+            return text
+        text = fewer
+    raise InvalidFieldError(
+        f"The caption holds HTML tags within tags, {_TAG_PASSES} deep or more.", field="caption", hint="Remove them."
+    )
 
 
 def _without_tags(text: str) -> str:
