@@ -60,6 +60,20 @@ def test_c8_a_page_is_one_statement_and_one_round_trip(url: str, engine_of: Engi
     assert len(executed) == 4, executed
 
 
+def test_publishing_as_primary_is_one_round_trip_on_postgresql(postgresql: str, engine_of: EngineOf) -> None:
+    engine, repository = given(postgresql, engine_of)
+    first = new_image(new_user())
+    intent = begin(repository, first)
+    in_transaction = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def note(connection: Any, *_: object) -> None:
+        in_transaction.append(not connection.connection.driver_connection.autocommit)
+
+    assert repository.publish(intent, first, is_primary=True, replace=False)
+    assert in_transaction == [False]
+
+
 def test_a_missing_image_and_another_user_s_cost_the_same_statements(url: str, engine_of: EngineOf) -> None:
     engine, repository = given(url, engine_of)
     image = publish(repository, new_image(new_user()))
@@ -158,6 +172,15 @@ def test_a_row_of_the_caller_that_is_not_committed_yet_is_not_waited_for_for_eve
         with pytest.raises(RepositoryError, match="busy"):
             repository.retire(image.id)
     assert repository.get(image.id) == image
+    newer = new_image(image.user)
+    intent = begin(repository, newer)
+    repository.set_primary(image.id)
+    with engine.connect() as connection:
+        connection.execute(text("UPDATE userimages_primaries SET image_id = image_id"))
+        for replace in (False, True):
+            with pytest.raises(RepositoryError, match="busy"):
+                repository.publish(intent, newer, is_primary=True, replace=replace)
+    assert repository.publish(intent, newer, is_primary=True, replace=True)
 
 
 # an engine of the application's own

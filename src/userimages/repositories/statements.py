@@ -7,7 +7,6 @@ from sqlalchemy import (
     BindParameter,
     Select,
     Table,
-    and_,
     bindparam,
     delete,
     exists,
@@ -39,6 +38,7 @@ _FACTS = (
     images.c.placeholder,
     images.c.variants,
 )
+FIELDS = (*(fact.name for fact in _FACTS), "is_primary")
 _ID = images.c.id == bindparam("the_id")
 _USER = images.c.user == bindparam("the_user")
 _LIMIT: BindParameter[int] = bindparam("the_limit")
@@ -53,7 +53,7 @@ def _of_one(statement: Any) -> dict[bool, Any]:
 def _page(*, typed: bool, further: bool) -> Select[Any]:
     """Build the statement of one page; the user's primary is looked up once, not once per row."""
     primary = select(primaries.c.image_id).where(primaries.c.user == bindparam("the_user")).scalar_subquery()
-    statement = select(*_FACTS, images.c.id == primary).where(_USER)
+    statement = select(*_FACTS, images.c.id.is_not_distinct_from(primary)).where(_USER)
     if typed:
         statement = statement.where(images.c.image_type == bindparam("the_type"))
     if further:
@@ -78,7 +78,6 @@ PRIMARIES = (
     .where(primaries.c.user.in_(bindparam("the_users", expanding=True)))
 )
 
-PUBLISH = insert(images)
 UPDATE = _of_one(update(images).values(caption=bindparam("the_caption")))
 RETIRE = _of_one(delete(images).returning(*_NAMED))
 RETIRE_OTHERS = (
@@ -103,13 +102,6 @@ FREE_KEY = (
     )
     .values(idempotency_key=None)
 )
-CLAIM = delete(intents).where(
-    and_(
-        intents.c.id == bindparam("the_id"),
-        ~intents.c.taken,
-        intents.c.idempotency_key.is_not_distinct_from(bindparam("the_idempotency_key")),
-    )
-)
 FORGET = delete(intents).where(intents.c.id == bindparam("the_id"))
 EXPIRED = (
     select(intents)
@@ -121,21 +113,50 @@ EXPIRED = (
 TAKE = update(intents).where(intents.c.id == bindparam("the_id")).values(taken=true(), lease=bindparam("the_lease"))
 
 
-def _make_primary(insert_into: Callable[[Table], Any]) -> dict[bool, Any]:
-    """Build the one upsert that can leave neither two primaries nor none.
-
-    The image is locked against deletion before the user's row is touched: in the order in which a deletion locks them.
-    """
-    image = _of_one(select(images.c.user, images.c.id).with_for_update(read=True, key_share=True))
-    return {
-        of_user: _upsert(insert_into(primaries).from_select(["user", "image_id"], image[of_user])) for of_user in image
-    }
+_CLAIM = delete(intents).where(
+    intents.c.id == bindparam("the_intent"),
+    ~intents.c.taken,
+    intents.c.idempotency_key.is_not_distinct_from(bindparam("the_idempotency_key")),
+)
+_NEW_IMAGE = select(*(bindparam(f"the_{column.name}", type_=column.type) for column in images.c))
 
 
-def _upsert(statement: Any) -> Any:
+def _inserted(image: Select[Any]) -> Any:
+    return insert(images).from_select(images.c.keys(), image).execution_options(preserve_rowcount=True)
+
+
+def _upserted(insert_into: Callable[[Table], Any], primary: Select[Any]) -> Any:
+    """Build the one upsert that can leave neither two primaries nor none."""
+    statement = insert_into(primaries).from_select(["user", "image_id"], primary)
     moved = {"image_id": statement.excluded.image_id}
     upsert = statement.on_conflict_do_update(index_elements=[primaries.c.user], set_=moved)
     return upsert.execution_options(preserve_rowcount=True)
 
 
-SET_PRIMARY = {"sqlite": _make_primary(sqlite.insert), "postgresql": _make_primary(postgresql.insert)}
+def _published_on_sqlite() -> dict[bool, tuple[Any, ...]]:
+    claim_and_insert = (_CLAIM, _inserted(_NEW_IMAGE))
+    primary = select(bindparam("the_user"), bindparam("the_id", type_=images.c.id.type))
+    upsert = _upserted(sqlite.insert, primary.where(true()))  # without WHERE, ON would be taken for that of a join
+    return {False: claim_and_insert, True: (*claim_and_insert, upsert)}
+
+
+def _published_on_postgresql() -> dict[bool, tuple[Any, ...]]:
+    """Build one statement of all, which needs one round trip; it limits by itself how long it waits for a lock."""
+    patience = select(func.set_config("lock_timeout", bindparam("the_patience"), true())).cte("patience")
+    claimed = _CLAIM.where(exists(select(patience))).returning(intents.c.id).cte("claimed")
+    insertion = _inserted(_NEW_IMAGE.select_from(claimed))
+    published = insertion.returning(images.c.user, images.c.id).cte("published")
+    return {False: (insertion,), True: (_upserted(postgresql.insert, select(published)),)}
+
+
+# What publishes an image, and True: makes it primary. One after the other, until one finds nothing to do.
+PUBLISH = {"sqlite": _published_on_sqlite(), "postgresql": _published_on_postgresql()}
+
+
+def _set_primary(insert_into: Callable[[Table], Any]) -> dict[bool, Any]:
+    """Lock the image against deletion before the user's row is touched: in the order in which a deletion locks them."""
+    image = _of_one(select(images.c.user, images.c.id).with_for_update(read=True, key_share=True))
+    return {of_user: _upserted(insert_into, image[of_user]) for of_user in image}
+
+
+SET_PRIMARY = {"sqlite": _set_primary(sqlite.insert), "postgresql": _set_primary(postgresql.insert)}

@@ -52,8 +52,8 @@ class UTCDateTime(TypeDecorator[datetime]):
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
         """Return what makes of a stored instant an aware one; by itself, for a listing has many."""
         if dialect.name == "postgresql":
-            return lambda value: value and value.astimezone(UTC)
-        return lambda value: value and datetime.fromisoformat(value + "+00:00")
+            return lambda value: value.astimezone(UTC)
+        return lambda value: datetime.fromisoformat(value + "+00:00")
 
 
 class Id(TypeDecorator[UUID]):
@@ -66,19 +66,30 @@ class Id(TypeDecorator[UUID]):
         """Return what makes a UUID of a stored value, or None where the driver does it."""
         if dialect.name == "postgresql":
             return Uuid().dialect_impl(dialect).result_processor(dialect, coltype)
-        return lambda value: value and _uuid(value)
+        return _uuid
 
 
 _UNKNOWN = SafeUUID.unknown
-_put = object.__setattr__
+_put_int, _put_is_safe = vars(UUID)["int"].__set__, vars(UUID)["is_safe"].__set__
 
 
 def _uuid(digits: str) -> UUID:
     """Return the UUID of 32 hex digits; its own constructor, which takes many spellings, needs twice as long."""
     made = object.__new__(UUID)
-    _put(made, "int", int(digits, 16))
-    _put(made, "is_safe", _UNKNOWN)
+    _put_int(made, int(digits, 16))
+    _put_is_safe(made, _UNKNOWN)
     return made
+
+
+class TypeName(TypeDecorator[ImageType]):
+    """The name of an ``ImageType``."""
+
+    impl = String(20)
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], ImageType]:
+        """Return what looks a name up, faster than the enum does."""
+        return {each.value: each for each in ImageType}.__getitem__
 
 
 class VariantsJSON(TypeDecorator[Variants]):
@@ -132,7 +143,7 @@ images = Table(
     metadata,
     Column("id", Id, primary_key=True),
     _user(),
-    Column("image_type", String(20), nullable=False),
+    Column("image_type", TypeName, nullable=False),
     Column("caption", Text, nullable=False),
     Column("uploaded_at", UTCDateTime, nullable=False),
     Column("key", String(255).with_variant(String(255, collation="C"), "postgresql"), nullable=False),
