@@ -130,14 +130,17 @@ def test_a_large_jpeg_is_decoded_at_the_size_that_is_needed(monkeypatch):
 
 def test_luma_and_chroma_are_cut_and_shrunk_alike():
     ramp = Image.linear_gradient("L").rotate(90).resize((400, 300))
-    planes = Planes.shrunk(Image.merge("YCbCr", (ramp, ramp, ramp)), (100, 0, 300, 300), (101, 151))
-    assert planes.luma.size == (101, 151)
-    assert planes.blue.size == planes.red.size == (51, 76)
-    middle = ramp.crop((100, 0, 300, 300)).getextrema()
-    for plane in (planes.luma, planes.blue, planes.red):
-        assert all(abs(ours - right) < 6 for ours, right in zip(plane.getextrema(), middle, strict=True))
-    assert planes.whole().size == (101, 151)
-    assert planes.half().size == (51, 76)
+    decoded = Planes.of(Image.merge("YCbCr", (ramp, ramp, ramp)))
+    once = decoded.shrunk((301, 225), (0, 0, 400, 300))
+    for planes, left, right in (
+        (decoded.shrunk((101, 151), (100, 0, 300, 300)), 100, 300),
+        (once.shrunk((101, 151), (75, 0, 226, 225)), 100, 300),
+    ):
+        assert planes.size == planes.whole().size == (101, 151)
+        assert planes.blue.size == planes.red.size == (51, 76)
+        middle = ramp.crop((left, 0, right, 300)).getextrema()
+        for plane in (planes.luma, planes.blue, planes.red):
+            assert all(abs(ours - right) < 6 for ours, right in zip(plane.getextrema(), middle, strict=True))
 
 
 def test_each_variant_is_made_from_the_next_larger_one(monkeypatch):

@@ -5,6 +5,7 @@ import io
 import hostile
 import pytest
 from PIL import Image, ImageChops, ImageCms, ImageStat
+from PIL.JpegImagePlugin import get_sampling
 
 from userimages import ImageType
 from userimages.processing import Fill, Fit, PillowProcessor, Recipe
@@ -377,12 +378,26 @@ def test_a_small_photo_is_shrunk_as_from_a_full_decode():
 
 
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
-def test_a_jpeg_keeps_its_subsampling_and_anything_else_its_colour_at_every_pixel(processor, subsampling):
-    from PIL.JpegImagePlugin import get_sampling
-
+def test_a_jpeg_keeps_its_subsampling(processor, subsampling):
     data = make_image("JPEG", (96, 64), subsampling=subsampling)
     assert get_sampling(opened(processor(data, ImageType.GALLERY).image)) == subsampling
-    assert get_sampling(opened(processor(make_image("PNG", (96, 64)), ImageType.GALLERY).image)) == 0
+
+
+@pytest.mark.parametrize("size", [(96, 64), (2400, 1600)])
+@pytest.mark.parametrize(
+    ("format", "options", "subsampling"),
+    [("WEBP", {}, 2), ("WEBP", {"lossless": True}, 0), ("WEBP", {"frames": 2}, 0), ("PNG", {}, 0)],
+)
+def test_another_format_keeps_its_colour_at_every_pixel_but_a_lossy_webp(size, format, options, subsampling):
+    data = make_image(format, size, **options)
+    recipe = Recipe(Fill(1200, 900), format="jpeg", variants={"300": Fit(300)})
+    processed = process(data, recipe)
+    stored, small = opened(processed.image), opened(processed.variants["300"])
+    assert get_sampling(stored) == subsampling
+    box, _ = recipe.image.place(size)
+    picture = Image.open(io.BytesIO(data)).convert("RGB").crop(box)
+    for each in (stored, small):
+        assert distance(each, picture.resize(each.size, Image.Resampling.LANCZOS)) < 7
 
 
 LOADED = {

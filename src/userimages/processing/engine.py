@@ -15,7 +15,7 @@ from userimages.processing import heif
 from userimages.processing.colour import eight_bit, is_srgb, opaque, to_srgb
 from userimages.processing.encode import Animation, encode, quality_of, subsampling_of
 from userimages.processing.header import Header, broken
-from userimages.processing.planar import Planes, is_planar
+from userimages.processing.planar import GAP, Planes, Region, is_subsampled
 from userimages.processing.recipes import Box, Fill, Fit, Format, Recipe, Size
 from userimages.processing.thumbhash import thumbhash
 
@@ -47,20 +47,21 @@ _TURNS = {
 }
 _LANCZOS = Image.Resampling.LANCZOS
 _HASH_SIDE = 32
-_GAP = 1.5
 _MANY_PIXELS = 6_000_000
 _LARGE = 1_000_000
+
+_Layer = Image.Image | Planes
 
 
 @attrs.frozen
 class Picture:
     """A decoded picture: upright, in sRGB, of its final size; and how its source was encoded.
 
-    ``base`` is what smaller renditions are made from: the picture itself, or half of it where that is enough.
+    ``base`` is what smaller renditions are made from: the picture itself, or its planes.
     """
 
     image: Image.Image
-    base: Image.Image
+    base: _Layer
     animation: Animation | None = None
     quality: int = 100
     subsampling: int = 0
@@ -76,7 +77,7 @@ def process(header: Header, recipe: Recipe) -> Processed:
     with _refusals(header):
         animated = header.frames > 1 and recipe.format != "jpeg"
         picture = _animated(header, recipe) if animated else _still(header, recipe)
-        pyramid = _Pyramid(picture.image.size, picture.base)
+        pyramid = _Pyramid(picture.base)
         variants = _variants(pyramid, recipe)
         return Processed(_master(picture, recipe, header), variants, pyramid.placeholder())
 
@@ -112,38 +113,28 @@ def _refusals(header: Header) -> Iterator[None]:
 
 
 def _still(header: Header, recipe: Recipe) -> Picture:
-    box, size, target = _placed(header, recipe)
+    region, size, target = _placed(header, recipe)
     source = _opened(header)
-    if not isinstance(source, JpegImagePlugin.JpegImageFile):
-        source.load()
-        image = _finished(eight_bit(source), header, box, size)
-        return Picture(image, image)
-    quality, subsampling = quality_of(source), subsampling_of(source)
-    planar = is_planar(source) and is_srgb(header.icc) and _gains_from_planes(header, recipe, size)
-    drafted = source.draft("YCbCr" if planar else None, _draft_size(header, target))
-    across, down = (drafted[1][2] / header.width, drafted[1][3] / header.height) if drafted else (1.0, 1.0)
-    region = box[0] * across, box[1] * down, box[2] * across, box[3] * down
+    quality, subsampling = 100, 2 if is_subsampled(source, header) else 0
+    planar = subsampling == 2 and is_srgb(header.icc) and _gains_from_planes(recipe, size)
+    if isinstance(source, JpegImagePlugin.JpegImageFile):
+        quality, subsampling = quality_of(source), subsampling_of(source)
+        drafted = source.draft("YCbCr" if planar else None, _draft_size(header, target))
+        across, down = (drafted[1][2] / header.width, drafted[1][3] / header.height) if drafted else (1.0, 1.0)
+        region = region[0] * across, region[1] * down, region[2] * across, region[3] * down
     source.load()
-    if source.mode != "YCbCr":
+    if not planar:
         image = _finished(eight_bit(source), header, region, size)
         return Picture(image, image, None, quality, subsampling)
-    planes = Planes.shrunk(source, region, size).turned(_TURNS.get(header.orientation))
+    planes = Planes.of(source)
     del source
-    image = planes.whole()
-    base = planes.half() if _half_is_enough(recipe, image.size) else image.convert("RGB")
-    return Picture(image, base, None, quality, subsampling)
+    planes = planes.shrunk(size, region).turned(_TURNS.get(header.orientation))
+    return Picture(planes.whole(), planes, None, quality, subsampling)
 
 
-def _gains_from_planes(header: Header, recipe: Recipe, size: Size) -> bool:
-    """Tell whether a picture is shrunk to a JPEG that is large enough for the time to count."""
-    shrinks = size != (header.width, header.height) and size[0] * size[1] >= _LARGE
-    return shrinks and recipe.format in (None, "jpeg")
-
-
-def _half_is_enough(recipe: Recipe, size: Size) -> bool:
-    """Tell whether all variants are so small that their making would begin with halving the picture."""
-    placed = [shape.place(size) for shape in recipe.variants.values()]
-    return all((box[2] - box[0]) >= 2 * _GAP * wide for box, (wide, _) in placed)
+def _gains_from_planes(recipe: Recipe, size: Size) -> bool:
+    """Tell whether what is made is a JPEG that is large enough for the time to count."""
+    return recipe.format in (None, "jpeg") and size[0] * size[1] >= _LARGE
 
 
 def _animated(header: Header, recipe: Recipe) -> Picture:
@@ -168,7 +159,7 @@ def _opened(header: Header) -> Image.Image:
     return source
 
 
-def _finished(image: Image.Image, header: Header, region: tuple[float, float, float, float], size: Size) -> Image.Image:
+def _finished(image: Image.Image, header: Header, region: Region, size: Size) -> Image.Image:
     """Cut *region* out of a decoded picture, shrink it to *size*, and only then convert and turn what is left."""
     if size != image.size or region != (0, 0, *image.size):
         image = image.resize(size, _LANCZOS, region, reducing_gap=2.0)
@@ -177,7 +168,7 @@ def _finished(image: Image.Image, header: Header, region: tuple[float, float, fl
     return image if turn is None else image.transpose(turn)
 
 
-def _placed(header: Header, recipe: Recipe) -> tuple[Box, Size, Size]:
+def _placed(header: Header, recipe: Recipe) -> tuple[Region, Size, Size]:
     """Return what part of the stored picture is taken, its final size, and what the whole would then measure.
 
     All as stored; the recipe speaks of the upright picture.
@@ -211,53 +202,53 @@ def _draft_scale(size: Size, target: Size) -> int:
     return next((each for each in (8, 4, 2) if scale >= each), 1)
 
 
+def _shrunk(layer: _Layer, size: Size, region: Region) -> _Layer:
+    if isinstance(layer, Planes):
+        return layer.shrunk(size, region)
+    return layer.resize(size, _LANCZOS, region, reducing_gap=GAP)
+
+
+def _pixels(layer: _Layer) -> Image.Image:
+    return layer.whole().convert("RGB") if isinstance(layer, Planes) else layer
+
+
 class _Pyramid:
-    """Smaller renditions of one picture, each made from the next larger one that shows the same part of it.
+    """Smaller renditions of one picture, each made from the next larger one that shows the same part of it."""
 
-    *size* is that of the picture, *base* the picture itself or half of it.
-    """
+    def __init__(self, base: _Layer) -> None:
+        self._made: list[tuple[Box, _Layer]] = [((0, 0, *base.size), base)]
 
-    def __init__(self, size: Size, base: Image.Image) -> None:
-        self._size, self._base = size, base
-        self._scale = 1.0 if base.size == size else 0.5
-        self._made: list[tuple[Box, Image.Image]] = []
-
-    def get(self, shape: Fit | Fill) -> Image.Image:
+    def get(self, shape: Fit | Fill) -> _Layer:
         """Return the picture in this shape; the same object again where it has been made."""
-        box, size = shape.place(self._size)
-        alike = [image for each, image in self._made if each == box and image.width >= size[0]]
-        source = min(alike, key=lambda image: image.width, default=None)
+        _, base = self._made[0]
+        box, size = shape.place(base.size)
+        alike = [layer for each, layer in self._made if each == box and layer.size[0] >= size[0]]
+        source = min(alike, key=lambda layer: layer.size[0], default=None)
         if source is not None and source.size == size:
             return source
-        if source is not None:
-            image = source.resize(size, _LANCZOS, reducing_gap=_GAP)
-        elif self._base.size == size and box == self._whole():
-            return self._base
-        else:
-            left, top, right, bottom = (edge * self._scale for edge in box)
-            image = self._base.resize(size, _LANCZOS, (left, top, right, bottom), reducing_gap=_GAP)
-        self._made.append((box, image))
-        return image
+        layer = _shrunk(source, size, (0, 0, *source.size)) if source else _shrunk(base, size, box)
+        self._made.append((box, layer))
+        return layer
 
     def placeholder(self) -> str:
         """Return the ThumbHash of the whole picture, in base64."""
-        whole = [image for box, image in self._made if box == self._whole() and max(image.size) >= _HASH_SIDE]
-        source = min(whole, key=lambda image: image.width, default=self._base)
-        _, size = Fit(_HASH_SIDE, _HASH_SIDE).place(self._size)
-        small = source.convert("RGBA").resize(size, _LANCZOS, reducing_gap=_GAP)
+        whole, base = self._made[0]
+        alike = [layer for box, layer in self._made if box == whole and max(layer.size) >= _HASH_SIDE]
+        source = min(alike, key=lambda layer: layer.size[0], default=base)
+        _, size = Fit(_HASH_SIDE, _HASH_SIDE).place(base.size)
+        small = _pixels(_shrunk(source, size, (0, 0, *source.size))).convert("RGBA")
         return base64.b64encode(thumbhash(*size, small.tobytes())).decode()
-
-    def _whole(self) -> Box:
-        return (0, 0, *self._size)
 
 
 def _variants(pyramid: _Pyramid, recipe: Recipe) -> dict[str, Rendition]:
     """Make the variants, largest first, and encode each different picture once."""
     descending = sorted(recipe.variants.items(), key=lambda item: item[1].width, reverse=True)
-    images = {name: pyramid.get(shape) for name, shape in descending}
-    different = {id(image): image for image in images.values()}
-    encoded = {key: encode(image, recipe.variant_format, recipe.variant_quality) for key, image in different.items()}
-    return {name: encoded[id(images[name])] for name in recipe.variants}
+    layers = {name: pyramid.get(shape) for name, shape in descending}
+    encoded = {
+        key: encode(_pixels(layer), recipe.variant_format, recipe.variant_quality)
+        for key, layer in {id(layer): layer for layer in layers.values()}.items()
+    }
+    return {name: encoded[id(layers[name])] for name in recipe.variants}
 
 
 def _master(picture: Picture, recipe: Recipe, header: Header) -> Rendition:

@@ -1,24 +1,29 @@
-"""Photographs in luma and chroma, as JPEG keeps them: a third less to shrink than in red, green and blue.
+"""Photographs in luma and chroma, as their files keep them: half as much to shrink as in red, green and blue.
 
-Most JPEGs store colour at every fourth pixel and are stored so again. Their chroma is then shrunk to half the size of
-the luma, which is all that the stored file can hold.
+Most JPEGs and every lossy WebP keep colour at every fourth pixel, and are stored so again. Their chroma is shrunk to
+half the size of the luma, which is all that the stored file can hold.
 """
 
 import attrs
 from PIL import Image, JpegImagePlugin
 
+from userimages.processing.header import Header
 from userimages.processing.recipes import Size
 
-_LANCZOS = Image.Resampling.LANCZOS
-_Region = tuple[float, float, float, float]
+Region = tuple[float, float, float, float]
+GAP = 1.4  # a picture is halved by plain averages first, as long as it stays this much larger than what is wanted
+_LANCZOS, _BICUBIC = Image.Resampling.LANCZOS, Image.Resampling.BICUBIC
 
 
-def is_planar(source: JpegImagePlugin.JpegImageFile) -> bool:
-    """Tell whether a JPEG is of luma and chroma, with chroma at every fourth pixel."""
+def is_subsampled(source: Image.Image, header: Header) -> bool:
+    """Tell whether a file is of luma and chroma, with chroma at every fourth pixel, and nothing else."""
+    if source.mode != "RGB":
+        return False
+    if not isinstance(source, JpegImagePlugin.JpegImageFile):
+        return header.lossy
     components = [layer[0] for layer in source.layer]
     return (
-        source.mode == "RGB"
-        and components == [1, 2, 3]
+        components == [1, 2, 3]
         and source.info.get("adobe_transform", 1) == 1
         and JpegImagePlugin.get_sampling(source) == 2
     )
@@ -26,22 +31,32 @@ def is_planar(source: JpegImagePlugin.JpegImageFile) -> bool:
 
 @attrs.frozen
 class Planes:
-    """Luma of the final size, and both chromas of half of it, rounded up."""
+    """Luma, and both chromas: as large as it when decoded, half as large (rounded up) once shrunk."""
 
     luma: Image.Image
     blue: Image.Image
     red: Image.Image
 
     @classmethod
-    def shrunk(cls, image: Image.Image, region: _Region, size: Size) -> "Planes":
-        """Cut *region* out of an image of mode YCbCr and shrink it to *size*."""
-        luma, blue, red = image.split()
+    def of(cls, image: Image.Image) -> "Planes":
+        """Take an RGB or YCbCr picture apart."""
+        return cls(*(image if image.mode == "YCbCr" else image.convert("YCbCr")).split())
+
+    @property
+    def size(self) -> Size:
+        """The size of the picture."""
+        return self.luma.size
+
+    def shrunk(self, size: Size, region: Region) -> "Planes":
+        """Cut *region* out and shrink it to *size*."""
+        luma = self.luma.resize(size, _LANCZOS, region, reducing_gap=GAP)
         half = (size[0] + 1) // 2, (size[1] + 1) // 2
-        return cls(
-            luma.resize(size, _LANCZOS, region, reducing_gap=2.0),
-            blue.resize(half, _LANCZOS, region, reducing_gap=1.0),
-            red.resize(half, _LANCZOS, region, reducing_gap=1.0),
-        )
+        if self.blue.size == self.size:  # as decoded: smooth, for the file holds a quarter of it
+            blue, red = (each.resize(half, _BICUBIC, region, reducing_gap=1.0) for each in (self.blue, self.red))
+        else:
+            box = (region[0] / 2, region[1] / 2, region[2] / 2, region[3] / 2)
+            blue, red = (each.resize(half, _LANCZOS, box, reducing_gap=GAP) for each in (self.blue, self.red))
+        return Planes(luma, blue, red)
 
     def turned(self, turn: Image.Transpose | None) -> "Planes":
         """Return the planes turned upright."""
@@ -51,10 +66,8 @@ class Planes:
 
     def whole(self) -> Image.Image:
         """Return the picture in YCbCr. Each chroma stands for four pixels, as the encoder will average them again."""
-        size, box = self.luma.size, (0, 0, self.luma.width / 2, self.luma.height / 2)
-        blue, red = (plane.resize(size, Image.Resampling.NEAREST, box) for plane in (self.blue, self.red))
+        if self.blue.size == self.size:
+            return Image.merge("YCbCr", (self.luma, self.blue, self.red))
+        box = (0, 0, self.luma.width / 2, self.luma.height / 2)
+        blue, red = (plane.resize(self.size, Image.Resampling.NEAREST, box) for plane in (self.blue, self.red))
         return Image.merge("YCbCr", (self.luma, blue, red))
-
-    def half(self) -> Image.Image:
-        """Return the picture in RGB at half its size, rounded up."""
-        return Image.merge("YCbCr", (self.luma.reduce(2), self.blue, self.red)).convert("RGB")

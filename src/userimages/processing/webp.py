@@ -11,6 +11,7 @@ def examine(data: bytes, limits: Limits) -> Header:
     """Walk the chunks of a WebP."""
     width = height = frames = loop = metadata = 0
     icc = exif = b""
+    lossy = False
     position = 12
     while position + 8 <= len(data):
         kind, length = struct.unpack_from("<4sI", data, position)
@@ -32,6 +33,7 @@ def examine(data: bytes, limits: Limits) -> Header:
             limits.allow_metadata(metadata)
             icc = data[start : start + length] if kind == b"ICCP" else icc
             exif = data[start : start + length] if kind == b"EXIF" else exif
+        lossy |= kind == b"VP8 "
         limits.allow_size(width, height)
         limits.allow_frames(max(frames, 1), width, height)
         position = start + length + length % 2
@@ -45,6 +47,7 @@ def examine(data: bytes, limits: Limits) -> Header:
         open=lambda: io.BytesIO(data),
         orientation=orientation_of(exif),
         icc=icc,
+        lossy=lossy,
         frames=max(frames, 1),
         loop=loop,
     )
