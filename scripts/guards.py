@@ -78,7 +78,7 @@ GUARDS = [
     ("never enlarged, Fit", "recipes.py", "scale = min(1.0, self.width / width, ", "scale = min(self.width / width, "),
     ("never enlarged, Fill", "recipes.py", "scale = min(1.0, self.width / wide)", "scale = self.width / wide"),
     ("pixels in flight", "budget.py", "if not changed.wait_for(", "if False and not changed.wait_for("),
-    ("fork", "budget.py", "os.register_at_fork(after_in_child=_renew_all)", "pass"),
+    ("fork", "budget.py", "        renew_after_fork(self)\n", ""),
 ]
 
 

@@ -10,11 +10,11 @@ import hashlib
 import os
 import re
 import threading
-import weakref
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from userimages.forks import renew_after_fork
 from userimages.model import ImageType
 
 EXTENSIONS = {
@@ -57,8 +57,8 @@ class UploadClock:
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
         self._last = 0
-        self._lock = threading.Lock()
-        _clocks.add(self)
+        self.renew()
+        renew_after_fork(self)
 
     def __call__(self) -> datetime:
         """Return the present, or one microsecond past the last answer where that is later."""
@@ -69,18 +69,6 @@ class UploadClock:
     def renew(self) -> None:
         """Replace the lock, which another thread of the parent may have held at the fork."""
         self._lock = threading.Lock()
-
-
-_clocks = weakref.WeakSet[UploadClock]()
-
-
-def _renew_all() -> None:
-    for clock in tuple(_clocks):
-        clock.renew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_all)
 
 
 def new_id(at: datetime) -> UUID:

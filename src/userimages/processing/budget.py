@@ -1,12 +1,11 @@
 """How many pixels are decoded at once, over all threads of a process."""
 
-import os
 import threading
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from userimages.errors import BusyError
+from userimages.forks import renew_after_fork
 
 
 class Budget:
@@ -19,7 +18,7 @@ class Budget:
         self._capacity = capacity
         self._wait_seconds = wait_seconds
         self.renew()
-        _budgets.add(self)
+        renew_after_fork(self)
 
     def renew(self) -> None:
         """Begin anew with nothing in flight: after a fork, the threads that held a part exist no more."""
@@ -48,15 +47,3 @@ class Budget:
             with changed:
                 self._free += share
                 changed.notify_all()
-
-
-_budgets = weakref.WeakSet[Budget]()
-
-
-def _renew_all() -> None:
-    for budget in tuple(_budgets):
-        budget.renew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_all)

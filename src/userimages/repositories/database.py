@@ -1,6 +1,5 @@
 """The engine beneath ``SQLAlchemyRepository``: how it is made, its transactions, and what its failures mean."""
 
-import os
 import random
 import sqlite3
 import threading
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 from sqlalchemy import URL, Connection, Engine, Pool, QueuePool, create_engine, event, exc, make_url
 
 from userimages.errors import ConfigurationError, ConflictError, RepositoryError, UserImagesError
+from userimages.forks import renew_after_fork
 
 Outcome = TypeVar("Outcome")
 
@@ -84,7 +84,6 @@ _UNIQUE = {"23505", 1555, 2067}
 
 _SQLITE_OPTIONS = {"timeout": PATIENCE, "check_same_thread": False, "isolation_level": "IMMEDIATE"}
 
-_databases: "weakref.WeakSet[Database]" = weakref.WeakSet()
 _inherited: list[Pool] = []
 
 
@@ -97,7 +96,7 @@ class Database:
         self.dialect = self._engine.dialect.name
         self._statement, self._transaction = _as_used(self._engine, commits_by_itself=self._owned)
         self._turn = _turn(self._engine)
-        _databases.add(self)
+        renew_after_fork(self)
         if self._owned:
             weakref.finalize(self, self._engine.dispose)
 
@@ -126,11 +125,9 @@ class Database:
         if self._owned:
             self._engine.dispose()
 
-    def let_go(self) -> None:
+    def renew(self) -> None:
         """Leave the connections that a fork brought along to the parent, unclosed."""
-        if isinstance(self._turn, _Turn):
-            self._turn.renew()
-        else:
+        if not isinstance(self._turn, _Turn):
             _inherited.append(self._engine.pool)
             self._engine.dispose(close=False)
 
@@ -222,7 +219,8 @@ class _Turn:
     """A lock for callers that share one connection: in a pool of one, some would starve."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self.renew()
+        renew_after_fork(self)
 
     def renew(self) -> None:
         """Replace the lock, which another thread of the parent may have held at the fork."""
@@ -333,12 +331,3 @@ def _translated(error: exc.SQLAlchemyError, meaning: tuple[str, str]) -> UserIma
     if meaning is _BREAKS_RULE and code in _UNIQUE:
         return ConflictError("A record with this id, key or idempotency key exists already.")
     return RepositoryError(meaning[0], hint=meaning[1])
-
-
-def _after_fork() -> None:
-    for database in list(_databases):
-        database.let_go()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -1,8 +1,6 @@
 """Records in the memory of this process: for tests, demonstrations and a first try."""
 
-import os
 import threading
-import weakref
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -10,6 +8,7 @@ from uuid import UUID
 import attrs
 
 from userimages.errors import ConflictError
+from userimages.forks import renew_after_fork
 from userimages.identity import new_id, utcnow
 from userimages.model import ImageType, Intent, Published, UserImage
 
@@ -39,8 +38,8 @@ class MemoryRepository:
         self._intents: dict[UUID, Intent] = {}
         self._primaries: dict[str, UUID] = {}
         self._unique: dict[object, UUID] = {}
-        self._lock = threading.Lock()
-        _repositories.add(self)
+        self.renew()
+        renew_after_fork(self)
 
     def renew(self) -> None:
         """Replace the lock, which another thread of the parent may have held at the fork."""
@@ -190,18 +189,6 @@ class MemoryRepository:
         intent = Intent(id=new_id(utcnow()), user=image.user, object_keys=image.object_keys, lease=_DISTANT_PAST)
         self._intents[intent.id] = intent
         return intent
-
-
-_repositories = weakref.WeakSet[MemoryRepository]()
-
-
-def _renew_all() -> None:
-    for repository in tuple(_repositories):
-        repository.renew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_all)
 
 
 def _claims(row: _Row) -> tuple[object, ...]:
