@@ -78,6 +78,13 @@ def test_a_misspelt_setting_is_named_with_what_was_meant(tmp_path: Path, name: s
         service_from_env({name: "x", "USERIMAGES_DATA_DIR": str(tmp_path)})
 
 
+@pytest.mark.parametrize("url", ["nonsense", "mysql://u:secret@host/name", "sqlite+nonsense:///images.db"])
+def test_a_database_url_that_is_wrong_is_an_error_that_names_the_setting(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigurationError, match="USERIMAGES_DATABASE_URL") as refusal:
+        service_from_env({"USERIMAGES_DATABASE_URL": url, "USERIMAGES_DATA_DIR": str(tmp_path)})
+    assert "secret" not in str(refusal.value)
+
+
 def test_other_names_of_the_same_prefix_pass(tmp_path: Path) -> None:
     environ = {"USERIMAGES_EXAMPLE_OPEN": "1", "USERIMAGES_CORPUS": "x", "USERIMAGES_TORTURE": "1", "R2D2": "x"}
 

@@ -333,6 +333,11 @@ def test_open_gives_a_range_and_knows_its_variants(images: ImageService, user: s
         images.open(image.id, start=-1)
 
 
+def test_storage_and_repository_in_the_wrong_order_are_refused(tiny_processor) -> None:
+    with pytest.raises(ConfigurationError, match="storage is a MemoryRepository"):
+        ImageService(MemoryRepository(), MemoryStorage(), processor=tiny_processor)
+
+
 def test_a_serve_url_without_an_id_is_refused(tiny_processor) -> None:
     with pytest.raises(ConfigurationError, match=r"\{id\}"):
         ImageService(MemoryStorage(), MemoryRepository(), processor=tiny_processor, serve_url="/images/")

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from typing import Any
 
 import attrs
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXIT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(title="commands", required=True, metavar="check | sweep | audit")
 
     def add(name: str, command: Callable[[argparse.Namespace], int], help: str, more: str) -> argparse.ArgumentParser:
@@ -80,6 +82,12 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument("--after", default="", metavar="KEY", help="resume after this key")
     audit.add_argument("--limit", type=_positive, metavar="N", help="stop after about N objects")
     return parser
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        _print(f"userimages {version('userimages')}")
+        parser.exit()
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -149,11 +157,13 @@ def _audit(options: argparse.Namespace) -> int:
 
 
 def _print_audit(report: AuditReport, *, delete: bool) -> None:
-    for name, keys in (("orphan", [each.key for each in report.orphans]), ("missing", report.missing)):
-        for key in keys[:_SHOWN]:
-            _print(f"{name:<8} {key}")
-        if len(keys) > _SHOWN:
-            _print(f"{name:<8} ... and {len(keys) - _SHOWN:,} more (--json lists them all)")
+    orphans = [each.key for each in report.orphans]
+    missing = [f"{each.key} of image {each.image_id}" for each in report.missing]
+    for name, lines in (("orphan", orphans), ("missing", missing)):
+        for line in lines[:_SHOWN]:
+            _print(f"{name:<8} {line}")
+        if len(lines) > _SHOWN:
+            _print(f"{name:<8} ... and {len(lines) - _SHOWN:,} more (--json lists them all)")
     _print(
         f"{report.objects:,} objects and {report.images:,} images seen: {len(report.orphans):,} orphans, "
         f"{len(report.missing):,} missing, {report.unknown:,} unknown keys left alone, {report.deleted:,} deleted."

@@ -36,7 +36,10 @@ def service_from_env(environ: Mapping[str, str] | None = None) -> ImageService:
     _refuse_misspelt(settings)
     folder = Path(settings.get(DATA_DIR, DEFAULT_DATA_DIR)).absolute()
     storage = _storage(settings, folder)
-    repository = SQLAlchemyRepository(settings.get(DATABASE_URL) or f"sqlite:///{_made(folder)}/userimages.sqlite3")
+    try:
+        repository = SQLAlchemyRepository(settings.get(DATABASE_URL) or f"sqlite:///{_made(folder)}/userimages.sqlite3")
+    except ConfigurationError as exc:
+        raise ConfigurationError(f"{DATABASE_URL}: {exc.args[0]}", hint=exc.hint) from exc
     repository.create_schema()
     return ImageService(storage, repository)
 

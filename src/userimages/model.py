@@ -214,6 +214,14 @@ class StoredObject:
 
 
 @attrs.frozen
+class MissingObject:
+    """An object that the image *image_id* names and the store lacks."""
+
+    key: str
+    image_id: UUID
+
+
+@attrs.frozen
 class SweepReport:
     """What a sweep did: intents ``finished`` for good, ``taken`` (deleted once, due again later), and ``failed``."""
 
@@ -226,15 +234,15 @@ class SweepReport:
 class AuditReport:
     """What an audit saw: counts of objects and rows, and every difference by its key.
 
-    ``orphans`` are objects that no image names, ``missing`` the keys of objects that an image names and the store
-    lacks, ``unknown`` counts keys that are not of our grammar (never touched), ``deleted`` the orphans that went.
+    ``orphans`` are objects that no image names, ``missing`` those that an image names and the store lacks.
+    ``unknown`` counts keys that are not of our grammar (never touched), ``deleted`` the orphans that went.
     ``stopped_at`` is the key after which to resume where the audit ended early, else None; ``note`` says why.
     """
 
     objects: int = 0
     images: int = 0
     orphans: tuple[StoredObject, ...] = ()
-    missing: tuple[str, ...] = ()
+    missing: tuple[MissingObject, ...] = ()
     unknown: int = 0
     deleted: int = 0
     stopped_at: str | None = None

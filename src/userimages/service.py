@@ -78,6 +78,11 @@ class ImageService:
             from userimages.processing import PillowProcessor
 
             processor = PillowProcessor()
+        if hasattr(storage, "publish") and not hasattr(storage, "put"):
+            raise ConfigurationError(
+                f"The storage is a {type(storage).__name__}, which is a repository.",
+                hint="Write ImageService(storage, repository).",
+            )
         if "{id}" not in serve_url:
             raise ConfigurationError("serve_url has no {id} in it.", hint="Write it as /images/{id}/.")
         self.storage = storage

@@ -13,7 +13,7 @@ import attrs
 from userimages.errors import StorageError, StorageUnavailableError
 from userimages.identity import PREFIX, stem_of
 from userimages.logs import log_left_over
-from userimages.model import AuditReport, Intent, StoredObject, SweepReport, UserImage
+from userimages.model import AuditReport, Intent, MissingObject, StoredObject, SweepReport, UserImage
 from userimages.objects import PROBE_PREFIX, OnDeleted, remove_objects
 from userimages.ports import ImageRepository, Storage
 
@@ -70,7 +70,7 @@ def audit(
     old = _store_time(storage) - ORPHAN_AGE
     objects = images = unknown = 0
     orphans: list[StoredObject] = []
-    missing: dict[str, UUID] = {}
+    missing: list[MissingObject] = []
     stopped_at = None
     for key, found, image in _merged(storage, repository, after):
         if stem_of(key) is None:
@@ -78,7 +78,7 @@ def audit(
         elif image is None:
             orphans += [each for each in found if each.modified < old]
         elif not found:
-            missing[key] = image.id
+            missing.append(MissingObject(key, image.id))
         objects += len(found)
         images += image is not None and key == image.key
         if progress and found and objects % _PROGRESS == 0:
@@ -91,7 +91,7 @@ def audit(
         objects=objects,
         images=images,
         orphans=tuple(orphans),
-        missing=tuple(key for key, id in missing.items() if not _stands(storage, key) and repository.get(id)),
+        missing=tuple(each for each in missing if not _stands(storage, each.key) and repository.get(each.image_id)),
         unknown=unknown,
         stopped_at=stopped_at,
         note="" if stopped_at is None else f"It ended after {limit:,} objects, as asked.",

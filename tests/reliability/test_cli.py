@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 
 import attrs
@@ -52,6 +53,12 @@ def test_help_says_what_each_command_does(capsys: pytest.CaptureFixture[str]) ->
     assert exit.value.code == 0
     for words in ("check", "sweep", "audit", "USERIMAGES_DATABASE_URL", "exit status"):
         assert words in shown
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit:
+        main(["--version"])
+    assert (exit.value.code, capsys.readouterr().out) == (0, f"userimages {version('userimages')}\n")
 
 
 def test_a_reader_that_has_seen_enough_gets_no_traceback(tmp_path: Path) -> None:
@@ -163,7 +170,7 @@ def test_an_audit_reports_a_missing_object_and_what_can_be_done(images: ImageSer
     images.storage.delete([image.key])
     assert main(["audit"]) == 1
     shown = capsys.readouterr().out
-    assert f"missing  {image.key}" in shown
+    assert f"missing  {image.key} of image {image.id}" in shown
     assert "backup" in shown
 
 
