@@ -1,5 +1,6 @@
 """Processes, not only threads, at the same rows at once."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from userimages.repositories.sqlalchemy import SQLAlchemyRepository
 from userimages.testing.records import new_image, new_user, publish
 
 RACING = Path(__file__).with_name("racing.py")
+CALLERS, CALLS = (32, 500) if os.environ.get("USERIMAGES_TORTURE") else (4, 100)
 
 
 def race(url: str, runners: Sequence[tuple[str, int]], ids: Sequence[object] = ()) -> None:
@@ -23,7 +25,7 @@ def race(url: str, runners: Sequence[tuple[str, int]], ids: Sequence[object] = (
             process.stdin.write("go\n")
             process.stdin.flush()
         failures = [
-            stderr[-2000:] for _, stderr in (process.communicate(timeout=120) for process in processes) if stderr
+            stderr[-2000:] for _, stderr in (process.communicate(timeout=600) for process in processes) if stderr
         ]
     finally:
         for process in processes:
@@ -37,7 +39,7 @@ def test_c10_mended_set_primary_by_processes_never_fails_and_never_shows_two_or_
 ) -> None:
     user = new_user()
     images = [publish(repository, new_image(user), is_primary=True) for _ in range(4)]
-    race(url, [*[("set_primary", 100)] * 4, ("watch", 100)], [image.id for image in images])
+    race(url, [*[("set_primary", CALLS)] * CALLERS, ("watch", CALLS)], [image.id for image in images])
     assert len(repository.primaries([user])) == 1
 
 

@@ -183,5 +183,6 @@ primaries = Table(
     "userimages_primaries",
     metadata,
     _user(primary_key=True),
-    Column("image_id", ForeignKey(images.c.id, ondelete="CASCADE"), nullable=False, unique=True),
+    # Not unique: the upsert minds one unique index alone, and callers at once would break the other.
+    Column("image_id", ForeignKey(images.c.id, ondelete="CASCADE"), nullable=False, index=True),
 )
