@@ -6,6 +6,7 @@ from userimages import ConfigurationError
 from userimages.config import service_from_env
 from userimages.storages.disk import DiskStorage
 from userimages.storages.r2 import R2Storage
+from userimages.testing import make_image
 
 R2 = {
     "R2_ACCOUNT_ID": "account",
@@ -89,6 +90,24 @@ def test_other_names_of_the_same_prefix_pass(tmp_path: Path) -> None:
     environ = {"USERIMAGES_EXAMPLE_OPEN": "1", "USERIMAGES_CORPUS": "x", "USERIMAGES_TORTURE": "1", "R2D2": "x"}
 
     service_from_env(environ | {"USERIMAGES_DATA_DIR": str(tmp_path), "R2_BUCKET_NAME": " "})
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite+pysqlite:///"])
+def test_a_database_in_memory_is_refused_for_it_would_forget(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigurationError, match="in memory"):
+        service_from_env({"USERIMAGES_DATABASE_URL": url, "USERIMAGES_DATA_DIR": str(tmp_path)})
+
+
+def test_a_volume_that_is_not_mounted_is_noticed_by_the_images_that_it_should_hold(tmp_path: Path) -> None:
+    environ = {"USERIMAGES_DATABASE_URL": f"sqlite:///{tmp_path}/db", "USERIMAGES_DATA_DIR": str(tmp_path / "data")}
+    service_from_env(environ)
+    service_from_env(environ).upload("ana", make_image(), image_type="profile")
+    (tmp_path / "data").rename(tmp_path / "unmounted")
+    (tmp_path / "data").mkdir()
+
+    with pytest.raises(ConfigurationError, match="not mounted"):
+        service_from_env(environ)
+    assert not list((tmp_path / "data").iterdir())
 
 
 def test_a_data_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def _reach(storage: Storage) -> list[Check]:
         port = endpoint.port
     except ValueError:
         return [Check("endpoint", ok=False, detail="It is not a URL.", hint="Look at R2_ENDPOINT_URL.")]
-    bucket = getattr(storage, "bucket_name", type(storage).__name__)
+    place = getattr(storage, "bucket_name", getattr(storage, "root", type(storage).__name__))
     name = "bucket" if endpoint.hostname else "storage"
     host = f"{endpoint.hostname}:{port}" if port else f"{endpoint.hostname}"
     lines = [Check("endpoint", ok=True, detail=f"{host} answers.")] if endpoint.hostname else []
@@ -69,7 +69,7 @@ def _reach(storage: Storage) -> list[Check]:
         return [_failed("endpoint" if lines else name, exc)]
     except Exception as exc:
         return [*lines, _failed(name, exc)]
-    return [*lines, Check(name, ok=True, detail=f"{bucket} can be listed.")]
+    return [*lines, Check(name, ok=True, detail=f"{place} can be listed.")]
 
 
 def _write(storage: Storage, key: str, data: bytes) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from userimages.errors import ConfigurationError, RepositoryError, UserImagesError
+from userimages.errors import ConfigurationError, UserImagesError
 from userimages.model import AuditReport, Check, CheckReport
 from userimages.service import ImageService
 
@@ -107,9 +107,8 @@ def _checked() -> CheckReport:
     """Check the settings first: without them there is nothing else to check."""
     try:
         images = _service()
-    except (ConfigurationError, RepositoryError) as exc:
-        name = "settings" if isinstance(exc, ConfigurationError) else "database"
-        return CheckReport((Check(name, ok=False, detail=str(exc.args[0]), hint=exc.hint),))
+    except ConfigurationError as exc:
+        return CheckReport((Check("settings", ok=False, detail=str(exc.args[0]), hint=exc.hint),))
     used = f"{type(images.storage).__name__} and {type(images.repository).__name__}, from the environment."
     return CheckReport((Check("settings", ok=True, detail=used), *images.check().checks))
 
@@ -173,7 +172,10 @@ def _print_audit(report: AuditReport, *, delete: bool) -> None:
     if report.orphans and not delete:
         _print("This was a dry run: repeat it with --delete to delete the orphans.")
     if report.missing:
-        _print("A missing object cannot be brought back from here: restore it from a backup, or delete its image.")
+        _print(
+            "A missing object cannot be brought back from here: restore it from a backup, "
+            "or delete its image by images.delete(id)."
+        )
     if report.stopped_at is not None:
         _print(f"Resume with: --after '{report.stopped_at}'")
 
@@ -181,7 +183,7 @@ def _print_audit(report: AuditReport, *, delete: bool) -> None:
 def _service() -> ImageService:
     from userimages.config import service_from_env
 
-    return service_from_env()
+    return service_from_env(create=False)
 
 
 def _share(text: str) -> float:

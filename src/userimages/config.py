@@ -1,15 +1,21 @@
 """The environment's settings, and the service that they describe."""
 
+from __future__ import annotations
+
 import difflib
 import logging
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from userimages.errors import ConfigurationError
 from userimages.ports import Storage
 from userimages.service import ImageService
+
+if TYPE_CHECKING:
+    from userimages.repositories.sqlalchemy import SQLAlchemyRepository
 
 DATA_DIR = "USERIMAGES_DATA_DIR"
 DATABASE_URL = "USERIMAGES_DATABASE_URL"
@@ -19,43 +25,69 @@ _PREFIX = "USERIMAGES_"
 log = logging.getLogger("userimages")
 
 
-def service_from_env(environ: Mapping[str, str] | None = None) -> ImageService:
-    """Make the service that the environment describes, with its tables.
+def service_from_env(environ: Mapping[str, str] | None = None, *, create: bool = True) -> ImageService:
+    """Make the service that the environment describes, with its folder and its tables.
 
     ``R2_*`` chooses Cloudflare R2, else the bytes are on the local disk under ``USERIMAGES_DATA_DIR`` (default
     ``userimages-data``). ``USERIMAGES_DATABASE_URL`` is the database, else SQLite in that folder. An empty value
-    counts as not set. *environ* is read instead of ``os.environ`` where given.
+    counts as not set. *environ* is read instead of ``os.environ`` where given. Without *create* nothing is made that
+    is not there, as befits a tool beside the application.
 
     Raises:
-        ConfigurationError: settings are missing, wrong or misspelt; the message names every one of them.
+        ConfigurationError: settings are missing, wrong or misspelt, and the message names every one of them; or the
+            folder of the objects is missing, although it should be there.
         RepositoryError: the database cannot be reached.
     """
-    from userimages.repositories.sqlalchemy import SQLAlchemyRepository
-
     settings = {name: value for name, value in (os.environ if environ is None else environ).items() if value.strip()}
     _refuse_misspelt(settings)
     folder = Path(settings.get(DATA_DIR, DEFAULT_DATA_DIR)).absolute()
-    storage = _storage(settings, folder)
-    try:
-        repository = SQLAlchemyRepository(settings.get(DATABASE_URL) or f"sqlite:///{_made(folder)}/userimages.sqlite3")
-    except ConfigurationError as exc:
-        raise ConfigurationError(f"{DATABASE_URL}: {exc.args[0]}", hint=exc.hint) from exc
-    repository.create_schema()
-    return ImageService(storage, repository)
-
-
-def _storage(settings: Mapping[str, str], folder: Path) -> Storage:
     if any(name.startswith("R2_") for name in settings):
         from userimages.storages.r2 import R2Storage
 
-        return R2Storage.from_env(settings)
+        storage: Storage = R2Storage.from_env(settings)
+        return ImageService(storage, _repository(settings, folder, create=create))
     from userimages.storages.disk import DiskStorage
 
+    objects = folder / "objects"
+    if not create:
+        _expect(objects)
+    repository = _repository(settings, folder, create=create)
+    if not objects.is_dir() and repository.rows(limit=1):  # a volume that is not mounted, rather than a new beginning
+        _expect(objects)
     log.info("images are stored on this machine's disk, in %s", folder, extra={"event": "configured"})
-    return DiskStorage(_made(folder) / "objects")
+    return ImageService(DiskStorage(objects), repository)
 
 
-def _made(folder: Path) -> Path:
+def _repository(settings: Mapping[str, str], folder: Path, *, create: bool) -> SQLAlchemyRepository:
+    from userimages.repositories.sqlalchemy import SQLAlchemyRepository
+
+    file = folder / "userimages.sqlite3"
+    url = settings.get(DATABASE_URL) or f"sqlite:///{file}"
+    if url.startswith("sqlite") and (url.endswith((":///", "://")) or ":memory:" in url):
+        raise ConfigurationError(
+            f"{DATABASE_URL}: {url} would keep the records in memory.", hint="Write sqlite:////path/to/file.db."
+        )
+    if DATABASE_URL not in settings:
+        _made(folder) if create else _expect(file)
+    try:
+        repository = SQLAlchemyRepository(url)
+    except ConfigurationError as exc:
+        raise ConfigurationError(f"{DATABASE_URL}: {exc.args[0]}", hint=exc.hint) from exc
+    if create:
+        repository.create_schema()
+    return repository
+
+
+def _expect(path: Path) -> None:
+    """Refuse to go on without *path*."""
+    if not path.exists():
+        raise ConfigurationError(
+            f"{path} is missing: nothing was stored there yet, or its volume is not mounted.",
+            hint=f"Mount it, or point {DATA_DIR} to the folder that the application uses.",
+        )
+
+
+def _made(folder: Path) -> None:
     """Make the data folder where it is missing."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +96,6 @@ def _made(folder: Path) -> Path:
             f"The folder {folder} cannot be made: {os.strerror(exc.errno or 0)}.",
             hint=f"Point {DATA_DIR} to a folder that this user may write.",
         ) from exc
-    return folder
 
 
 def _refuse_misspelt(settings: Mapping[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ import rig
 
 from userimages import ImageService, RepositoryError, StorageError, StoredObject
 from userimages.cli import main
+from userimages.config import service_from_env
 from userimages.identity import new_stem
 from userimages.model import ImageType
 from userimages.repositories.memory import MemoryRepository
@@ -35,7 +37,7 @@ class Aged(MemoryStorage):
 def images(monkeypatch: pytest.MonkeyPatch) -> ImageService:
     """Let the console find this service in the environment."""
     images = ImageService(Aged(), MemoryRepository(), processor=rig.tiny)
-    monkeypatch.setattr("userimages.config.service_from_env", lambda: images)
+    monkeypatch.setattr("userimages.config.service_from_env", lambda **_: images)
     return images
 
 
@@ -65,6 +67,7 @@ def test_a_reader_that_has_seen_enough_gets_no_traceback(tmp_path: Path) -> None
     reading, writing = os.pipe()
     os.close(reading)
     environ = {"PATH": os.environ["PATH"], "USERIMAGES_DATA_DIR": str(tmp_path)}
+    service_from_env(environ)
     command = [sys.executable, "-m", "userimages", "sweep"]
     done = subprocess.run(command, env=environ, stdout=writing, stderr=subprocess.PIPE, check=False)
     os.close(writing)
@@ -89,7 +92,7 @@ def test_c12_check_prints_a_line_each_and_is_0_where_all_is_well(images: ImageSe
 def test_c12_mended_check_says_what_to_do_and_is_1(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     storage = faulty(MemoryStorage(), put=before(StorageError("Refused.", hint="Grant write access.")))
     images = ImageService(storage, MemoryRepository(), processor=rig.tiny)
-    monkeypatch.setattr("userimages.config.service_from_env", lambda: images)
+    monkeypatch.setattr("userimages.config.service_from_env", lambda **_: images)
     assert main(["check"]) == 1
     shown = capsys.readouterr().out
     assert "FAIL  write          Refused.\n" in shown
@@ -109,10 +112,12 @@ def test_check_names_every_missing_setting(monkeypatch: pytest.MonkeyPatch, caps
 
 def test_check_of_a_database_that_is_away_is_a_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys) -> None:
     monkeypatch.setenv("USERIMAGES_DATA_DIR", str(tmp_path))
+    (tmp_path / "objects").mkdir()
     monkeypatch.setenv("USERIMAGES_DATABASE_URL", "postgresql://user:a-secret@127.0.0.1:9/none")
     assert main(["check"]) == 1
     shown = capsys.readouterr().out
-    assert shown.startswith("FAIL  database")
+    assert "FAIL  database" in shown
+    assert f"ok    storage        {tmp_path}/objects can be listed." in shown
     assert "a-secret" not in shown
 
 
@@ -137,7 +142,7 @@ def test_a_sweep_that_failed_is_1(monkeypatch: pytest.MonkeyPatch, capsys) -> No
     image = images.upload("ana", b"x", image_type="cover")
     with pytest.raises(StorageError):
         images.delete(image.id)
-    monkeypatch.setattr("userimages.config.service_from_env", lambda: images)
+    monkeypatch.setattr("userimages.config.service_from_env", lambda **_: images)
     assert main(["sweep"]) == 1
     assert "next sweep" in capsys.readouterr().out
 
@@ -223,7 +228,7 @@ def test_an_error_is_one_line_and_status_2(monkeypatch: pytest.MonkeyPatch, caps
     images = ImageService(
         MemoryStorage(), faulty(MemoryRepository(), expired=before(RepositoryError("Away.", hint="Start it.")))
     )
-    monkeypatch.setattr("userimages.config.service_from_env", lambda: images)
+    monkeypatch.setattr("userimages.config.service_from_env", lambda **_: images)
     assert main(["sweep"]) == 2
     assert capsys.readouterr().err == "userimages: Away. Start it.\n"
 
@@ -238,6 +243,7 @@ def test_bad_arguments_are_refused(arguments: list[str], capsys) -> None:
 
 def test_the_module_runs_as_a_program(tmp_path: Path) -> None:
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("R2_", "USERIMAGES_"))}
+    service_from_env({"USERIMAGES_DATA_DIR": str(tmp_path / "userimages-data")})
     done = subprocess.run(
         [sys.executable, "-m", "userimages", "check"],
         check=False,
@@ -248,6 +254,33 @@ def test_the_module_runs_as_a_program(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "ok    schema" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["check", "sweep", "audit"])
+def test_the_console_makes_nothing_that_is_not_there(
+    command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys
+) -> None:
+    for name in [name for name in os.environ if name.startswith(("R2_", "USERIMAGES_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    assert main([command])
+    assert "userimages-data" in "".join(capsys.readouterr())
+    assert list(tmp_path.iterdir()) == []
+    repository = service_from_env().repository
+    with sqlite3.connect("userimages-data/userimages.sqlite3") as connection:
+        connection.execute("DROP TABLE userimages_primaries")
+        connection.execute("DROP TABLE userimages_intents")
+    assert main([command])
+    assert len(repository.missing_schema()) > 2
+
+
+def test_check_prints_the_ddl_that_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys) -> None:
+    monkeypatch.setenv("USERIMAGES_DATA_DIR", str(tmp_path))
+    service_from_env()
+    with sqlite3.connect(tmp_path / "userimages.sqlite3") as connection:
+        connection.execute("DROP TABLE userimages_primaries")
+    assert main(["check"]) == 1
+    assert "CREATE TABLE userimages_primaries" in capsys.readouterr().out
 
 
 def test_a_missing_object_that_came_during_the_audit_is_not_reported() -> None:

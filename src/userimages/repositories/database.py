@@ -27,7 +27,10 @@ _BUSY = (
     "Other transactions kept the database busy for too long.",
     "Look for a long transaction, also one that the caller itself has open, and try again.",
 )
-_FORBIDDEN = ("This database user may not do that.", "Grant it SELECT, INSERT, UPDATE and DELETE on userimages_*.")
+_FORBIDDEN = (
+    "This database user may not do that.",
+    "Grant it SELECT, INSERT, UPDATE, DELETE on userimages_*, and CREATE for create_schema().",
+)
 _READ_ONLY = ("The database is read-only.", "Point the database URL at the primary, or make the file writable.")
 _CROWDED = ("The database accepts no more connections.", "Make the pools smaller, or max_connections larger.")
 _LOST = ("The connection to the database was lost.", "Whether the call took effect is unknown: read before repeating.")
@@ -205,7 +208,8 @@ def open_engine(address: str | URL) -> Engine:
         ) from error
     except ImportError as error:
         raise ConfigurationError(
-            "The driver of this database is not installed.", hint="pip install 'userimages[postgresql]'"
+            "The driver of this database is not installed.",
+            hint="pip install 'userimages[postgresql]' brings psycopg 3, for postgresql://.",
         ) from error
 
 

@@ -82,6 +82,11 @@ class DiskStorage:
         self._unnamed = bool(_UNNAMED)
         self._prepare()
 
+    @property
+    def root(self) -> Path:
+        """The folder, absolute."""
+        return self._root
+
     def __repr__(self) -> str:
         return f"DiskStorage({str(self._root)!r})"
 
