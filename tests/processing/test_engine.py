@@ -143,6 +143,18 @@ def test_luma_and_chroma_are_cut_and_shrunk_alike():
             assert all(abs(ours - right) < 6 for ours, right in zip(plane.getextrema(), middle, strict=True))
 
 
+def test_colour_stays_where_it_is_through_odd_sizes():
+    """A chroma of half an odd size stands for all of the picture, not for a pixel more."""
+    edge = Image.new("L", (1919, 1279), 64)
+    edge.paste(192, (1727, 0, 1919, 1279))
+    planes = Planes.of(Image.merge("YCbCr", (Image.new("L", edge.size, 128), edge, edge)))
+    for size in ((1279, 853), (639, 427), (319, 213)):
+        planes = planes.shrunk(size, (0, 0, *planes.size))
+        row = list(planes.whole().getchannel("Cb").crop((0, 100, size[0], 101)).tobytes())
+        place = sum(192 - value for value in row) / 128
+        assert abs(place - 1727 * size[0] / 1919) < 0.4, size
+
+
 def test_each_variant_is_made_from_the_next_larger_one(monkeypatch):
     sources = []
     resize = Image.Image.resize

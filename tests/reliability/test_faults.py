@@ -1,5 +1,6 @@
 """A fault in every call of every operation: a typed error or success, nothing lost, nothing left after the sweeps."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
@@ -90,12 +91,12 @@ def _fail_once(place: rig.Place, operation: str, kind: str, at: int, *, lasts: b
     user = rig.new_user()
     before = [images.upload(user, bytes([n]) * 9, image_type="gallery", is_primary=n == 0) for n in range(2)]
     late = faults.LandsLate()
-    calls = [0]
+    calls = itertools.count(1)  # its next() is one step for threads, which put side by side
 
     def chosen(fault: Fault) -> Fault:
         def planned(call: Call) -> Any:
-            calls[0] += 1
-            return fault(call) if calls[0] == at or (lasts and calls[0] > at) else call.do()
+            number = next(calls)
+            return fault(call) if number == at or (lasts and number > at) else call.do()
 
         return planned
 
@@ -132,7 +133,7 @@ def _fail_once(place: rig.Place, operation: str, kind: str, at: int, *, lasts: b
     rig.sweep_twice(images, clock)
     assert rig.check_whole(images, user).keys() == listed.keys()
     rig.check_nothing_left(images, [user], root=place.root)
-    return calls[0] >= at
+    return next(calls) > at
 
 
 def test_three_503_then_good_needs_only_patience(there: rig.Place) -> None:

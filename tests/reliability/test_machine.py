@@ -1,5 +1,6 @@
 """Any sequence of calls, crashes, faults, late puts and clock jumps, against a plain dictionary."""
 
+import itertools
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -238,11 +239,10 @@ class Machine(RuleBasedStateMachine):
 
     def _troubled(self, kind: str, at: int) -> ImageService:
         """Make a service whose port call number *at* goes wrong."""
-        calls = [0]
+        calls = itertools.count(1)  # its next() is one step for threads, which put side by side
 
         def planned(call: Call, error: Exception, is_put: bool) -> Any:
-            calls[0] += 1
-            if calls[0] != at:
+            if next(calls) != at:
                 return call.do()
             if kind in {HARMLESS, "overtaken by a sweep"}:
                 if kind != HARMLESS:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, StaticPool, event, text
+from sqlalchemy import Engine, StaticPool, event, literal, select, text
 
 from userimages.errors import ConfigurationError, ConflictError, RepositoryError
 from userimages.model import Published
@@ -19,6 +19,7 @@ from userimages.repositories import database
 from userimages.repositories.database import open_engine
 from userimages.repositories.memory import MemoryRepository
 from userimages.repositories.sqlalchemy import SQLAlchemyRepository
+from userimages.repositories.tables import images
 from userimages.testing.records import (
     LEASE,
     NOW,
@@ -60,18 +61,23 @@ def test_c8_a_page_is_one_statement_and_one_round_trip(url: str, engine_of: Engi
     assert len(executed) == 4, executed
 
 
-def test_publishing_as_primary_is_one_round_trip_on_postgresql(postgresql: str, engine_of: EngineOf) -> None:
+def test_publishing_as_primary_is_one_statement_on_postgresql(postgresql: str, engine_of: EngineOf) -> None:
     engine, repository = given(postgresql, engine_of)
     first = new_image(new_user())
     intent = begin(repository, first)
-    in_transaction = []
-
-    @event.listens_for(engine, "before_cursor_execute")
-    def note(connection: Any, *_: object) -> None:
-        in_transaction.append(not connection.connection.driver_connection.autocommit)
-
+    executed = []
+    event.listen(engine, "before_cursor_execute", lambda *arguments: executed.append(arguments[2]))
     assert repository.publish(intent, first, is_primary=True, replace=False)
-    assert in_transaction == [False]
+    assert [each.split()[0] for each in executed] == ["SET", "WITH"]
+
+
+def test_columns_of_ours_may_be_null_in_statements_of_the_application(url: str, engine_of: EngineOf) -> None:
+    engine, _ = given(url, engine_of)
+    one = select(literal(1).label("one")).subquery()
+    columns = select(images.c.id, images.c.uploaded_at, images.c.image_type)
+    with engine.connect() as connection:
+        found = connection.execute(columns.select_from(one.outerjoin(images, images.c.user == "nobody"))).one()
+    assert found == (None, None, None)
 
 
 def test_a_missing_image_and_another_user_s_cost_the_same_statements(url: str, engine_of: EngineOf) -> None:
@@ -180,6 +186,10 @@ def test_a_row_of_the_caller_that_is_not_committed_yet_is_not_waited_for_for_eve
         for replace in (False, True):
             with pytest.raises(RepositoryError, match="busy"):
                 repository.publish(intent, newer, is_primary=True, replace=replace)
+    with engine.connect() as connection:
+        connection.execute(text("LOCK TABLE userimages_images IN SHARE MODE"))
+        with pytest.raises(RepositoryError, match="busy"):
+            repository.publish(intent, newer, is_primary=True, replace=False)
     assert repository.publish(intent, newer, is_primary=True, replace=True)
 
 
@@ -483,8 +493,9 @@ def test_what_is_missing_is_named_and_added_and_nothing_else_changed(
     image = publish(repository, new_image(new_user()))
     with engine.begin() as connection:
         connection.execute(text(broken))
-    (missing,) = repository.missing_schema()
-    assert ddl in missing
+    missing = repository.missing_schema()
+    assert ddl in missing[0]
+    assert all("userimages_primaries" in each for each in missing[1:]), missing
     repository.create_schema()
     assert repository.missing_schema() == ()
     assert repository.set_primary(image.id)

@@ -116,7 +116,7 @@ def _still(header: Header, recipe: Recipe) -> Picture:
     region, size, target = _placed(header, recipe)
     source = _opened(header)
     quality, subsampling = 100, 2 if is_subsampled(source, header) else 0
-    planar = subsampling == 2 and is_srgb(header.icc) and _gains_from_planes(recipe, size)
+    planar = subsampling == 2 and is_srgb(header.icc) and _gains_from_planes(header, recipe, size)
     if isinstance(source, JpegImagePlugin.JpegImageFile):
         quality, subsampling = quality_of(source), subsampling_of(source)
         drafted = source.draft("YCbCr" if planar else None, _draft_size(header, target))
@@ -132,9 +132,13 @@ def _still(header: Header, recipe: Recipe) -> Picture:
     return Picture(planes.whole(), planes, None, quality, subsampling)
 
 
-def _gains_from_planes(recipe: Recipe, size: Size) -> bool:
-    """Tell whether what is made is a JPEG that is large enough for the time to count."""
-    return recipe.format in (None, "jpeg") and size[0] * size[1] >= _LARGE
+def _gains_from_planes(header: Header, recipe: Recipe, size: Size) -> bool:
+    """Tell whether a picture is shrunk to a JPEG that is large enough for the time to count.
+
+    Variants in JPEG keep their colour at every pixel, of which the planes hold too little.
+    """
+    shrinks = size != (header.width, header.height) and size[0] * size[1] >= _LARGE
+    return shrinks and recipe.format in (None, "jpeg") and recipe.variant_format != "jpeg"
 
 
 def _animated(header: Header, recipe: Recipe) -> Picture:

@@ -54,7 +54,8 @@ class Planes:
         if self.blue.size == self.size:  # as decoded: smooth, for the file holds a quarter of it
             blue, red = (each.resize(half, _BICUBIC, region, reducing_gap=1.0) for each in (self.blue, self.red))
         else:
-            box = (region[0] / 2, region[1] / 2, region[2] / 2, region[3] / 2)
+            across, down = self.blue.width / self.luma.width, self.blue.height / self.luma.height
+            box = (region[0] * across, region[1] * down, region[2] * across, region[3] * down)
             blue, red = (each.resize(half, _LANCZOS, box, reducing_gap=GAP) for each in (self.blue, self.red))
         return Planes(luma, blue, red)
 
@@ -68,6 +69,5 @@ class Planes:
         """Return the picture in YCbCr. Each chroma stands for four pixels, as the encoder will average them again."""
         if self.blue.size == self.size:
             return Image.merge("YCbCr", (self.luma, self.blue, self.red))
-        box = (0, 0, self.luma.width / 2, self.luma.height / 2)
-        blue, red = (plane.resize(self.size, Image.Resampling.NEAREST, box) for plane in (self.blue, self.red))
+        blue, red = (plane.resize(self.size, Image.Resampling.NEAREST) for plane in (self.blue, self.red))
         return Image.merge("YCbCr", (self.luma, blue, red))

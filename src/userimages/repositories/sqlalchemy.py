@@ -21,7 +21,8 @@ except ModuleNotFoundError as error:
         "SQLAlchemyRepository needs SQLAlchemy, which is not installed.", hint="pip install 'userimages[sqlalchemy]'"
     ) from error
 
-from userimages.repositories import database, schema, statements
+from userimages.repositories import schema, statements
+from userimages.repositories.database import Database
 from userimages.repositories.tables import metadata
 
 __all__ = ["SQLAlchemyRepository", "metadata"]
@@ -46,7 +47,7 @@ class SQLAlchemyRepository:
     """
 
     def __init__(self, url_or_engine: str | URL | Engine) -> None:
-        self._database = database.Database(url_or_engine)
+        self._database = Database(url_or_engine)
         self._on_sqlite = self._database.dialect == "sqlite"
         self._publish = statements.PUBLISH[self._database.dialect]
         self._set_primary = statements.SET_PRIMARY[self._database.dialect]
@@ -112,9 +113,8 @@ class SQLAlchemyRepository:
                 connection.execute(self._set_primary[False], {"the_id": image.id})
             return Published(_bare(image, is_primary=is_primary), retired)
 
-        patience = f"{database.PATIENCE * 1000:.0f}"  # in the text that set_config() takes
-        facts = {**_image_row(image, intent), "the_intent": intent.id, "the_patience": patience}
-        return self._database.write(work, alone=not replace and len(self._publish[is_primary]) == 1)
+        facts = {**_image_row(image, intent), "the_intent": intent.id}
+        return self._database.write(work)
 
     def get(self, id: UUID, *, user: str | None = None) -> UserImage | None:
         """Return one image."""

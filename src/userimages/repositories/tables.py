@@ -52,8 +52,8 @@ class UTCDateTime(TypeDecorator[datetime]):
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
         """Return what makes of a stored instant an aware one; by itself, for a listing has many."""
         if dialect.name == "postgresql":
-            return lambda value: value.astimezone(UTC)
-        return lambda value: datetime.fromisoformat(value + "+00:00")
+            return lambda value: value and value.astimezone(UTC)
+        return lambda value: value and datetime.fromisoformat(value + "+00:00")
 
 
 class Id(TypeDecorator[UUID]):
@@ -73,8 +73,10 @@ _UNKNOWN = SafeUUID.unknown
 _put_int, _put_is_safe = vars(UUID)["int"].__set__, vars(UUID)["is_safe"].__set__
 
 
-def _uuid(digits: str) -> UUID:
+def _uuid(digits: str | None) -> UUID | None:
     """Return the UUID of 32 hex digits; its own constructor, which takes many spellings, needs twice as long."""
+    if digits is None:
+        return None
     made = object.__new__(UUID)
     _put_int(made, int(digits, 16))
     _put_is_safe(made, _UNKNOWN)
@@ -87,9 +89,9 @@ class TypeName(TypeDecorator[ImageType]):
     impl = String(20)
     cache_ok = True
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], ImageType]:
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], ImageType | None]:
         """Return what looks a name up, faster than the enum does."""
-        return {each.value: each for each in ImageType}.__getitem__
+        return {each.value: each for each in ImageType}.get
 
 
 class VariantsJSON(TypeDecorator[Variants]):
