@@ -63,14 +63,14 @@ def _repository(settings: Mapping[str, str], folder: Path, *, create: bool) -> S
 
     file = folder / "userimages.sqlite3"
     url = settings.get(DATABASE_URL) or f"sqlite:///{file}"
-    if url.startswith("sqlite") and (url.endswith((":///", "://")) or ":memory:" in url):
-        raise ConfigurationError(
-            f"{DATABASE_URL}: {url} would keep the records in memory.", hint="Write sqlite:////path/to/file.db."
-        )
     if DATABASE_URL not in settings:
         _made(folder) if create else _expect(file)
     try:
         repository = SQLAlchemyRepository(url)
+        if repository.in_memory:
+            raise ConfigurationError(
+                f"{url} would keep the records in memory.", hint="Write sqlite:////path/to/file.db."
+            )
     except ConfigurationError as exc:
         raise ConfigurationError(f"{DATABASE_URL}: {exc.args[0]}", hint=exc.hint) from exc
     if create:

@@ -98,6 +98,7 @@ class Database:
         self._engine = open_engine(url_or_engine) if isinstance(url_or_engine, str | URL) else _adopted(url_or_engine)
         self.dialect = self._engine.dialect.name
         self._statement, self._transaction = _as_used(self._engine, commits_by_itself=self._owned)
+        self.in_memory = _is_in_memory(self._engine.url)
         self._turn = _turn(self._engine)
         renew_after_fork(self)
         if self._owned:
@@ -214,6 +215,7 @@ def open_engine(address: str | URL) -> Engine:
 
 
 def _is_in_memory(url: URL) -> bool:
+    """Tell whether *url* is of a SQLite that ends with its process."""
     if url.get_backend_name() != "sqlite":
         return False
     return ":memory:" in (url.database or ":memory:") or url.query.get("mode") == "memory"
