@@ -9,7 +9,7 @@ from PIL import Image
 
 from userimages import ConfigurationError, ImageType
 from userimages.identity import VARIANT_NAME
-from userimages.processing import Fill, Fit, PillowProcessor, Recipe
+from userimages.processing import Fill, Fit, Limits, PillowProcessor, Recipe
 from userimages.processing.recipes import RECIPES
 from userimages.testing import make_image
 
@@ -156,10 +156,29 @@ def test_the_quality_is_chosen(processor):
         lambda: Recipe(variant_quality=101),
         lambda: PillowProcessor(recipes={"banner": Recipe()}),
         lambda: PillowProcessor(recipes={"cover": Fit(5)}),
+        lambda: PillowProcessor(recipes=[Recipe()]),
+        lambda: PillowProcessor(limits=None),
+        lambda: Fit("640"),
+        lambda: Fit(None),
+        lambda: Fit(640.5),
+        lambda: Fill(5, None),
+        lambda: Fill(5, 5, focus="top"),
+        lambda: Fill(5, 5, focus=0.5),
+        lambda: Fill(5, 5, focus=("0", "1")),
+        lambda: Recipe((640, 640)),
+        lambda: Recipe(variants={"64": 64}),
+        lambda: Recipe(variants={64: Fit(64)}),
+        lambda: Recipe(variants=["64"]),
+        lambda: Recipe(format=["webp"]),
+        lambda: Recipe(quality="85"),
+        lambda: Limits(max_bytes="10 MB"),
+        lambda: Limits(max_pixels=None),
+        lambda: Limits(max_side=-1),
+        lambda: Limits(wait_seconds=float("nan")),
     ],
-    ids=range(13),
+    ids=range(32),
 )
-def test_a_recipe_that_cannot_work_is_refused_when_it_is_written(make):
+def test_a_setting_that_cannot_work_is_refused_when_it_is_written(make):
     with pytest.raises(ConfigurationError) as refused:
         make()
     assert refused.value.hint

@@ -36,6 +36,8 @@ class PillowProcessor:
         limits: Limits = Limits(),  # noqa: B008 - frozen
         heic: bool = False,
     ) -> None:
+        if not isinstance(limits, Limits):
+            raise ConfigurationError(f"The limits are {limits!r}.", hint="Pass Limits(...).")
         self.recipes = {**RECIPES, **_checked(recipes or {})}
         self.limits = limits
         self.heic = heic
@@ -63,6 +65,8 @@ class PillowProcessor:
 
 def _checked(recipes: Mapping[ImageType, Recipe]) -> dict[ImageType, Recipe]:
     """Return *recipes* with members of ``ImageType`` as keys."""
+    if not isinstance(recipes, Mapping):
+        raise ConfigurationError(f"The recipes are {recipes!r}.", hint="Pass a dict from ImageType to Recipe(...).")
     for key, recipe in recipes.items():
         if key not in tuple(ImageType) or not isinstance(recipe, Recipe):
             raise ConfigurationError(

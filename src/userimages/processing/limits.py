@@ -2,7 +2,7 @@
 
 import attrs
 
-from userimages.errors import TooManyPixelsError
+from userimages.errors import ConfigurationError, TooManyPixelsError
 
 _MEBIBYTE = 1024 * 1024
 
@@ -31,6 +31,11 @@ class Limits:
     max_metadata_bytes: int = 4 * _MEBIBYTE
     pixels_in_flight: int = 50_000_000
     wait_seconds: float = 10.0
+
+    def __attrs_post_init__(self) -> None:
+        for name, value in attrs.asdict(self).items():
+            if not isinstance(value, int | float) or not value >= 0:
+                raise ConfigurationError(f"Limits has {name}={value!r}.", hint="Pass a number that is not negative.")
 
     def allow_size(self, width: int, height: int, *, jpeg: bool = False) -> None:
         """Refuse a picture with a side or an area over its limit."""

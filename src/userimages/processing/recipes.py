@@ -18,9 +18,11 @@ Size = tuple[int, int]
 
 
 def _positive(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-    if value is not None and value < 1:
+    if value is None and attribute.default is None:
+        return
+    if not isinstance(value, int) or value < 1:
         raise ConfigurationError(
-            f"{type(instance).__name__} has {attribute.name}={value}.", hint="Pass at least one pixel."
+            f"{type(instance).__name__} has {attribute.name}={value!r}.", hint="Pass whole pixels, at least one."
         )
 
 
@@ -61,8 +63,13 @@ class Fill:
 
     @focus.validator
     def _check_focus(self, attribute: object, value: tuple[float, float]) -> None:
-        if not all(0 <= part <= 1 for part in value):
-            raise ConfigurationError(f"Fill has focus={value}.", hint="Pass two numbers from 0 to 1.")
+        try:
+            across, down = value
+            inside = 0 <= across <= 1 and 0 <= down <= 1
+        except (TypeError, ValueError):
+            inside = False
+        if not inside:
+            raise ConfigurationError(f"Fill has focus={value!r}.", hint="Pass two numbers from 0 to 1, as (0.5, 0.2).")
 
     def place(self, size: Size) -> tuple[Box, Size]:
         """Return which part of a picture of this *size* is taken, and how large it becomes."""
@@ -82,6 +89,10 @@ def _around(focus: float, part: int, whole: int) -> int:
 
 
 def _copied(variants: Mapping[str, Fit | Fill]) -> Mapping[str, Fit | Fill]:
+    if not isinstance(variants, Mapping):
+        raise ConfigurationError(
+            f"A recipe has the variants {variants!r}.", hint="Pass a dict from names to Fit(...) or Fill(...)."
+        )
     return dict(variants)
 
 
@@ -105,8 +116,11 @@ class Recipe:
     variant_quality: int = attrs.field(default=80, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
+        for shape in (self.image, *self.variants.values()):
+            if not isinstance(shape, Fit | Fill):
+                raise ConfigurationError(f"A recipe has the shape {shape!r}.", hint="Pass Fit(...) or Fill(...).")
         for name in self.variants:
-            if not VARIANT_NAME.fullmatch(name):
+            if not isinstance(name, str) or not VARIANT_NAME.fullmatch(name):
                 raise ConfigurationError(
                     f"A variant is named {name!r}.", hint="Use a-z, 0-9, - and _, at most 32 of them."
                 )
@@ -114,8 +128,8 @@ class Recipe:
             if format not in ("jpeg", "webp", "avif"):
                 raise ConfigurationError(f"A recipe has the format {format!r}.", hint="Use jpeg, webp or avif.")
         for quality in (self.quality, self.variant_quality):
-            if not 1 <= quality <= 100:
-                raise ConfigurationError(f"A recipe has the quality {quality}.", hint="Use 1 to 100.")
+            if not isinstance(quality, int) or not 1 <= quality <= 100:
+                raise ConfigurationError(f"A recipe has the quality {quality!r}.", hint="Use 1 to 100.")
 
 
 def _squares(*sides: int) -> dict[str, Fit | Fill]:
