@@ -6,7 +6,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, Pool, QueuePool, create_engine, event, exc, make_url
@@ -99,7 +99,7 @@ class Database:
         self.dialect = self._engine.dialect.name
         self._statement, self._transaction = _as_used(self._engine, commits_by_itself=self._owned)
         self.in_memory = _is_in_memory(self._engine.url)
-        self._turn = _turn(self._engine)
+        self._turn = _turns.setdefault(self._engine.pool, _Turn()) if self.in_memory else nullcontext()
         renew_after_fork(self)
         if self._owned:
             weakref.finalize(self, self._engine.dispose)
@@ -240,12 +240,8 @@ class _Turn:
         self._lock.release()
 
 
+# One turn for all repositories of one database in memory.
 _turns: "weakref.WeakKeyDictionary[Pool, _Turn]" = weakref.WeakKeyDictionary()
-
-
-def _turn(engine: Engine) -> AbstractContextManager[None]:
-    """Return what a caller waits for: one turn for all repositories of one database in memory, else nothing."""
-    return _turns.setdefault(engine.pool, _Turn()) if _is_in_memory(engine.url) else nullcontext()
 
 
 def _open_sqlite(url: URL) -> Engine:
