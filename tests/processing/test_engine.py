@@ -17,7 +17,6 @@ from userimages.processing import Fit, Limits, PillowProcessor, Recipe
 from userimages.processing.budget import Budget
 from userimages.processing.engine import decoded_pixels, process
 from userimages.processing.intake import examine
-from userimages.processing.planar import Planes
 from userimages.testing import make_image
 
 
@@ -126,33 +125,6 @@ def test_a_large_jpeg_is_decoded_at_the_size_that_is_needed(monkeypatch):
     monkeypatch.setattr(Image.Image, "load", lambda self: (loaded.append(self.size), load(self))[1])
     PillowProcessor()(data, ImageType.GALLERY)
     assert max(loaded) == (2000, 1500)
-
-
-def test_luma_and_chroma_are_cut_and_shrunk_alike():
-    ramp = Image.linear_gradient("L").rotate(90).resize((400, 300))
-    decoded = Planes.of(Image.merge("YCbCr", (ramp, ramp, ramp)))
-    once = decoded.shrunk((301, 225), (0, 0, 400, 300))
-    for planes, left, right in (
-        (decoded.shrunk((101, 151), (100, 0, 300, 300)), 100, 300),
-        (once.shrunk((101, 151), (75, 0, 226, 225)), 100, 300),
-    ):
-        assert planes.size == planes.whole().size == (101, 151)
-        assert planes.blue.size == planes.red.size == (51, 76)
-        middle = ramp.crop((left, 0, right, 300)).getextrema()
-        for plane in (planes.luma, planes.blue, planes.red):
-            assert all(abs(ours - right) < 6 for ours, right in zip(plane.getextrema(), middle, strict=True))
-
-
-def test_colour_stays_where_it_is_through_odd_sizes():
-    """A chroma of half an odd size stands for all of the picture, not for a pixel more."""
-    edge = Image.new("L", (1919, 1279), 64)
-    edge.paste(192, (1727, 0, 1919, 1279))
-    planes = Planes.of(Image.merge("YCbCr", (Image.new("L", edge.size, 128), edge, edge)))
-    for size in ((1279, 853), (639, 427), (319, 213)):
-        planes = planes.shrunk(size, (0, 0, *planes.size))
-        row = list(planes.whole().getchannel("Cb").crop((0, 100, size[0], 101)).tobytes())
-        place = sum(192 - value for value in row) / 128
-        assert abs(place - 1727 * size[0] / 1919) < 0.4, size
 
 
 def test_each_variant_is_made_from_the_next_larger_one(monkeypatch):

@@ -114,21 +114,25 @@ def _refusals(header: Header) -> Iterator[None]:
 
 def _still(header: Header, recipe: Recipe) -> Picture:
     region, size, target = _placed(header, recipe)
-    source = _opened(header)
+    source: Image.Image = _opened(header)
     quality, subsampling = 100, 2 if is_subsampled(source, header) else 0
     planar = subsampling == 2 and is_srgb(header.icc) and _gains_from_planes(header, recipe, size)
+    scale = 1.0, 1.0
     if isinstance(source, JpegImagePlugin.JpegImageFile):
         quality, subsampling = quality_of(source), subsampling_of(source)
         drafted = source.draft("YCbCr" if planar else None, _draft_size(header, target))
-        across, down = (drafted[1][2] / header.width, drafted[1][3] / header.height) if drafted else (1.0, 1.0)
-        region = region[0] * across, region[1] * down, region[2] * across, region[3] * down
+        scale = (drafted[1][2] / header.width, drafted[1][3] / header.height) if drafted else scale
     source.load()
     if not planar:
-        image = _finished(eight_bit(source), header, region, size)
+        image = _finished(eight_bit(source), header, _scaled(region, *scale), size)
         return Picture(image, image, None, quality, subsampling)
+    if source.mode != "YCbCr":
+        source = source.convert("YCbCr")
+    source = _upright(source, header)  # first of all: a chroma stands for pairs of pixels, from the top left on
     planes = Planes.of(source)
     del source
-    planes = planes.shrunk(size, region).turned(_TURNS.get(header.orientation))
+    box, size = recipe.image.place(header.upright)
+    planes = planes.shrunk(size, _scaled(box, *(reversed(scale) if header.orientation >= 5 else scale)))
     return Picture(planes.whole(), planes, None, quality, subsampling)
 
 
@@ -167,7 +171,10 @@ def _finished(image: Image.Image, header: Header, region: Region, size: Size) ->
     """Cut *region* out of a decoded picture, shrink it to *size*, and only then convert and turn what is left."""
     if size != image.size or region != (0, 0, *image.size):
         image = image.resize(size, _LANCZOS, region, reducing_gap=2.0)
-    image = opaque(to_srgb(image, header.icc))
+    return _upright(opaque(to_srgb(image, header.icc)), header)
+
+
+def _upright(image: Image.Image, header: Header) -> Image.Image:
     turn = _TURNS.get(header.orientation)
     return image if turn is None else image.transpose(turn)
 
@@ -177,17 +184,20 @@ def _placed(header: Header, recipe: Recipe) -> tuple[Region, Size, Size]:
 
     All as stored; the recipe speaks of the upright picture.
     """
-    turned = header.orientation >= 5
-    width, height = (header.height, header.width) if turned else (header.width, header.height)
+    width, height = header.upright
     (left, top, right, bottom), (wide, high) = recipe.image.place((width, height))
     whole = math.ceil(width * wide / (right - left)), math.ceil(height * high / (bottom - top))
     if header.orientation in (2, 3, 6, 7):
         left, right = width - right, width - left
     if header.orientation in (3, 4, 7, 8):
         top, bottom = height - bottom, height - top
-    if turned:
+    if header.orientation >= 5:
         return (top, left, bottom, right), (high, wide), (whole[1], whole[0])
     return (left, top, right, bottom), (wide, high), whole
+
+
+def _scaled(region: Region, across: float, down: float) -> Region:
+    return region[0] * across, region[1] * down, region[2] * across, region[3] * down
 
 
 def _draft_size(header: Header, target: Size) -> Size:

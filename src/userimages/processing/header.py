@@ -32,6 +32,11 @@ class Header:
     first_frame: int = 0
     loop: int = 0
 
+    @property
+    def upright(self) -> tuple[int, int]:
+        """Width and height once the picture is turned as its orientation says."""
+        return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
+
 
 def broken(what: str) -> BrokenImageError:
     """Return the error for a file that is not what its first bytes promise."""

@@ -12,7 +12,6 @@ from userimages.processing.recipes import Size
 
 Region = tuple[float, float, float, float]
 GAP = 1.4  # a picture is halved by plain averages first, as long as it stays this much larger than what is wanted
-_LANCZOS, _BICUBIC = Image.Resampling.LANCZOS, Image.Resampling.BICUBIC
 
 
 def is_subsampled(source: Image.Image, header: Header) -> bool:
@@ -31,7 +30,7 @@ def is_subsampled(source: Image.Image, header: Header) -> bool:
 
 @attrs.frozen
 class Planes:
-    """Luma, and both chromas: as large as it when decoded, half as large (rounded up) once shrunk."""
+    """Luma, and both chromas at half its size (rounded up): each of their samples stands for two by two pixels."""
 
     luma: Image.Image
     blue: Image.Image
@@ -39,8 +38,9 @@ class Planes:
 
     @classmethod
     def of(cls, image: Image.Image) -> "Planes":
-        """Take an RGB or YCbCr picture apart."""
-        return cls(*(image if image.mode == "YCbCr" else image.convert("YCbCr")).split())
+        """Take a YCbCr picture apart."""
+        luma, blue, red = image.split()
+        return cls(luma, blue.reduce(2), red.reduce(2))
 
     @property
     def size(self) -> Size:
@@ -49,25 +49,30 @@ class Planes:
 
     def shrunk(self, size: Size, region: Region) -> "Planes":
         """Cut *region* out and shrink it to *size*."""
-        luma = self.luma.resize(size, _LANCZOS, region, reducing_gap=GAP)
-        half = (size[0] + 1) // 2, (size[1] + 1) // 2
-        if self.blue.size == self.size:  # as decoded: smooth, for the file holds a quarter of it
-            blue, red = (each.resize(half, _BICUBIC, region, reducing_gap=1.0) for each in (self.blue, self.red))
-        else:
-            across, down = self.blue.width / self.luma.width, self.blue.height / self.luma.height
-            box = (region[0] * across, region[1] * down, region[2] * across, region[3] * down)
-            blue, red = (each.resize(half, _LANCZOS, box, reducing_gap=GAP) for each in (self.blue, self.red))
-        return Planes(luma, blue, red)
-
-    def turned(self, turn: Image.Transpose | None) -> "Planes":
-        """Return the planes turned upright."""
-        if turn is None:
-            return self
-        return Planes(self.luma.transpose(turn), self.blue.transpose(turn), self.red.transpose(turn))
+        luma = self.luma.resize(size, Image.Resampling.LANCZOS, region, reducing_gap=GAP)
+        return Planes(luma, _chroma(self.blue, size, region), _chroma(self.red, size, region))
 
     def whole(self) -> Image.Image:
         """Return the picture in YCbCr. Each chroma stands for four pixels, as the encoder will average them again."""
-        if self.blue.size == self.size:
-            return Image.merge("YCbCr", (self.luma, self.blue, self.red))
-        blue, red = (plane.resize(self.size, Image.Resampling.NEAREST) for plane in (self.blue, self.red))
-        return Image.merge("YCbCr", (self.luma, blue, red))
+        return Image.merge("YCbCr", (self.luma, _doubled(self.blue, self.size), _doubled(self.red, self.size)))
+
+
+def _chroma(plane: Image.Image, size: Size, region: Region) -> Image.Image:
+    """Shrink a chroma to half of *size*. Of an odd size the last pixel has no second one: it gets the colour beside."""
+    left, top, right, bottom = (edge / 2 for edge in region)
+    wide, high = max(1, size[0] // 2), max(1, size[1] // 2)
+    right = min(right, left + (right - left) * 2 * wide / size[0])
+    bottom = min(bottom, top + (bottom - top) * 2 * high / size[1])
+    pairs = plane.resize((wide, high), Image.Resampling.BICUBIC, (left, top, right, bottom), reducing_gap=GAP)
+    across, down = (size[0] + 1) // 2 - wide, (size[1] + 1) // 2 - high
+    if not (across or down):
+        return pairs
+    made = Image.new("L", (wide + across, high + down))
+    for corner in ((across, down), (0, down), (across, 0), (0, 0)):  # each leaves of the one before what it lacks
+        made.paste(pairs, corner)
+    return made
+
+
+def _doubled(plane: Image.Image, size: Size) -> Image.Image:
+    doubled = plane.resize((2 * plane.width, 2 * plane.height), Image.Resampling.NEAREST)
+    return doubled if doubled.size == size else doubled.crop((0, 0, *size))
