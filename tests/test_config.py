@@ -98,16 +98,31 @@ def test_a_database_in_memory_is_refused_for_it_would_forget(tmp_path: Path, url
         service_from_env({"USERIMAGES_DATABASE_URL": url, "USERIMAGES_DATA_DIR": str(tmp_path)})
 
 
-def test_a_volume_that_is_not_mounted_is_noticed_by_the_images_that_it_should_hold(tmp_path: Path) -> None:
+@pytest.mark.parametrize("create", [True, False])
+@pytest.mark.parametrize("volume", ["data", "data/objects"])
+def test_a_volume_that_is_not_mounted_is_noticed_by_the_images_that_it_should_hold(
+    tmp_path: Path, volume: str, create: bool
+) -> None:
     environ = {"USERIMAGES_DATABASE_URL": f"sqlite:///{tmp_path}/db", "USERIMAGES_DATA_DIR": str(tmp_path / "data")}
     service_from_env(environ)
     service_from_env(environ).upload("ana", make_image(), image_type="profile")
-    (tmp_path / "data").rename(tmp_path / "unmounted")
-    (tmp_path / "data").mkdir()
+    (tmp_path / volume).rename(tmp_path / "unmounted")
+    (tmp_path / volume).mkdir()
 
-    with pytest.raises(ConfigurationError, match="not mounted"):
-        service_from_env(environ)
-    assert not list((tmp_path / "data").iterdir())
+    with pytest.raises(ConfigurationError, match=r"USERIMAGES_DATA_DIR.*not mounted"):
+        service_from_env(environ, create=create)
+    assert not list((tmp_path / volume).iterdir())
+
+
+@pytest.mark.parametrize("url", [None, "sqlite:///{}/typo.db"])
+def test_without_create_nothing_is_made(tmp_path: Path, url: str | None) -> None:
+    environ = {"USERIMAGES_DATA_DIR": str(tmp_path / "data")}
+    if url:
+        environ["USERIMAGES_DATABASE_URL"] = url.format(tmp_path)
+
+    with pytest.raises(ConfigurationError, match="There is no database"):
+        service_from_env(environ, create=False)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_data_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:

@@ -48,43 +48,39 @@ def service_from_env(environ: Mapping[str, str] | None = None, *, create: bool =
         return ImageService(storage, _repository(settings, folder, create=create))
     from userimages.storages.disk import DiskStorage
 
-    objects = folder / "objects"
-    if not create:
-        _expect(objects)
     repository = _repository(settings, folder, create=create)
-    if not objects.is_dir() and repository.rows(limit=1):  # a volume that is not mounted, rather than a new beginning
-        _expect(objects)
+    objects = folder / "objects"
+    try:
+        # Where there are images but no folder for them, a volume is not mounted: that is no new beginning.
+        storage = DiskStorage(objects, create=create and not repository.rows(limit=1))
+    except ConfigurationError as exc:
+        raise ConfigurationError(f"{DATA_DIR}: {exc.args[0]}", hint=exc.hint) from exc
     log.info("images are stored on this machine's disk, in %s", folder, extra={"event": "configured"})
-    return ImageService(DiskStorage(objects), repository)
+    return ImageService(storage, repository)
 
 
 def _repository(settings: Mapping[str, str], folder: Path, *, create: bool) -> SQLAlchemyRepository:
     from userimages.repositories.sqlalchemy import SQLAlchemyRepository
 
-    file = folder / "userimages.sqlite3"
-    url = settings.get(DATABASE_URL) or f"sqlite:///{file}"
-    if DATABASE_URL not in settings:
-        _made(folder) if create else _expect(file)
+    url = settings.get(DATABASE_URL)
+    if url is None and create:
+        _made(folder)
     try:
-        repository = SQLAlchemyRepository(url)
+        repository = SQLAlchemyRepository(url or f"sqlite:///{folder / 'userimages.sqlite3'}")
         if repository.in_memory:
             raise ConfigurationError(
                 f"{url} would keep the records in memory.", hint="Write sqlite:////path/to/file.db."
             )
+        if not create and repository.file is not None and not repository.file.exists():
+            raise ConfigurationError(
+                f"There is no database {repository.file}.",
+                hint="Start the application once, which makes it, or give the setting that the application has.",
+            )
     except ConfigurationError as exc:
-        raise ConfigurationError(f"{DATABASE_URL}: {exc.args[0]}", hint=exc.hint) from exc
+        raise ConfigurationError(f"{DATABASE_URL if url else DATA_DIR}: {exc.args[0]}", hint=exc.hint) from exc
     if create:
         repository.create_schema()
     return repository
-
-
-def _expect(path: Path) -> None:
-    """Refuse to go on without *path*."""
-    if not path.exists():
-        raise ConfigurationError(
-            f"{path} is missing: nothing was stored there yet, or its volume is not mounted.",
-            hint=f"Mount it, or point {DATA_DIR} to the folder that the application uses.",
-        )
 
 
 def _made(folder: Path) -> None:

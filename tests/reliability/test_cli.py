@@ -19,6 +19,7 @@ from userimages.config import service_from_env
 from userimages.identity import new_stem
 from userimages.model import ImageType
 from userimages.repositories.memory import MemoryRepository
+from userimages.storages.disk import DiskStorage
 from userimages.storages.memory import MemoryStorage
 from userimages.testing.faults import before, faulty
 
@@ -112,7 +113,7 @@ def test_check_names_every_missing_setting(monkeypatch: pytest.MonkeyPatch, caps
 
 def test_check_of_a_database_that_is_away_is_a_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys) -> None:
     monkeypatch.setenv("USERIMAGES_DATA_DIR", str(tmp_path))
-    (tmp_path / "objects").mkdir()
+    DiskStorage(tmp_path / "objects")
     monkeypatch.setenv("USERIMAGES_DATABASE_URL", "postgresql://user:a-secret@127.0.0.1:9/none")
     assert main(["check"]) == 1
     shown = capsys.readouterr().out

@@ -7,6 +7,7 @@ import time
 import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, Pool, QueuePool, create_engine, event, exc, make_url
@@ -99,6 +100,7 @@ class Database:
         self.dialect = self._engine.dialect.name
         self._statement, self._transaction = _as_used(self._engine, commits_by_itself=self._owned)
         self.in_memory = _is_in_memory(self._engine.url)
+        self.file = _file(self._engine.url)
         self._turn = _turns.setdefault(self._engine.pool, _Turn()) if self.in_memory else nullcontext()
         renew_after_fork(self)
         if self._owned:
@@ -218,7 +220,17 @@ def _is_in_memory(url: URL) -> bool:
     """Tell whether *url* is of a SQLite that ends with its process."""
     if url.get_backend_name() != "sqlite":
         return False
-    return ":memory:" in (url.database or ":memory:") or url.query.get("mode") == "memory"
+    return (
+        ":memory:" in (url.database or ":memory:")
+        or url.query.get("mode") == "memory"
+        or url.query.get("vfs") == "memdb"
+    )
+
+
+def _file(url: URL) -> Path | None:
+    """Return the file of a SQLite database, where the URL is plain about it."""
+    plain = url.get_backend_name() == "sqlite" and not _is_in_memory(url) and "uri" not in url.query
+    return Path(url.database) if plain and url.database else None
 
 
 class _Turn:

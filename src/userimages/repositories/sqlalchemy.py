@@ -49,7 +49,7 @@ class SQLAlchemyRepository:
     def __init__(self, url_or_engine: str | URL | Engine) -> None:
         self._database = Database(url_or_engine)
         self._on_sqlite = self._database.dialect == "sqlite"
-        self.in_memory = self._database.in_memory
+        self.in_memory, self.file = self._database.in_memory, self._database.file
         self._publish = statements.PUBLISH[self._database.dialect]
         self._set_primary = statements.SET_PRIMARY[self._database.dialect]
 

@@ -61,11 +61,13 @@ _PROBLEMS: dict[int | None, tuple[type[StorageError], str, str]] = {
 class DiskStorage:
     """Keep objects as files below *root*, which is made where it is missing.
 
-    *public_url* is where a web server publishes *root*, if one does. The file system must know hard links; network
-    file systems and those without case (macOS by default) are described in the documentation.
+    *public_url* is where a web server publishes *root*, if one does. Without *create* nothing is made, and *root* must
+    be one that was made here before: an empty folder may be a volume that is not mounted. The file system must know
+    hard links; network file systems and those without case (macOS by default) are described in the documentation.
 
     Raises:
-        ConfigurationError: *root* cannot be used: no access, or a file system that refuses links.
+        ConfigurationError: *root* cannot be used: no access, a file system that refuses links, or, without *create*,
+            nothing made here.
 
     >>> import tempfile
     >>> storage = DiskStorage(tempfile.mkdtemp())
@@ -74,13 +76,13 @@ class DiskStorage:
     ['users/ana/images/cat.jpg']
     """
 
-    def __init__(self, root: str | os.PathLike[str], *, public_url: str | None = None) -> None:
+    def __init__(self, root: str | os.PathLike[str], *, public_url: str | None = None, create: bool = True) -> None:
         if os.open not in os.supports_dir_fd:
             raise ConfigurationError("DiskStorage needs a POSIX system.", hint="Use R2Storage or MemoryStorage here.")
         self._root = Path(root).resolve()
         self._public_url = public_url.rstrip("/") if public_url else None
         self._unnamed = bool(_UNNAMED)
-        self._prepare()
+        self._prepare(create=create)
 
     @property
     def root(self) -> Path:
@@ -227,10 +229,17 @@ class DiskStorage:
                     with contextlib.suppress(FileNotFoundError):
                         os.unlink(name, dir_fd=tmp)
 
-    def _prepare(self) -> None:
+    def _prepare(self, *, create: bool) -> None:
         """Make the root and try a link there, of an unnamed file first."""
+        tmp = self._root / _TMP
         try:
-            (self._root / _TMP).mkdir(mode=0o700, parents=True, exist_ok=True)
+            if create:
+                tmp.mkdir(mode=0o700, parents=True, exist_ok=True)
+            elif not tmp.is_dir():
+                raise ConfigurationError(
+                    f"{tmp} is missing: nothing was stored there yet, or its volume is not mounted.",
+                    hint="Mount it, or give the folder of the application, which makes it when it first starts.",
+                )
             if self._unnamed and not self._links():
                 self._unnamed = False
         except OSError as exc:
