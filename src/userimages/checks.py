@@ -57,8 +57,10 @@ def _reach(storage: Storage) -> list[Check]:
     try:
         endpoint = urlsplit(getattr(storage, "endpoint", ""))
         port = endpoint.port
+        if endpoint.scheme not in ("", "http", "https"):
+            raise ValueError(endpoint.scheme)
     except ValueError:
-        return [Check("endpoint", ok=False, detail="It is not a URL.", hint="Look at R2_ENDPOINT_URL.")]
+        return [Check("endpoint", ok=False, detail="It is no URL of http or https.", hint="Look at R2_ENDPOINT_URL.")]
     place = getattr(storage, "bucket_name", getattr(storage, "root", type(storage).__name__))
     name = "bucket" if endpoint.hostname else "storage"
     host = f"{endpoint.hostname}:{port}" if port else f"{endpoint.hostname}"
@@ -68,7 +70,7 @@ def _reach(storage: Storage) -> list[Check]:
     except StorageUnavailableError as exc:
         return [_failed("endpoint" if lines else name, exc)]
     except Exception as exc:
-        return [*lines, _failed(name, exc)]
+        return [*(lines if "(HTTP " in str(exc) else ()), _failed(name, exc)]
     return [*lines, Check(name, ok=True, detail=f"{place} can be listed.")]
 
 

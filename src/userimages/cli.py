@@ -31,8 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
-    except BrokenPipeError:  # whoever read this, as `head` does, has seen enough
+    except OSError as exc:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(exc, BrokenPipeError):  # whoever read this, as `head` does, has seen enough
+            _tell(f"userimages: the output cannot be written: {exc.strerror}.")
         return _FAILED
     except UserImagesError as exc:
         _tell(f"userimages: {exc}")
@@ -144,7 +146,7 @@ def _audit(options: argparse.Namespace) -> int:
             progress=show,
         )
     except (KeyboardInterrupt, UserImagesError):
-        again = "Repeat it, in parts with --limit." if options.delete else f"Resume with: --after '{resume}'"
+        again = f"Resume with: --after '{resume}'" if resume and not options.delete else "Repeat it."
         _tell(f"{_CLEAR * on_terminal}The audit was cut off. {again}")
         raise
     _tell(_CLEAR * on_terminal, end="")
@@ -207,7 +209,8 @@ def _print_json(report: Any, **more: object) -> None:
 
 
 def _print(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
     sys.stdout.flush()
 
 

@@ -18,7 +18,7 @@
     │  ├─ KeyTakenError                    other bytes stand under this key
     │  ├─ StorageUnavailableError          .retry_after; whether it took effect is unknown
     │  └─ BlobNotFoundError (LookupError)  no object under this key
-    └─ RepositoryError                     the database refused or failed
+    └─ RepositoryError                     .unchanged; the database refused or failed
 
 ``except UserImagesError`` catches them all; the builtin second parents let plain ``except ValueError`` and
 ``except LookupError`` work too. A message never holds a caption, a user name, a URL or a secret: the cause, which
@@ -174,6 +174,13 @@ class BlobNotFoundError(StorageError, LookupError):
 
 
 class RepositoryError(UserImagesError):
-    """Raised when the database refused or failed; after a lost connection the outcome may be unknown."""
+    """Raised when the database refused or failed; after a lost connection the outcome may be unknown.
+
+    ``unchanged`` is True where it is known that nothing has happened and that trying again at once will not help.
+    """
 
     code = "repository_error"
+
+    def __init__(self, message: str = "", *, hint: str = "", unchanged: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.unchanged = unchanged

@@ -98,9 +98,9 @@ def checked_idempotency_key(key: str | None) -> str | None:
     if key is None or (isinstance(key, str) and _IDEMPOTENCY_KEY.fullmatch(key)):
         return key
     raise InvalidFieldError(
-        "The idempotency key is not 1 to 255 printable ASCII characters.",
+        "The idempotency key is not a string of 1 to 255 printable ASCII characters, without a space at either end.",
         field="idempotency_key",
-        hint="Pass a UUID that stays the same over the retries of one upload.",
+        hint="Pass str(uuid.uuid4()), the same one for all retries of one upload.",
     )
 
 
@@ -140,7 +140,9 @@ def read_file(file: bytes | Readable, *, limit: int) -> bytes:
         )
     if len(data) > limit:
         raise FileTooLargeError(
-            f"The file has more than {limit:,} bytes ({limit / 2**20:g} MiB).", limit=limit, hint="Send a smaller file."
+            f"The file has more than {limit:,} bytes ({round(limit / 2**20, 3):g} MiB).",
+            limit=limit,
+            hint="Send a smaller file, or raise the limit of the processor: Limits(max_bytes=).",
         )
     return data
 
@@ -148,18 +150,25 @@ def read_file(file: bytes | Readable, *, limit: int) -> bytes:
 def _chunks(file: Readable, wanted: int) -> Iterator[bytes]:
     """Yield what *file* gives until it ends or *wanted* bytes are there."""
     while wanted > 0:
-        chunk = file.read(min(_CHUNK, wanted))
+        try:
+            chunk = file.read(min(_CHUNK, wanted))
+        except UnicodeDecodeError as exc:  # a picture that was opened as text
+            raise _not_bytes() from exc
         if inspect.isawaitable(chunk):
             getattr(chunk, "close", bool)()
             raise InvalidFieldError(
                 "The file is read by awaiting it.", field="file", hint="Pass the file inside it, such as upload.file."
             )
         if not isinstance(chunk, bytes | bytearray | memoryview):
-            raise InvalidFieldError("The file does not give bytes.", field="file", hint="Open it with 'rb'.")
+            raise _not_bytes()
         if not chunk:
             return
         wanted -= len(chunk)
         yield bytes(chunk)
+
+
+def _not_bytes() -> InvalidFieldError:
+    return InvalidFieldError("The file does not give bytes.", field="file", hint="Open it with 'rb'.")
 
 
 def checked_variant(variant: str | None) -> str | None:
@@ -169,8 +178,9 @@ def checked_variant(variant: str | None) -> str | None:
     return variant
 
 
-def check_audit(*, after: str, limit: int | None, max_share: float) -> None:
-    """Refuse a position that is no text, a limit under 1, and a share that is not between 0 and 1."""
+def check_audit(*, delete: bool, after: str, limit: int | None, max_share: float) -> None:
+    """Refuse a flag that is none, a position that is no text, a limit under 1, and a share not between 0 and 1."""
+    checked_flag(delete, "delete")
     _check_text(after, "after")
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise InvalidFieldError(f"The limit {_shown(limit)} is not a whole number from 1 up.", field="limit")
@@ -185,7 +195,7 @@ def checked_range(start: int, length: int | None) -> None:
             raise InvalidFieldError(
                 f"The {name} of the range, {_shown(value)}, is not a whole number from 0 up.",
                 field=name,
-                hint="Give bytes from the beginning of the file.",
+                hint="Pass start=0 for the beginning, and no length for all that follows.",
             )
 
 

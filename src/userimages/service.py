@@ -15,6 +15,7 @@ from userimages.errors import (
     ConflictError,
     ImageNotFoundError,
     KeyTakenError,
+    RepositoryError,
     StorageError,
     StorageUnavailableError,
 )
@@ -279,7 +280,7 @@ class ImageService:
         than *max_share* of the objects seen. *after* and *limit* (objects) do it in parts: pass the ``stopped_at`` of
         one report as the next *after*. *progress* is called with the report so far.
         """
-        fields.check_audit(after=after, limit=limit, max_share=max_share)
+        fields.check_audit(delete=delete, after=after, limit=limit, max_share=max_share)
         self.sweep()
         report = audit(self.storage, self.repository, after=after, limit=limit, progress=progress)
         if not (delete and report.orphans):
@@ -319,9 +320,10 @@ class ImageService:
             return self.repository.begin(intent, now=self._clock())
         except ConflictError:
             raise
-        except Exception:
-            with suppress(Exception):
-                self.repository.forget(intent)
+        except Exception as exc:
+            if not _is_unchanged(exc):
+                with suppress(Exception):
+                    self.repository.forget(intent)
             raise
 
     def _published(self, intent: Intent, image: UserImage, *, is_primary: bool, replace: bool) -> Published | None:
@@ -333,8 +335,8 @@ class ImageService:
                     return Published(found)  # by an earlier try, whose answer was lost
             except ConflictError:
                 raise
-            except Exception:
-                if not tries_left:
+            except Exception as exc:
+                if not tries_left or _is_unchanged(exc):
                     raise
             else:
                 return published
@@ -406,6 +408,11 @@ class ImageService:
 def _is_unknown(failure: Exception) -> bool:
     """Tell whether what failed may have happened all the same."""
     return isinstance(failure, StorageUnavailableError) or not isinstance(failure, StorageError)
+
+
+def _is_unchanged(failure: Exception) -> bool:
+    """Tell whether the database has certainly done nothing, after all the patience that there is."""
+    return isinstance(failure, RepositoryError) and failure.unchanged
 
 
 def _checked_owner(user: str | None) -> str | None:

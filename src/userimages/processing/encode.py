@@ -93,6 +93,9 @@ def quality_of(image: JpegImagePlugin.JpegImageFile) -> int:
 
 
 def subsampling_of(image: JpegImagePlugin.JpegImageFile) -> int:
-    """Return the subsampling of a JPEG as ``encode`` takes it."""
-    sampling = JpegImagePlugin.get_sampling(image)
-    return sampling if sampling in (0, 1, 2) else 2
+    """Return the subsampling of a JPEG as ``encode`` takes it: the one that keeps what there is of its colour."""
+    luma, *chroma = [layer[1:3] for layer in image.layer] or [(1, 1)]
+    narrow, low = (all(each[axis] < luma[axis] for each in chroma[:2]) for axis in (0, 1))
+    if not chroma or not narrow:
+        return 0
+    return 2 if low else 1

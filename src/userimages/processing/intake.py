@@ -34,7 +34,9 @@ def examine(data: bytes, limits: Limits, *, heic: bool = False) -> Header:
         EmptyImageError, FileTooLargeError, UnsupportedFormatError, BrokenImageError, TooManyPixelsError: it may not.
     """
     if not data:
-        raise EmptyImageError("The file is empty.", hint="Choose another file.")
+        raise EmptyImageError(
+            "The file is empty.", hint="Choose another file; one that was read before must be rewound by seek(0)."
+        )
     if len(data) > limits.max_bytes:
         raise FileTooLargeError(
             f"The file has more than {limits.max_bytes:,} bytes.",
@@ -46,7 +48,7 @@ def examine(data: bytes, limits: Limits, *, heic: bool = False) -> Header:
         return heif.examine(data, limits)
     examiner = _EXAMINERS.get(found)
     if examiner is None:
-        raise _unsupported(found)
+        raise _unsupported(found, (*ALLOWED, "HEIC") if heic else ALLOWED)
     return examiner(data, limits)
 
 
@@ -68,7 +70,7 @@ def sniff(data: bytes) -> str:
     return "HTML" if text.startswith((b"<!doctype html", b"<html")) else "unknown"
 
 
-def _unsupported(found: str) -> UnsupportedFormatError:
+def _unsupported(found: str, allowed: tuple[str, ...]) -> UnsupportedFormatError:
     what = "of an unknown format" if found == "unknown" else found
     hint = "Send one of these."
     if found == "HEIC":
@@ -77,5 +79,5 @@ def _unsupported(found: str) -> UnsupportedFormatError:
             "pip install 'userimages[heic]' and PillowProcessor(heic=True)."
         )
     return UnsupportedFormatError(
-        f"The file is {what}; {', '.join(ALLOWED)} are read.", found=found, allowed=ALLOWED, hint=hint
+        f"The file is {what}; {', '.join(allowed)} are read.", found=found, allowed=allowed, hint=hint
     )

@@ -1,4 +1,4 @@
-"""The engine beneath ``SQLAlchemyRepository``: how it is made, its transactions, and what its failures mean."""
+"""The engine beneath ``SQLAlchemyRepository``: how it is made, and its transactions."""
 
 import random
 import sqlite3
@@ -12,79 +12,14 @@ from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, Pool, QueuePool, create_engine, event, exc, make_url
 
-from userimages.errors import ConfigurationError, ConflictError, RepositoryError, UserImagesError
+from userimages.errors import ConfigurationError
 from userimages.forks import renew_after_fork
+from userimages.repositories.problems import BUSY, LOST, meaning_of, translated
 
 Outcome = TypeVar("Outcome")
 
 ATTEMPTS = 5
 PATIENCE = 30.0  # seconds: SQLite's busy time-out, and how long a transaction is begun again
-
-_MISSING = ("A table or a column of userimages is missing.", "Call create_schema(), or apply what `check` prints.")
-_DENIED = ("The database refuses this user or password.", "Check the user and the password in the database URL.")
-_NO_DATABASE = ("There is no database of this name.", "Create it, or check the name in the database URL.")
-_FULL = ("The database has no space left.", "Make room on its disk.")
-_BUSY = (
-    "Other transactions kept the database busy for too long.",
-    "Look for a long transaction, also one that the caller itself has open, and try again.",
-)
-_FORBIDDEN = (
-    "This database user may not do that.",
-    "Grant it SELECT, INSERT, UPDATE, DELETE on userimages_*, and CREATE for create_schema().",
-)
-_READ_ONLY = ("The database is read-only.", "Point the database URL at the primary, or make the file writable.")
-_CROWDED = ("The database accepts no more connections.", "Make the pools smaller, or max_connections larger.")
-_LOST = ("The connection to the database was lost.", "Whether the call took effect is unknown: read before repeating.")
-_UNREACHABLE = ("The database does not answer.", "Check the host and port in the database URL and that it is running.")
-_NO_FILE = ("The database file cannot be opened.", "Check that its folder exists and is writable.")
-_BROKEN_FILE = ("The database file is damaged or is no database.", "Restore it from a backup.")
-_POOL = ("No connection of the engine's pool came free in time.", "Make the pool larger, or hold connections shorter.")
-_BREAKS_RULE = ("The database refuses these values.", "Compare its schema with ours by `userimages check`.")
-_FAILED = ("The database failed.", "The log holds its message.")
-
-_BY_CODE: dict[str | int | None, tuple[str, str]] = {  # SQLSTATE of PostgreSQL, primary code of SQLite
-    "42P01": _MISSING,
-    "42703": _MISSING,
-    "28P01": _DENIED,
-    "28000": _DENIED,
-    "3D000": _NO_DATABASE,
-    "53100": _FULL,
-    "53300": _CROWDED,
-    "40001": _BUSY,
-    "40P01": _BUSY,
-    "55P03": _BUSY,
-    "57014": _BUSY,
-    "42501": _FORBIDDEN,
-    "25006": _READ_ONLY,
-    5: _BUSY,
-    6: _BUSY,
-    8: _READ_ONLY,
-    11: _BROKEN_FILE,
-    13: _FULL,
-    14: _NO_FILE,
-    26: _BROKEN_FILE,
-}
-_BY_WORDS = {  # where the driver gives no code: psycopg while it connects, SQLite's generic error
-    "no such table": _MISSING,
-    "no such column": _MISSING,
-    "has no column named": _MISSING,
-    "password": _DENIED,
-    "authentication": _DENIED,
-    'role "': _DENIED,
-    "does not exist": _NO_DATABASE,
-    "too many clients": _CROWDED,
-    "too many connections": _CROWDED,
-    "could not translate": _UNREACHABLE,
-    "failed to resolve": _UNREACHABLE,
-    "refused": _UNREACHABLE,
-    "timeout": _UNREACHABLE,
-    "no such file": _UNREACHABLE,
-    "server closed": _UNREACHABLE,
-    "starting up": _UNREACHABLE,
-    "shutting down": _UNREACHABLE,
-}
-_FOREIGN_KEY = {"23503", "23001", 787, 1811}  # SQLite calls RESTRICT a trigger
-_UNIQUE = {"23505", 1555, 2067}
 
 _SQLITE_OPTIONS = {"timeout": PATIENCE, "check_same_thread": False, "isolation_level": "IMMEDIATE"}
 
@@ -160,11 +95,11 @@ class Database:
                     if writes:
                         _commit(connection)
                     return outcome
-            except exc.SQLAlchemyError as error:
-                meaning = _meaning(error)
-                certain = meaning is _BUSY or (meaning is _LOST and not committing)
+            except (exc.SQLAlchemyError, ValueError) as error:  # drivers also raise UnicodeError, as it is
+                meaning = meaning_of(error)
+                certain = meaning is BUSY or (meaning is LOST and not committing)
                 if not certain or attempt == ATTEMPTS or time.monotonic() - started > PATIENCE:
-                    raise _translated(error, meaning) from error
+                    raise translated(error, meaning) from error
             time.sleep(random.uniform(0, 0.02) * 2**attempt)  # noqa: S311 - spreads callers, hides nothing
             attempt += 1
 
@@ -200,6 +135,10 @@ def open_engine(address: str | URL) -> Engine:
             raise ConfigurationError(
                 f"The database is of the kind {url.get_backend_name()}.", hint="Use SQLite or PostgreSQL."
             )
+        if url.get_dialect().is_async:
+            raise ConfigurationError(
+                f"The driver {url.get_driver_name()} is one for asyncio.", hint="Use sqlite:/// or postgresql://."
+            )
         if url.get_backend_name() == "sqlite":
             return _open_sqlite(url)
         options: dict[str, Any] = {"prepare_threshold": None} if url.get_driver_name() == "psycopg" else {}
@@ -212,7 +151,7 @@ def open_engine(address: str | URL) -> Engine:
     except ImportError as error:
         raise ConfigurationError(
             "The driver of this database is not installed.",
-            hint="pip install 'userimages[postgresql]' brings psycopg 3, for postgresql://.",
+            hint="Install it; pip install 'userimages[postgresql]' brings psycopg 3, for postgresql://.",
         ) from error
 
 
@@ -278,7 +217,7 @@ def _switch_to_wal(connection: Any) -> None:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            if _BY_CODE.get(_code(error)) is not _BUSY or time.monotonic() > deadline:
+            if meaning_of(error) is not BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
         else:
@@ -289,7 +228,13 @@ def _adopted(engine: Engine) -> Engine:
     """Return *engine*, if it is one that we can work with."""
     if not isinstance(engine, Engine):
         raise ConfigurationError(
-            "The repository was given neither a database URL nor an engine.", hint="Pass a str or a sqlalchemy.Engine."
+            "The repository was given neither a database URL nor an engine.",
+            hint="Pass a str or a synchronous sqlalchemy.Engine.",
+        )
+    if engine.get_execution_options().get("schema_translate_map"):
+        raise ConfigurationError(
+            "The engine has a schema_translate_map, which the three tables do not follow.",
+            hint="Choose the schema by the search_path of the database user or of the URL.",
         )
     if engine.dialect.name not in {"sqlite", "postgresql"} or engine.dialect.is_async:
         raise ConfigurationError(
@@ -311,37 +256,3 @@ def _as_used(engine: Engine, *, commits_by_itself: bool) -> tuple[Engine, Engine
     options = engine.execution_options
     statement = engine if commits_by_itself else options(isolation_level="AUTOCOMMIT")
     return statement, options(isolation_level="READ COMMITTED")
-
-
-def _meaning(error: exc.SQLAlchemyError) -> tuple[str, str]:
-    """Look up what went wrong and what to do about it."""
-    if not isinstance(error, exc.DBAPIError):
-        return _POOL if isinstance(error, exc.TimeoutError) else _FAILED
-    if isinstance(error, exc.IntegrityError):
-        return _BREAKS_RULE
-    code = _code(error.orig)
-    if code in _BY_CODE:
-        return _BY_CODE[code]
-    if error.connection_invalidated or str(code)[:2] in {"08", "57"}:
-        return _LOST
-    words = str(error.orig).lower()
-    return next((meaning for part, meaning in _BY_WORDS.items() if part in words), _FAILED)
-
-
-def _code(error: object) -> str | int | None:
-    """Return the SQLSTATE of PostgreSQL's error, or the primary code of SQLite's."""
-    sqlite_code = getattr(error, "sqlite_errorcode", None)
-    if sqlite_code is not None:
-        return int(sqlite_code) if isinstance(error, sqlite3.IntegrityError) else int(sqlite_code) & 0xFF
-    return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
-
-
-def _translated(error: exc.SQLAlchemyError, meaning: tuple[str, str]) -> UserImagesError:
-    code = _code(getattr(error, "orig", None))
-    if meaning is _BREAKS_RULE and code in _FOREIGN_KEY:
-        return ConflictError(
-            "A row of the application still refers to this image.", hint="Delete or change that row first."
-        )
-    if meaning is _BREAKS_RULE and code in _UNIQUE:
-        return ConflictError("A record with this id, key or idempotency key exists already.")
-    return RepositoryError(meaning[0], hint=meaning[1])

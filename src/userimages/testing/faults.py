@@ -10,6 +10,7 @@ calls. Each fault here is a function of the call; write your own where these do 
 """
 
 import copy
+import io
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, repeat
@@ -17,7 +18,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 import attrs
 
-from userimages.errors import KeyTakenError, RepositoryError, StorageError, StorageUnavailableError
+from userimages.errors import ConfigurationError, KeyTakenError, RepositoryError, StorageError, StorageUnavailableError
 
 
 @attrs.frozen
@@ -50,6 +51,9 @@ CONNECTION_LOST = RepositoryError("The connection to the database was lost.")
 def faulty(port: P, **plans: Plan) -> P:
     """Return *port* with faults in the methods that *plans* name.
 
+    Raises:
+        ConfigurationError: *port* has no such method, or a plan is no fault and no list of faults.
+
     >>> from userimages.storages.memory import MemoryStorage
     >>> storage = faulty(MemoryStorage(), put=[before(DISK_FULL), None])
     >>> storage.put("users/ana/images/cat.jpg", b"meow", mime_type="image/jpeg")
@@ -57,6 +61,14 @@ def faulty(port: P, **plans: Plan) -> P:
     userimages.errors.StorageError: The disk is full. (ENOSPC)
     >>> storage.put("users/ana/images/cat.jpg", b"meow", mime_type="image/jpeg")
     """
+    for name, plan in plans.items():
+        if not callable(getattr(port, name, None)):
+            raise ConfigurationError(f"{type(port).__name__} has no method {name}.", hint="Name one of its own.")
+        faults = [plan] if callable(plan) else plan
+        if not isinstance(faults, Sequence) or not all(each is None or callable(each) for each in faults):
+            raise ConfigurationError(
+                f"The plan of {name} holds what is no fault.", hint=f"Write {name}=before(error), or a list of faults."
+            )
     return cast(P, _Faulty(port, plans))
 
 
@@ -91,7 +103,7 @@ def partial(error: BaseException) -> Fault:
 
 
 def slow(wait: Callable[[], object]) -> Fault:
-    """Call *wait* and then do it: ``time.sleep`` for a while, or move a clock past a lease."""
+    """Call *wait* and then do it: ``lambda: time.sleep(2)``, or move a clock past a lease."""
 
     def fault(call: Call) -> Any:
         wait()
@@ -154,30 +166,28 @@ class _Faulty:
         return call
 
 
-class _Stream:
+class _Stream(io.BufferedIOBase):
     """What the streams of a fault have in common with the one beneath."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._position = 0
 
-    def read(self, size: int = -1, /) -> bytes:
-        data = self._stream.read(size)
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = self._stream.read(-1 if size is None else size)
         self._position += len(data)
         return data
 
     def close(self) -> None:
         self._stream.close()
-
-    def __enter__(self) -> Any:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
+        super().close()
 
 
 class _Wrong(_Stream):
-    def read(self, size: int = -1, /) -> bytes:
+    def read(self, size: int | None = -1, /) -> bytes:
         at_start = self._position == 0
         data = super().read(size)
         return bytes([data[0] ^ 0xFF]) + data[1:] if data and at_start else data
@@ -188,9 +198,10 @@ class _Breaking(_Stream):
         super().__init__(stream)
         self._byte = byte
 
-    def read(self, size: int = -1, /) -> bytes:
-        data = super().read(self._byte - self._position if size < 0 else min(size, self._byte - self._position))
-        if not data and size:
+    def read(self, size: int | None = -1, /) -> bytes:
+        left, whole = self._byte - self._position, size is None or size < 0
+        data = super().read(left if whole else min(size or 0, left))
+        if (whole and len(data) == left) or (size and not data):
             raise StorageUnavailableError("The connection to the store broke off.")
         return data
 
