@@ -169,9 +169,10 @@ def test_progress_is_told_every_thousand_objects(images: ImageService) -> None:
         ({"max_share": 2}, "max_share"),
         ({"limit": 0}, "limit"),
         ({"after": "\0"}, "after"),
+        ({"delete": "no"}, "delete"),
     ],
 )
 def test_a_bad_argument_of_an_audit_is_named(images: ImageService, arguments, field: str) -> None:
     with pytest.raises(InvalidFieldError) as error:
-        images.audit(delete=True, **arguments)
+        images.audit(**{"delete": True, **arguments})
     assert error.value.field == field

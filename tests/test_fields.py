@@ -56,7 +56,9 @@ def test_a_file_to_await_is_refused_with_what_to_pass() -> None:
     assert error.value.field == "file"
 
 
-@pytest.mark.parametrize("file", ["photo.jpg", None, 7, io.StringIO("text")])
+@pytest.mark.parametrize(
+    "file", ["photo.jpg", None, 7, io.StringIO("text"), io.TextIOWrapper(io.BytesIO(b"\xff\xd8\xff"), encoding="utf-8")]
+)
 def test_what_is_not_a_file_is_refused(file: object) -> None:
     with pytest.raises(InvalidFieldError, match="'rb'"):
         fields.read_file(file, limit=10)  # type: ignore[arg-type]

@@ -125,3 +125,9 @@ def test_swept_urls_are_told_to_who_purges_a_cdn(tiny_processor, clock: Clock) -
     images.sweep()
 
     assert len(purged) == 3
+
+
+def test_an_upload_cut_off_long_ago_is_counted_once(cut_off: ImageService, clock: Clock) -> None:
+    clock.now += timedelta(days=7)
+    assert cut_off.sweep() == SweepReport(finished=1, taken=0, failed=0)
+    assert not list(cut_off.storage.list())

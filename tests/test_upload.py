@@ -30,6 +30,7 @@ from userimages import (
 from userimages.identity import stem_of
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
+from userimages.testing.faults import Call, faulty
 
 
 def keys(images: ImageService, user: str) -> list[str]:
@@ -385,3 +386,22 @@ def test_an_upload_works_where_no_thread_can_be_started(tiny_processor, monkeypa
     images = ImageService(MemoryStorage(), MemoryRepository(), processor=tiny_processor)
 
     assert len(images.upload("ana", b"x", image_type="cover").object_keys) == len(keys(images, "ana")) == 3
+
+
+@pytest.mark.parametrize("call", ["begin", "publish"])
+def test_a_database_that_is_busy_is_asked_once(tiny_processor, call: str) -> None:
+    """Each call may have waited for half a minute: whoever waits for the upload has done so long enough."""
+    asked: list[str] = []
+
+    def busy(asking: Call) -> None:
+        asked.append(asking.method.__name__)
+        raise RepositoryError("Busy.", unchanged=True)
+
+    def done(asking: Call) -> object:
+        asked.append(asking.method.__name__)
+        return asking.do()
+
+    repository = faulty(MemoryRepository(), **{"begin": done, "publish": done, "forget": done, call: busy})
+    with pytest.raises(RepositoryError):
+        ImageService(MemoryStorage(), repository, processor=tiny_processor).upload("ana", b"x", image_type="cover")
+    assert asked == (["begin"] if call == "begin" else ["begin", "publish"])

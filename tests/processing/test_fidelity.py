@@ -1,6 +1,7 @@
 """Fidelity: the picture comes out upright, in the right colours, with its transparency and its frames; nothing else."""
 
 import io
+from types import SimpleNamespace
 
 import hostile
 import pytest
@@ -9,7 +10,7 @@ from PIL.JpegImagePlugin import get_sampling
 
 from userimages import ImageType
 from userimages.processing import Fill, Fit, PillowProcessor, Recipe
-from userimages.processing.encode import encode
+from userimages.processing.encode import encode, subsampling_of
 from userimages.testing import make_image
 from userimages.testing.images import make_exif, make_icc, make_pixels
 
@@ -381,6 +382,25 @@ def test_a_small_photo_is_shrunk_as_from_a_full_decode():
 def test_a_jpeg_keeps_its_subsampling(processor, subsampling):
     data = make_image("JPEG", (96, 64), subsampling=subsampling)
     assert get_sampling(opened(processor(data, ImageType.GALLERY).image)) == subsampling
+
+
+@pytest.mark.parametrize(
+    ("factors", "subsampling"),
+    [
+        ([(1, 1)], 0),
+        ([(1, 1), (1, 1), (1, 1)], 0),
+        ([(1, 2), (1, 1), (1, 1)], 0),
+        ([(2, 1), (1, 1), (1, 1)], 1),
+        ([(4, 1), (1, 1), (1, 1)], 1),
+        ([(2, 2), (1, 1), (1, 1)], 2),
+        ([(2, 2), (2, 1), (1, 2)], 0),
+        ([(1, 1)] * 4, 0),
+        ([(2, 2), (1, 1), (1, 1), (2, 2)], 2),
+    ],
+)
+def test_rare_samplings_become_the_one_that_keeps_their_colour(factors, subsampling):
+    image = SimpleNamespace(layer=[(number, *factor, 0) for number, factor in enumerate(factors, 1)])
+    assert subsampling_of(image) == subsampling
 
 
 @pytest.mark.parametrize("size", [(96, 64), (2400, 1600)])

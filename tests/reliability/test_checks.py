@@ -102,6 +102,16 @@ def test_a_wrong_bucket_is_named(seaweedfs: Any) -> None:
     assert "R2_BUCKET_NAME" in line.hint
 
 
+def test_an_endpoint_that_was_never_asked_is_not_said_to_answer(seaweedfs: Any) -> None:
+    from userimages.storages.r2 import R2Storage
+
+    unsent = checked(R2Storage.from_env(seaweedfs.environ() | {"R2_BUCKET_NAME": "no/bucket"}))
+    assert "endpoint" not in unsent
+    assert "R2_BUCKET_NAME" in unsent["bucket"].hint
+    wrong = checked(R2Storage.from_env(seaweedfs.environ() | {"R2_ENDPOINT_URL": "ftp://127.0.0.1"}))
+    assert not wrong["endpoint"].ok
+
+
 @pytest.mark.parametrize(
     ("method", "name"), [("put", "write"), ("open", "read"), ("list", "storage"), ("delete", "delete")]
 )

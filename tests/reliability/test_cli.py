@@ -234,6 +234,31 @@ def test_an_error_is_one_line_and_status_2(monkeypatch: pytest.MonkeyPatch, caps
     assert capsys.readouterr().err == "userimages: Away. Start it.\n"
 
 
+def test_an_audit_that_saw_nothing_has_nothing_to_resume(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    images = ImageService(MemoryStorage(), faulty(MemoryRepository(), rows=before(RepositoryError("Away."))))
+    monkeypatch.setattr("userimages.config.service_from_env", lambda **_: images)
+    assert main(["audit"]) == 2
+    assert "Repeat it." in capsys.readouterr().err
+
+
+def test_a_terminal_of_another_encoding_gets_what_it_can_show(tmp_path: Path) -> None:
+    environ = {**os.environ, "USERIMAGES_DATA_DIR": str(tmp_path / "d\xe4ta"), "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-c", "from userimages.cli import main; raise SystemExit(main())", "check"]
+    done = subprocess.run(command, env=environ, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert b"d\\xe4ta" in done.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_an_output_that_is_full_is_one_line_and_status_2(tmp_path: Path) -> None:
+    environ = {**os.environ, "USERIMAGES_DATA_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", "from userimages.cli import main; raise SystemExit(main())", "check"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, env=environ, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "No space left" in done.stderr
+
+
 @pytest.mark.parametrize("arguments", [["audit", "--max-share", "2"], ["audit", "--limit", "0"], ["nonsense"], []])
 def test_bad_arguments_are_refused(arguments: list[str], capsys) -> None:
     with pytest.raises(SystemExit) as exit:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event, exc, make_url, text
 
-from userimages.errors import ConflictError, RepositoryError
+from userimages.errors import ConfigurationError, ConflictError, RepositoryError
 from userimages.repositories.database import ATTEMPTS, Database
 from userimages.repositories.sqlalchemy import SQLAlchemyRepository
 from userimages.testing.records import begin, new_image, new_user, publish
@@ -94,7 +94,8 @@ def test_after_a_lost_connection_only_what_was_surely_undone_is_begun_again(data
         (DriverError(sqlite_errorcode=8), "read-only"),
         (DriverError(sqlite_errorcode=13), "space"),
         (DriverError("no such table: userimages_images", sqlite_errorcode=1), r"create_schema\(\)"),
-        (DriverError("something about ana"), "failed"),
+        (DriverError("something about ana"), r"failed. \(DriverError\)"),
+        (DriverError("something about ana", sqlstate="XX000"), r"failed. \(DriverError, XX000\)"),
     ],
 )
 def test_a_failure_says_what_to_look_at_and_no_name(database: Database, error: DriverError, says: str) -> None:
@@ -102,6 +103,40 @@ def test_a_failure_says_what_to_look_at_and_no_name(database: Database, error: D
         failing(database, error)
     assert "ana" not in str(caught.value)
     assert isinstance(caught.value.__cause__, exc.SQLAlchemyError)
+
+
+@pytest.mark.parametrize(
+    ("error", "unchanged"), [("40001", True), ("55P03", True), ("57P01", False), ("42P01", False), (None, False)]
+)
+def test_what_certainly_did_nothing_says_so(database: Database, error: str | None, unchanged: bool) -> None:
+    with pytest.raises(RepositoryError) as caught:
+        failing(database, DriverError(sqlstate=error))
+    assert caught.value.unchanged is unchanged
+
+
+def test_text_that_the_database_cannot_hold_is_an_error_of_ours(
+    postgresql: str, engine_of: Callable[..., Engine]
+) -> None:
+    address = postgresql.replace("postgresql://", "postgresql+psycopg://")
+    with engine_of(address, isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(text("CREATE DATABASE latin ENCODING LATIN1 TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"))
+    repository = SQLAlchemyRepository(make_url(postgresql).set(database="latin"))
+    repository.create_schema()
+    with pytest.raises(RepositoryError, match="UTF-8") as caught:
+        begin(repository, new_image("\N{CYRILLIC SMALL LETTER ZHE}uk"))
+    assert caught.value.unchanged
+    repository.close()
+
+
+def test_an_engine_that_renames_schemas_is_refused(engine_of: Callable[..., Engine]) -> None:
+    with pytest.raises(ConfigurationError, match="schema_translate_map"):
+        SQLAlchemyRepository(engine_of("sqlite://").execution_options(schema_translate_map={None: "app"}))
+
+
+@pytest.mark.parametrize("url", ["sqlite+aiosqlite:///images.db", "postgresql+asyncpg://host/name"])
+def test_a_driver_for_asyncio_is_refused_with_what_to_write(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="asyncio"):
+        SQLAlchemyRepository(url)
 
 
 @pytest.mark.parametrize(
