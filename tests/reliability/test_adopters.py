@@ -173,6 +173,31 @@ def until(ready: Any, log: Path) -> Any:
     raise AssertionError(log.read_text(errors="replace")[-3000:])
 
 
+def test_a_transaction_that_has_read_the_same_sqlite_file_cannot_write_after_the_service_has(tmp_path: Path) -> None:
+    """SQLite gives a reader that turns writer its lock only if nobody has written since it began to read."""
+    file = tmp_path / "db.sqlite3"
+    repository = SQLAlchemyRepository(f"sqlite:///{file}")
+    repository.create_schema()
+    images = ImageService(MemoryStorage(), repository, processor=rig.tiny)
+    application = sqlite3.connect(file, isolation_level=None, timeout=30)
+    application.execute("CREATE TABLE visits (n INTEGER)")
+
+    for reads_first in (False, True):
+        application.execute("BEGIN")
+        if reads_first:
+            application.execute("SELECT * FROM visits").fetchall()
+        images.upload("ana", b"x", image_type="gallery")
+        if reads_first:
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                application.execute("INSERT INTO visits VALUES (1)")
+        else:
+            application.execute("INSERT INTO visits VALUES (1)")
+        application.execute("ROLLBACK")
+    application.close()
+    repository.close()
+    assert len(images.list("ana")) == 2
+
+
 PAIRS = [("sqlite", "disk"), ("postgresql", "s3")] + [("sqlite", "s3"), ("postgresql", "disk")] * rig.TORTURE
 
 
