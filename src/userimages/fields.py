@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from uuid import UUID
 
+from userimages.captions import plain_text
 from userimages.errors import FileTooLargeError, InvalidFieldError
 from userimages.identity import instant, microseconds
 from userimages.model import ImageType
@@ -19,8 +20,6 @@ MAX_PAGE = 200
 MAX_USERS = 1000
 _CHUNK = 1024 * 1024
 _MAX_RAW_CAPTION = 20 * MAX_CAPTION
-_TAG_PASSES = 8
-_CONTROLS = re.compile(r"[\x01-\x08\x0b-\x1f\x7f-\x9f]")
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 
 
@@ -111,11 +110,8 @@ def checked_caption(caption: str) -> str:
     escapes it, as template engines do.
     """
     _check_text(caption, "caption")
-    if len(caption) <= _MAX_RAW_CAPTION:
-        text = _CONTROLS.sub("", caption.replace("\r\n", "\n").replace("\r", "\n"))
-        text = _without_nested_tags(text)
-        if len(text) <= MAX_CAPTION:
-            return text
+    if len(caption) <= _MAX_RAW_CAPTION and len(text := plain_text(caption)) <= MAX_CAPTION:
+        return text
     raise InvalidFieldError(
         f"The caption has {len(caption)} characters, and at most {MAX_CAPTION} are allowed.",
         field="caption",
@@ -235,38 +231,3 @@ def _shown(value: object) -> str:
     except ValueError:  # Python does not write out a number of more than 4,300 digits
         text = "of thousands of digits"
     return text if len(text) <= 40 else f"{text[:37]}..."
-
-
-def _without_nested_tags(text: str) -> str:
-    """Return *text* without tags, also those that only appear once others are gone, as far as anybody types them."""
-    for _ in range(_TAG_PASSES):
-        fewer = _without_tags(text) if "<" in text else text
-        if fewer == text:
-            return text
-        text = fewer
-    raise InvalidFieldError(
-        f"The caption holds HTML tags within tags, {_TAG_PASSES} deep or more.", field="caption", hint="Remove them."
-    )
-
-
-def _without_tags(text: str) -> str:
-    """Return *text* without what a browser would take for a tag, a comment or a declaration.
-
-    An ampersand travels as NUL, which the text cannot hold, so that the parser leaves entities as they were typed;
-    what it holds back as unfinished (``a <b``) is text.
-    """
-    from html.parser import HTMLParser
-
-    kept: list[str] = []
-
-    class TextOnly(HTMLParser):
-        def handle_data(self, data: str) -> None:
-            kept.append(data)
-
-        def parse_marked_section(self, i: int, report: int = 1) -> int:
-            """Take ``<![`` for the comment that it is in HTML: the parser's own way is to raise AssertionError."""
-            return self.parse_bogus_comment(i)
-
-    parser = TextOnly(convert_charrefs=False)
-    parser.feed(text.replace("&", "\0"))
-    return "".join((*kept, parser.rawdata)).replace("\0", "&")

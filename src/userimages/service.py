@@ -10,6 +10,7 @@ from uuid import UUID
 import attrs
 
 from userimages import fields, identity
+from userimages.audit import audit, delete_orphans
 from userimages.errors import (
     ConfigurationError,
     ConflictError,
@@ -34,7 +35,7 @@ from userimages.model import (
 )
 from userimages.objects import drafted, put_all, remove_objects
 from userimages.ports import ImageRepository, Processor, Readable, Storage
-from userimages.sweep import LEASE, audit, delete_orphans, sweep
+from userimages.sweep import LEASE, sweep
 
 MAX_BYTES = 10 * 1024 * 1024
 _PUBLISH_TRIES = 3

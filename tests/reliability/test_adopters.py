@@ -225,16 +225,19 @@ def test_gunicorn_preload_and_a_worker_time_out_in_the_middle_of_an_upload(
     user, hung = rig.new_user(), rig.new_user()
     with running(command, environ, log):
         until(bound.exists, log)
+        answers: list[str] = []
         with ThreadPoolExecutor(4) as pool:
-            answers = list(pool.map(lambda n: ask(bound, f"/?user={user}&data={n}"), range(12)))
-        assert len({answer.split()[0] for answer in answers}) == 2, "both workers answered"
+            while len({answer.split()[0] for answer in answers}) < 2:  # until both workers have answered
+                assert len(answers) < 400
+                numbers = range(len(answers), len(answers) + 12)
+                answers += pool.map(lambda n: ask(bound, f"/?user={user}&data={n}"), numbers)
         with pytest.raises(OSError, match="no answer"):
             ask(bound, f"/hang?user={hung}&data=x")
         assert ask(bound, f"/?user={user}&data=after").split()[1]
     storage = made_storage(store, server, tmp_path)
     clock = rig.Clock()
     images = ImageService(storage, repository, processor=rig.tiny, clock=clock)
-    assert len(rig.check_whole(images, user)) == 13
+    assert len(rig.check_whole(images, user)) == len(answers) + 1
     assert not images.list(hung)
     assert list(storage.list(f"users/{hung}/")), "the first of its objects was there"
     rig.sweep_twice(images, clock)
@@ -317,5 +320,5 @@ def test_a_week_without_a_sweep_costs_nothing_but_its_work(
         assert again.id in {each.id for each in images.list(user)}, "an old try does not hold its key"
     assert len(rig.check_whole(images, user)) == 7
     report = images.sweep()
-    assert (report.finished, report.taken, report.failed) == (140, 140, 0)
+    assert (report.finished, report.taken, report.failed) == (140, 0, 0)
     rig.check_nothing_left(images, [user], root=tmp_path / "objects")

@@ -1,0 +1,138 @@
+"""Compare a store with the records, and delete what no record names."""
+
+import heapq
+import itertools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from operator import itemgetter
+
+import attrs
+
+from userimages.errors import StorageError
+from userimages.identity import PREFIX, stem_of
+from userimages.model import AuditReport, MissingObject, StoredObject, UserImage
+from userimages.objects import PROBE_PREFIX, OnDeleted, remove_objects
+from userimages.ports import ImageRepository, Storage
+
+ORPHAN_AGE = timedelta(hours=24)
+_BATCH = 100
+_PROGRESS = 1000
+
+
+def audit(
+    storage: Storage,
+    repository: ImageRepository,
+    *,
+    after: str = "",
+    limit: int | None = None,
+    progress: Callable[[AuditReport], None] | None = None,
+) -> AuditReport:
+    """Compare the store's listing under ``users/`` with the rows; both come in byte order, so one pass will do.
+
+    *limit* ends it after about that many objects, and *progress* is called once for every thousand. What seems to be
+    missing is looked for once more: a page of the listing may be older than the rows beside it.
+    """
+    old = _store_time(storage) - ORPHAN_AGE
+    objects = images = unknown = 0
+    orphans: list[StoredObject] = []
+    missing: list[MissingObject] = []
+    stopped_at = None
+    for key, found, image in _merged(storage, repository, after):
+        if stem_of(key) is None:
+            unknown += 1
+        elif image is None:
+            orphans += [each for each in found if each.modified < old]
+        elif not found:
+            missing.append(MissingObject(key, image.id))
+        objects += len(found)
+        images += image is not None and key == image.key
+        if progress and found and objects % _PROGRESS == 0:
+            seen = AuditReport(objects=objects, images=images, orphans=tuple(orphans), unknown=unknown, stopped_at=key)
+            progress(seen)
+        if limit is not None and objects >= limit:
+            stopped_at = key
+            break
+    return AuditReport(
+        objects=objects,
+        images=images,
+        orphans=tuple(orphans),
+        missing=tuple(each for each in missing if not _stands(storage, each.key) and repository.get(each.image_id)),
+        unknown=unknown,
+        stopped_at=stopped_at,
+        note="" if stopped_at is None else f"It ended after {limit:,} objects, as asked.",
+    )
+
+
+def delete_orphans(
+    storage: Storage,
+    repository: ImageRepository,
+    report: AuditReport,
+    *,
+    max_share: float,
+    on_deleted: OnDeleted | None = None,
+) -> AuditReport:
+    """Delete the orphans of *report*, unless they are more than *max_share* of the objects that it saw."""
+    if len(report.orphans) > max_share * report.objects:
+        share = len(report.orphans) / report.objects
+        return attrs.evolve(
+            report,
+            note=f"Nothing was deleted: {share:.1%} of the objects seen are orphans, over the limit of {max_share:.1%}."
+            " See that this is the right database for this store, then raise max_share (--max-share).",
+        )
+    deleted = 0
+    for batch in _batches(report.orphans):
+        keys = [each.key for each in batch if not _is_named(repository, each.key)]
+        remove_objects(storage, keys, on_deleted)
+        deleted += len(keys)
+    return attrs.evolve(report, deleted=deleted)
+
+
+def _merged(
+    storage: Storage, repository: ImageRepository, after: str
+) -> Iterator[tuple[str, list[StoredObject], UserImage | None]]:
+    """Yield every key past *after* with the object that stands there, or none, and the image that names it, or none."""
+    stored = ((each.key, each, None) for each in storage.list(PREFIX, after=after))
+    named = ((key, None, image) for key, image in _named(repository, after))
+    in_order = heapq.merge(stored, named, key=itemgetter(0))
+    for key, entries in itertools.groupby(in_order, key=itemgetter(0)):
+        both = list(entries)
+        yield key, [each for _, each, _ in both if each], next((image for _, _, image in both if image), None)
+
+
+def _named(repository: ImageRepository, after: str) -> Iterator[tuple[str, UserImage]]:
+    """Yield the keys past *after* that rows name, in byte order: those of one image lie together, by their stem."""
+    folder, slash, name = after.rpartition("/")
+    position = folder + slash + name.partition(".")[0]
+    while rows := repository.rows(after=position):
+        for image in rows:
+            yield from ((key, image) for key in sorted(image.object_keys) if key > after)
+        position = rows[-1].key
+
+
+def _stands(storage: Storage, key: str) -> bool:
+    """Tell whether an object stands under *key* by now."""
+    return any(found.key == key for found in storage.list(key))
+
+
+def _is_named(repository: ImageRepository, key: str) -> bool:
+    """Tell whether an image names *key* by now."""
+    stem = stem_of(key) or key
+    return any(stem_of(image.key) == stem for image in repository.rows(after=stem, limit=1))
+
+
+def _batches(orphans: Sequence[StoredObject]) -> Iterator[Sequence[StoredObject]]:
+    return (orphans[start : start + _BATCH] for start in range(0, len(orphans), _BATCH))
+
+
+def _store_time(storage: Storage) -> datetime:
+    """Return the present by the store's own clock, read off an object written for that: ours may be wrong by days."""
+    key = PROBE_PREFIX + os.urandom(10).hex()
+    storage.put(key, b"What time is it?", mime_type="text/plain")
+    try:
+        found = next(storage.list(key), None)
+    finally:
+        storage.delete([key])
+    if found is None:
+        raise StorageError("The listing lacks what was just written.", hint="Use a store whose listing is up to date.")
+    return found.modified
