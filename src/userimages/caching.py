@@ -1,7 +1,6 @@
 """A cache in front of any repository."""
 
 import hashlib
-import logging
 import os
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -11,10 +10,9 @@ from uuid import UUID
 import attrs
 
 from userimages.errors import ConfigurationError
+from userimages.logs import log
 from userimages.model import ImageType, Intent, Published, UserImage, Variant
 from userimages.ports import ImageRepository
-
-log = logging.getLogger("userimages")
 
 Changed = TypeVar("Changed", UserImage | None, Intent | None)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import logging
 import os
 import re
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from userimages.errors import ConfigurationError
+from userimages.logs import log
 from userimages.ports import Storage
 from userimages.service import ImageService
 
@@ -21,8 +21,6 @@ DATA_DIR = "USERIMAGES_DATA_DIR"
 DATABASE_URL = "USERIMAGES_DATABASE_URL"
 DEFAULT_DATA_DIR = "userimages-data"
 _PREFIX = "USERIMAGES_"
-
-log = logging.getLogger("userimages")
 
 
 def service_from_env(environ: Mapping[str, str] | None = None, *, create: bool = True) -> ImageService:

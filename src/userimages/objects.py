@@ -1,13 +1,12 @@
 """The objects of one image: drafted from what was processed, put side by side, removed together."""
 
 import hashlib
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from userimages import identity
 from userimages.errors import ConfigurationError
-from userimages.logs import reason
+from userimages.logs import log, reason
 from userimages.model import ImageType, Processed, Rendition, UserImage, Variant, Variants
 from userimages.ports import Storage
 
@@ -15,7 +14,6 @@ PROBE_PREFIX = "userimages-probe/"  # outside of what an audit judges
 _PARALLEL_PUTS = 8
 
 OnDeleted = Callable[[Sequence[str]], None]
-log = logging.getLogger("userimages")
 
 
 def drafted(

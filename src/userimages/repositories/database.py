@@ -33,7 +33,7 @@ class Database:
         self._owned = isinstance(url_or_engine, str | URL)
         self._engine = open_engine(url_or_engine) if isinstance(url_or_engine, str | URL) else _adopted(url_or_engine)
         self.dialect = self._engine.dialect.name
-        self._statement, self._transaction = _as_used(self._engine, commits_by_itself=self._owned)
+        self._statement, self._transaction = _as_used(self._engine, autocommit=self._owned)
         self.in_memory = _is_in_memory(self._engine.url)
         self.file = _file(self._engine.url)
         self._turn = _turns.setdefault(self._engine.pool, _Turn()) if self.in_memory else nullcontext()
@@ -59,7 +59,7 @@ class Database:
             RepositoryError: anything else; only after a connection that was lost in COMMIT is the outcome unknown.
         """
         engine = self._statement if alone else self._transaction
-        return self._run(work, engine, writes=True, reads_first=reads_first, commits=alone)
+        return self._run(work, engine, writes=True, reads_first=reads_first, alone=alone)
 
     def close(self) -> None:
         """Close the connections of an engine made here; leave a given one alone."""
@@ -79,16 +79,16 @@ class Database:
         *,
         writes: bool = False,
         reads_first: bool = False,
-        commits: bool = False,
+        alone: bool = False,
     ) -> Outcome:
         started, attempt = time.monotonic(), 1
         while True:
-            committing = commits
+            committing = alone
             try:
                 with self._turn, engine.connect() as connection:
                     if writes and self.dialect == "sqlite":
                         _begin(connection, at_once=reads_first)
-                    elif writes and not commits:  # the caller may hold a lock itself, and wait for us for ever
+                    elif writes and not alone:  # the caller may hold a lock itself, and wait for us for ever
                         connection.exec_driver_sql(f"SET LOCAL lock_timeout = {PATIENCE * 1000:.0f}")
                     outcome = work(connection)
                     committing = writes
@@ -244,7 +244,7 @@ def _adopted(engine: Engine) -> Engine:
     return engine
 
 
-def _as_used(engine: Engine, *, commits_by_itself: bool) -> tuple[Engine, Engine]:
+def _as_used(engine: Engine, *, autocommit: bool) -> tuple[Engine, Engine]:
     """Return *engine* for single statements and for transactions, whatever isolation the application has set.
 
     On PostgreSQL a statement by itself needs no round trips for BEGIN and COMMIT (and to switch to that costs 60 us
@@ -254,5 +254,5 @@ def _as_used(engine: Engine, *, commits_by_itself: bool) -> tuple[Engine, Engine
     if engine.dialect.name == "sqlite":
         return engine, engine
     options = engine.execution_options
-    statement = engine if commits_by_itself else options(isolation_level="AUTOCOMMIT")
+    statement = engine if autocommit else options(isolation_level="AUTOCOMMIT")
     return statement, options(isolation_level="READ COMMITTED")
