@@ -49,6 +49,7 @@ _LANCZOS = Image.Resampling.LANCZOS
 _HASH_SIDE = 32
 _MANY_PIXELS = 6_000_000
 _LARGE = 1_000_000
+_READ_AT_ONCE = 1 << 20  # bytes of a JPEG: the decoder starts anew with each block, and Pillow's are of 64 KiB
 
 _Layer = Image.Image | Planes
 
@@ -122,6 +123,7 @@ def _still(header: Header, recipe: Recipe) -> Picture:
         quality, subsampling = quality_of(source), subsampling_of(source)
         drafted = source.draft("YCbCr" if planar else None, _draft_size(header, target))
         scale = (drafted[1][2] / header.width, drafted[1][3] / header.height) if drafted else scale
+        source.decodermaxblock = _READ_AT_ONCE
     source.load()
     if not planar:
         image = _finished(eight_bit(source), header, _scaled(region, *scale), size)
