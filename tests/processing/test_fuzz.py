@@ -10,7 +10,7 @@ import pytest
 
 from userimages import ImageType
 from userimages.errors import RejectedImageError
-from userimages.processing import Fill, Fit, PillowProcessor, Recipe
+from userimages.processing import Fill, Fit, PillowProcessor, Recipe, engine
 from userimages.testing import make_image
 from userimages.testing.images import make_icc
 
@@ -30,6 +30,8 @@ SEEDS = {
     "webp": make_image("WEBP", (24, 16), orientation=5),
     "webp-lossless": make_image("WEBP", (24, 16), mode="RGBA", lossless=True, icc=make_icc("display-p3")),
     "webp-animated": make_image("WEBP", (24, 16), mode="RGBA", frames=3),
+    "jpeg-planes": make_image("JPEG", (49, 33), subsampling=2, orientation=7),
+    "webp-planes": make_image("WEBP", (49, 33), orientation=6),
 }
 VALUES = (
     b"\0",
@@ -82,8 +84,11 @@ def with_checksums(data):
 
 
 @pytest.mark.parametrize("name", SEEDS)
-def test_a_mutation_is_processed_or_refused(name):
+def test_a_mutation_is_processed_or_refused(name, monkeypatch):
     recipe = Recipe(Fit(40), variants={"a": Fill(8, 8)}, variant_format="jpeg")
+    if name.endswith("planes"):
+        monkeypatch.setattr(engine, "_LARGE", 1)
+        recipe = Recipe(Fit(31), variants={"a": Fill(9, 8), "b": Fit(16)})
     processor = PillowProcessor(recipes={"cover": recipe})
     chance, outcomes, slowest = random.Random(f"{name} {COUNT}"), Counter(), 0.0
     for number in range(max(1, COUNT // len(SEEDS))):
