@@ -12,7 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PROCESSING = "src/userimages/processing"
-TESTS = [f"tests/processing/test_{name}.py" for name in ("intake", "fidelity", "engine", "recipes", "thumbhash")]
+NAMES = ("intake", "fidelity", "planar", "engine", "recipes", "thumbhash")
+TESTS = [f"tests/processing/test_{name}.py" for name in NAMES]
 
 # What the guard is for, the file, what stands there, and what stands there without it.
 GUARDS = [
@@ -55,9 +56,20 @@ GUARDS = [
         "image.resize(size, _LANCZOS, region,",
         "image.resize(size, _LANCZOS, None,",
     ),
-    ("box of drafted luma", "planar.py", "luma.resize(size, _LANCZOS, region,", "luma.resize(size, _LANCZOS, None,"),
-    ("box of drafted chroma", "planar.py", "(half, _BICUBIC, region,", "(half, _BICUBIC, None,"),
-    ("box of chroma shrunk again", "planar.py", "(half, _LANCZOS, box,", "(half, _LANCZOS, None,"),
+    (
+        "box of luma",
+        "planar.py",
+        "luma.resize(size, Image.Resampling.LANCZOS, region,",
+        "luma.resize(size, Image.Resampling.LANCZOS, None,",
+    ),
+    ("box of chroma", "planar.py", "(edge / 2 for edge in region)", "(0, 0, *plane.size)"),
+    (
+        "chroma of odd sizes",
+        "planar.py",
+        "max(1, size[0] // 2), max(1, size[1] // 2)",
+        "-(-size[0] // 2), -(-size[1] // 2)",
+    ),
+    ("pairs of the upright picture", "engine.py", "    source = _upright(source, header)", "    planes = Planes"),
     ("profile of planar JPEG", "engine.py", "subsampling == 2 and is_srgb(header.icc)", "subsampling == 2"),
     ("planar JPEG only", "engine.py", "planar = subsampling == 2 and", "planar ="),
     ("lossy WebP only", "webp.py", 'lossy |= kind == b"VP8 "', "lossy = True"),
