@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -293,7 +294,7 @@ def test_the_console_makes_nothing_that_is_not_there(
     assert "userimages-data" in "".join(capsys.readouterr())
     assert list(tmp_path.iterdir()) == []
     repository = service_from_env().repository
-    with sqlite3.connect("userimages-data/userimages.sqlite3") as connection:
+    with closing(sqlite3.connect("userimages-data/userimages.sqlite3")) as connection, connection:
         connection.execute("DROP TABLE userimages_primaries")
         connection.execute("DROP TABLE userimages_intents")
     assert main([command])
@@ -303,7 +304,7 @@ def test_the_console_makes_nothing_that_is_not_there(
 def test_check_prints_the_ddl_that_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys) -> None:
     monkeypatch.setenv("USERIMAGES_DATA_DIR", str(tmp_path))
     service_from_env()
-    with sqlite3.connect(tmp_path / "userimages.sqlite3") as connection:
+    with closing(sqlite3.connect(tmp_path / "userimages.sqlite3")) as connection, connection:
         connection.execute("DROP TABLE userimages_primaries")
     assert main(["check"]) == 1
     assert "CREATE TABLE userimages_primaries" in capsys.readouterr().out

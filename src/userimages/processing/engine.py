@@ -128,13 +128,12 @@ def _still(header: Header, recipe: Recipe) -> Picture:
     if not planar:
         image = _finished(eight_bit(source), header, _scaled(region, *scale), size)
         return Picture(image, image, None, quality, subsampling)
-    if source.mode != "YCbCr":
-        source = source.convert("YCbCr")
-    source = _upright(source, header)  # first of all: a chroma stands for pairs of pixels, from the top left on
-    planes = Planes.of(source)
+    planes = Planes.of(source, _TURNS.get(header.orientation))
     del source
-    box, size = recipe.image.place(header.upright)
-    planes = planes.shrunk(size, _scaled(box, *(reversed(scale) if header.orientation >= 5 else scale)))
+    left, top, right, bottom = _scaled(region, *scale)
+    if header.orientation >= 5:
+        left, top, right, bottom, size = top, left, bottom, right, (size[1], size[0])
+    planes = planes.shrunk(size, _mirrored((left, top, right, bottom), planes.size, header.orientation))
     return Picture(planes.whole(), planes, None, quality, subsampling)
 
 
@@ -187,15 +186,22 @@ def _placed(header: Header, recipe: Recipe) -> tuple[Region, Size, Size]:
     All as stored; the recipe speaks of the upright picture.
     """
     width, height = header.upright
-    (left, top, right, bottom), (wide, high) = recipe.image.place((width, height))
+    box, (wide, high) = recipe.image.place((width, height))
+    left, top, right, bottom = _mirrored(box, header.upright, header.orientation)
     whole = math.ceil(width * wide / (right - left)), math.ceil(height * high / (bottom - top))
-    if header.orientation in (2, 3, 6, 7):
-        left, right = width - right, width - left
-    if header.orientation in (3, 4, 7, 8):
-        top, bottom = height - bottom, height - top
     if header.orientation >= 5:
         return (top, left, bottom, right), (high, wide), (whole[1], whole[0])
     return (left, top, right, bottom), (wide, high), whole
+
+
+def _mirrored(region: Region, size: Size, orientation: int) -> Region:
+    """Return where *region* of an upright picture of this *size* lies while it is still mirrored, or the reverse."""
+    left, top, right, bottom = region
+    if orientation in (2, 3, 6, 7):
+        left, right = size[0] - right, size[0] - left
+    if orientation in (3, 4, 7, 8):
+        top, bottom = size[1] - bottom, size[1] - top
+    return left, top, right, bottom
 
 
 def _scaled(region: Region, across: float, down: float) -> Region:

@@ -37,10 +37,19 @@ class Planes:
     red: Image.Image
 
     @classmethod
-    def of(cls, image: Image.Image) -> "Planes":
-        """Take a YCbCr picture apart."""
-        luma, blue, red = image.split()
-        return cls(luma, blue.reduce(2), red.reduce(2))
+    def of(cls, image: Image.Image, turn: Image.Transpose | None = None) -> "Planes":
+        """Take an RGB or YCbCr picture apart, one plane at a time, which saves memory.
+
+        It is turned first, so that a chroma stands for pairs of pixels of the upright picture.
+        """
+        image = image if image.mode == "YCbCr" else image.convert("YCbCr")
+
+        def upright(channel: int) -> Image.Image:
+            plane = image.getchannel(channel)
+            return plane if turn is None else plane.transpose(turn)
+
+        blue, red = upright(1).reduce(2), upright(2).reduce(2)
+        return cls(upright(0), blue, red)
 
     @property
     def size(self) -> Size:
