@@ -114,15 +114,33 @@ def test_a_volume_that_is_not_mounted_is_noticed_by_the_images_that_it_should_ho
     assert not list((tmp_path / volume).iterdir())
 
 
-@pytest.mark.parametrize("url", [None, "sqlite:///{}/typo.db"])
+@pytest.mark.parametrize("url", [None, "sqlite:///{}/typo.db", "sqlite:///file:{}/typo%20.db?uri=true"])
 def test_without_create_nothing_is_made(tmp_path: Path, url: str | None) -> None:
     environ = {"USERIMAGES_DATA_DIR": str(tmp_path / "data")}
     if url:
         environ["USERIMAGES_DATABASE_URL"] = url.format(tmp_path)
 
-    with pytest.raises(ConfigurationError, match="There is no database"):
+    with pytest.raises(ConfigurationError, match="cannot be opened: No such file"):
         service_from_env(environ, create=False)
     assert not list(tmp_path.iterdir())
+
+
+def test_objects_that_came_out_of_a_backup_are_known_by_their_users(tmp_path: Path) -> None:
+    environ = {"USERIMAGES_DATA_DIR": str(tmp_path)}
+    image = service_from_env(environ).upload("ana", make_image(), image_type="profile")
+    (tmp_path / "objects" / ".tmp").rmdir()
+
+    restored = service_from_env(environ, create=False)
+    with restored.open(image.id) as stream:
+        assert len(stream.read()) == image.size_bytes
+
+
+@pytest.mark.parametrize("name", ["what?now", "per%20cent#x"])
+def test_the_data_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
+    service_from_env({"USERIMAGES_DATA_DIR": str(tmp_path / name)})
+
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name / "userimages.sqlite3").exists()
 
 
 def test_a_data_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:

@@ -18,7 +18,17 @@ def stored() -> MemoryStorage:
 
 
 @pytest.mark.parametrize(
-    "plans", [{"putt": before(UNAVAILABLE)}, {"put": UNAVAILABLE}, {"put": [UNAVAILABLE]}, {"put": "before"}]
+    "plans",
+    [
+        {"putt": before(UNAVAILABLE)},
+        {"put": UNAVAILABLE},
+        {"put": [UNAVAILABLE]},
+        {"put": "before"},
+        {"put": ""},
+        {"put": before},
+        {"open": reset_at},
+        {"put": type(UNAVAILABLE)},
+    ],
 )
 def test_a_fault_that_could_never_fire_is_refused(plans) -> None:
     with pytest.raises(ConfigurationError) as refusal:
@@ -42,6 +52,10 @@ def test_a_stream_that_breaks_off_does_so_for_whoever_reads_to_its_end(stored: M
 def test_a_stream_that_would_break_after_its_end_does_not(stored: MemoryStorage) -> None:
     with faulty(stored, open=reset_at(100)).open(KEY) as stream:
         assert stream.read() == b"meow\npurr"
+    with faulty(stored, open=reset_at(100)).open(KEY) as stream:
+        assert b"".join(iter(lambda: stream.read(4), b"")) == b"meow\npurr"
+    with faulty(stored, open=reset_at(100)).open(KEY) as stream:
+        assert stream.read1(4) == b"meow"  # type: ignore[attr-defined]
 
 
 def test_the_stream_of_a_fault_is_a_file_like_any_other(stored: MemoryStorage) -> None:

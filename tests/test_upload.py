@@ -30,7 +30,7 @@ from userimages import (
 from userimages.identity import stem_of
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
-from userimages.testing.faults import Call, faulty
+from userimages.testing.faults import Call, after, before, faulty
 
 
 def keys(images: ImageService, user: str) -> list[str]:
@@ -405,3 +405,39 @@ def test_a_database_that_is_busy_is_asked_once(tiny_processor, call: str) -> Non
     with pytest.raises(RepositoryError):
         ImageService(MemoryStorage(), repository, processor=tiny_processor).upload("ana", b"x", image_type="cover")
     assert asked == (["begin"] if call == "begin" else ["begin", "publish"])
+
+
+def test_what_an_upload_raises_does_not_claim_that_nothing_happened(tiny_processor) -> None:
+    """The try that was refused did nothing; the one before, whose answer was lost, published the image."""
+    lost, busy = RepositoryError("Lost."), RepositoryError("Busy.", hint="Wait.", unchanged=True)
+    repository = faulty(MemoryRepository(), publish=[after(lost), before(busy)])
+    images = ImageService(MemoryStorage(), repository, processor=tiny_processor)
+    with pytest.raises(RepositoryError, match=r"Busy\. Wait\.") as raised:
+        images.upload("ana", b"x", image_type="cover")
+    assert not raised.value.unchanged
+    assert len(images.list("ana")) == 1
+
+
+@pytest.mark.parametrize("call", ["retire", "forget"])
+def test_a_busy_database_is_waited_for_once_however_many_images_there_are(tiny_processor, call: str) -> None:
+    memory = MemoryRepository()
+    images = ImageService(MemoryStorage(), memory, processor=tiny_processor)
+    for _ in range(5):
+        images.upload("ana", b"x", image_type="cover")
+    asked: list[Call] = []
+
+    def busy(asking: Call) -> None:
+        asked.append(asking)
+        raise RepositoryError("Busy.", unchanged=True)
+
+    images.repository = faulty(memory, **{call: busy})
+    with pytest.raises(RepositoryError):
+        images.delete_user("ana")
+    assert len(asked) == 1
+    images.upload("ana", b"y", image_type="cover", replace=True)
+    assert len(asked) == (1 if call == "retire" else 2)
+    images.sweep()
+    assert len(asked) == (1 if call == "retire" else 3)
+    images.repository = memory
+    images.sweep()
+    assert len(list(images.storage.list())) == 3 * len(images.list("ana"))

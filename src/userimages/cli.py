@@ -27,14 +27,14 @@ _EXIT = "exit status: 0 all is well, 1 there is something to do, 2 it could not 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that *arguments* (None: those of this process) name, and return the exit status."""
-    options = _parser().parse_args(arguments)
-    command: Callable[[argparse.Namespace], int] = options.command
     try:
+        options = _parser().parse_args(arguments)
+        command: Callable[[argparse.Namespace], int] = options.command
         return command(options)
-    except OSError as exc:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(exc, BrokenPipeError):  # whoever read this, as `head` does, has seen enough
-            _tell(f"userimages: the output cannot be written: {exc.strerror}.")
+    except _OutputError as exc:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes when it ends
+        if not isinstance(exc.__cause__, BrokenPipeError):  # whoever read this, as `head` does, has seen enough
+            _tell(f"userimages: the output cannot be written: {exc}.")
         return _FAILED
     except UserImagesError as exc:
         _tell(f"userimages: {exc}")
@@ -84,6 +84,10 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument("--after", default="", metavar="KEY", help="resume after this key")
     audit.add_argument("--limit", type=_positive, metavar="N", help="stop after about N objects")
     return parser
+
+
+class _OutputError(Exception):
+    """Raised when standard output takes no more."""
 
 
 class _Version(argparse.Action):
@@ -210,8 +214,11 @@ def _print_json(report: Any, **more: object) -> None:
 
 def _print(line: str) -> None:
     encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        sys.stdout.flush()
+    except OSError as exc:
+        raise _OutputError(exc.strerror) from exc
 
 
 def _tell(line: str, end: str = "\n") -> None:

@@ -58,27 +58,38 @@ def service_from_env(environ: Mapping[str, str] | None = None, *, create: bool =
 
 
 def _repository(settings: Mapping[str, str], folder: Path, *, create: bool) -> SQLAlchemyRepository:
-    from userimages.repositories.sqlalchemy import SQLAlchemyRepository
+    from userimages.repositories.sqlalchemy import SQLAlchemyRepository  # first: it says what to install
+    from sqlalchemy import URL  # isort: skip
 
-    url = settings.get(DATABASE_URL)
-    if url is None and create:
+    setting = DATABASE_URL if DATABASE_URL in settings else DATA_DIR
+    if setting == DATA_DIR and create:
         _made(folder)
     try:
-        repository = SQLAlchemyRepository(url or f"sqlite:///{folder / 'userimages.sqlite3'}")
+        repository = SQLAlchemyRepository(
+            settings.get(DATABASE_URL) or URL.create("sqlite", database=str(folder / "userimages.sqlite3"))
+        )
         if repository.in_memory:
             raise ConfigurationError(
-                f"{url} would keep the records in memory.", hint="Write sqlite:////path/to/file.db."
+                f"{settings[DATABASE_URL]} would keep the records in memory.", hint="Write sqlite:////path/to/file.db."
             )
-        if not create and repository.file is not None and not repository.file.exists():
-            raise ConfigurationError(
-                f"There is no database {repository.file}.",
-                hint="Start the application once, which makes it, or give the setting that the application has.",
-            )
+        if not create and repository.file is not None:
+            _expect(repository.file)
     except ConfigurationError as exc:
-        raise ConfigurationError(f"{DATABASE_URL if url else DATA_DIR}: {exc.args[0]}", hint=exc.hint) from exc
+        raise ConfigurationError(f"{setting}: {exc.args[0]}", hint=exc.hint) from exc
     if create:
         repository.create_schema()
     return repository
+
+
+def _expect(database: Path) -> None:
+    """Refuse to go on without the file of the database."""
+    try:
+        database.stat()
+    except OSError as exc:
+        raise ConfigurationError(
+            f"The database {database} cannot be opened: {os.strerror(exc.errno or 0)}.",
+            hint="Start the application once, which makes it, and use its settings and its user.",
+        ) from exc
 
 
 def _made(folder: Path) -> None:

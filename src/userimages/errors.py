@@ -26,7 +26,7 @@ may, is chained (``raise ... from exc``) for the log and stays out of ``str(erro
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, TypeGuard
 
 
 class UserImagesError(Exception):
@@ -176,11 +176,18 @@ class BlobNotFoundError(StorageError, LookupError):
 class RepositoryError(UserImagesError):
     """Raised when the database refused or failed; after a lost connection the outcome may be unknown.
 
-    ``unchanged`` is True where it is known that nothing has happened and that trying again at once will not help.
+    ``unchanged`` is True where the database was asked with all the patience that there is, and certainly did nothing:
+    to ask again at once will not help.
     """
 
     code = "repository_error"
+    unchanged = False
 
     def __init__(self, message: str = "", *, hint: str = "", unchanged: bool = False) -> None:
         super().__init__(message, hint=hint)
         self.unchanged = unchanged
+
+
+def is_unchanged(failure: Exception | None) -> TypeGuard[RepositoryError]:
+    """Tell whether *failure* is of a database that certainly did nothing, and would not if it were asked again."""
+    return isinstance(failure, RepositoryError) and failure.unchanged

@@ -136,7 +136,7 @@ def read_file(file: bytes | Readable, *, limit: int) -> bytes:
         )
     if len(data) > limit:
         raise FileTooLargeError(
-            f"The file has more than {limit:,} bytes ({round(limit / 2**20, 3):g} MiB).",
+            f"The file has more than {limit:,} bytes ({limit / 2**20:g} MiB).",
             limit=limit,
             hint="Send a smaller file, or raise the limit of the processor: Limits(max_bytes=).",
         )

@@ -19,6 +19,7 @@ from userimages.errors import (
     RepositoryError,
     StorageError,
     StorageUnavailableError,
+    is_unchanged,
 )
 from userimages.logs import log_left_over, logged
 from userimages.model import (
@@ -154,7 +155,8 @@ class ImageService:
             published = self._stored(intent, image, objects, is_primary=is_primary, replace=replace)
             facts |= {"image_id": str(published.image.id), "size_bytes": published.image.size_bytes}
         for retired in published.retired:
-            self._finish(retired)
+            if is_unchanged(self._finish(retired)):  # the sweep does the rest
+                break
         return self._with_urls(published.image)
 
     def get(self, id: UUID | str, *, user: str | None = None) -> UserImage:
@@ -254,7 +256,7 @@ class ImageService:
             while True:
                 count, failure = self._retired_all(user)
                 gone, first_failure = gone + count, first_failure or failure
-                if count == 0:  # what was uploaded in the meantime goes too
+                if count == 0 or is_unchanged(failure):  # else what was uploaded in the meantime goes too
                     break
             facts["images"] = gone
         if first_failure:
@@ -322,7 +324,7 @@ class ImageService:
         except ConflictError:
             raise
         except Exception as exc:
-            if not _is_unchanged(exc):
+            if not is_unchanged(exc):
                 with suppress(Exception):
                     self.repository.forget(intent)
             raise
@@ -337,7 +339,9 @@ class ImageService:
             except ConflictError:
                 raise
             except Exception as exc:
-                if not tries_left or _is_unchanged(exc):
+                if is_unchanged(exc):  # by this try: the objects are there, and perhaps the image of an earlier one
+                    raise RepositoryError(str(exc.args[0]), hint=exc.hint) from exc
+                if not tries_left:
                     raise
             else:
                 return published
@@ -382,14 +386,17 @@ class ImageService:
         while rows := [row for row in self.repository.rows(after=position) if row.key.startswith(prefix)]:
             position = rows[-1].key
             for image in rows:
+                failure: Exception | None = None
                 try:
                     intent = self.repository.retire(image.id)
                 except Exception as exc:
-                    first_failure = first_failure or exc
+                    failure = exc
                 else:
                     gone += intent is not None
                     failure = self._finish(intent) if intent else None
-                    first_failure = first_failure or failure
+                if is_unchanged(failure):
+                    return gone, failure
+                first_failure = first_failure or failure
         return gone, first_failure
 
     def _found(self, id: UUID | str, user: str | None) -> UserImage:
@@ -409,11 +416,6 @@ class ImageService:
 def _is_unknown(failure: Exception) -> bool:
     """Tell whether what failed may have happened all the same."""
     return isinstance(failure, StorageUnavailableError) or not isinstance(failure, StorageError)
-
-
-def _is_unchanged(failure: Exception) -> bool:
-    """Tell whether the database has certainly done nothing, after all the patience that there is."""
-    return isinstance(failure, RepositoryError) and failure.unchanged
 
 
 def _checked_owner(user: str | None) -> str | None:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from userimages.errors import StorageUnavailableError
+from userimages.errors import StorageUnavailableError, is_unchanged
 from userimages.logs import log_left_over
 from userimages.model import Intent, SweepReport
 from userimages.objects import OnDeleted, remove_objects
@@ -22,7 +22,8 @@ def sweep(
 
     The first visit takes an intent, so that no late publish can win, and deletes its objects; a second one, due an
     hour later, deletes them again, for a PUT that timed out may have landed late, and only then forgets the intent.
-    One that fails does not keep the others; only a store that answers none of a batch ends the sweep early.
+    One that fails does not keep the others; only a store that answers none of a batch, or a database that is busy for
+    longer than anybody waits, ends the sweep early.
     """
     finished = 0
     failed: set[UUID] = set()
@@ -38,6 +39,8 @@ def sweep(
                 failed.add(intent.id)
                 unanswered += isinstance(exc, StorageUnavailableError)
                 log_left_over(intent, exc)
+                if is_unchanged(exc):
+                    return SweepReport(finished, len(taken - failed), len(failed))
             else:
                 if intent.taken:  # perhaps by this very sweep: what is long over gets its second visit at once
                     finished += 1

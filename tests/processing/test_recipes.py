@@ -175,8 +175,16 @@ def test_the_quality_is_chosen(processor):
         lambda: Limits(max_pixels=None),
         lambda: Limits(max_side=-1),
         lambda: Limits(wait_seconds=float("nan")),
+        lambda: Limits(wait_seconds=float("inf")),
+        lambda: Limits(max_bytes=1e6),
+        lambda: Limits(max_bytes=True),
+        lambda: Fit(True),
+        lambda: Fit(10**400),
+        lambda: Fill(5, 5, focus={0.1, 0.2}),
+        lambda: Recipe(quality=True),
+        lambda: Recipe(format=""),
     ],
-    ids=range(32),
+    ids=range(40),
 )
 def test_a_setting_that_cannot_work_is_refused_when_it_is_written(make):
     with pytest.raises(ConfigurationError) as refused:

@@ -250,10 +250,20 @@ def test_a_terminal_of_another_encoding_gets_what_it_can_show(tmp_path: Path) ->
     assert b"d\\xe4ta" in done.stdout
 
 
+def test_a_folder_that_cannot_be_looked_at_is_no_trouble_of_the_output(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys
+) -> None:
+    monkeypatch.setenv("USERIMAGES_DATA_DIR", str(tmp_path / ("x" * 300)))
+    assert main(["sweep"]) == 2
+    assert "USERIMAGES_DATA_DIR" in (told := capsys.readouterr().err)
+    assert "File name too long" in told
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_an_output_that_is_full_is_one_line_and_status_2(tmp_path: Path) -> None:
+@pytest.mark.parametrize("argument", ["check", "--version"])
+def test_an_output_that_is_full_is_one_line_and_status_2(tmp_path: Path, argument: str) -> None:
     environ = {**os.environ, "USERIMAGES_DATA_DIR": str(tmp_path)}
-    command = [sys.executable, "-c", "from userimages.cli import main; raise SystemExit(main())", "check"]
+    command = [sys.executable, "-c", "from userimages.cli import main; raise SystemExit(main())", argument]
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, env=environ, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)

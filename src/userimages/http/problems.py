@@ -108,7 +108,7 @@ def problem(error: Exception, *, max_bytes: int) -> Response:
     status, words = STATUS[nearest]
     code = getattr(error if status < 500 else nearest, "code", "server_error")
     if isinstance(error, FileTooLargeError):
-        words = words.format(limit=round((error.limit or max_bytes) / 2**20, 3))
+        words = words.format(limit=(error.limit or max_bytes) / 2**20)
     elif status in (400, 415):
         words = ": ".join(part for part in (words, str(error.args[0]) if error.args else "") if part)
     if status >= 500:

@@ -1,5 +1,7 @@
 """How much one file may ask for, judged from its header before a byte is decoded."""
 
+import threading
+
 import attrs
 
 from userimages.errors import ConfigurationError, TooManyPixelsError
@@ -34,8 +36,12 @@ class Limits:
 
     def __attrs_post_init__(self) -> None:
         for name, value in attrs.asdict(self).items():
-            if not isinstance(value, int | float) or not value >= 0:
-                raise ConfigurationError(f"Limits has {name}={value!r}.", hint="Pass a number that is not negative.")
+            if name == "wait_seconds":
+                fits, what = isinstance(value, int | float) and 0 <= value <= threading.TIMEOUT_MAX, "seconds"
+            else:
+                fits, what = type(value) is int and value >= 0, "an int"
+            if not fits:
+                raise ConfigurationError(f"Limits has {name}={value!r}.", hint=f"Pass {what}, not negative.")
 
     def allow_size(self, width: int, height: int, *, jpeg: bool = False) -> None:
         """Refuse a picture with a side or an area over its limit."""

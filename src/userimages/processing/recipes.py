@@ -17,12 +17,16 @@ Box = tuple[int, int, int, int]
 Size = tuple[int, int]
 
 
+_MAX_SIDE = 1_000_000
+
+
 def _positive(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     if value is None and attribute.default is None:
         return
-    if not isinstance(value, int) or value < 1:
+    if type(value) is not int or not 1 <= value <= _MAX_SIDE:
         raise ConfigurationError(
-            f"{type(instance).__name__} has {attribute.name}={value!r}.", hint="Pass whole pixels, at least one."
+            f"{type(instance).__name__} has {attribute.name}={value!r}.",
+            hint=f"Pass whole pixels, an int from 1 to {_MAX_SIDE:,}.",
         )
 
 
@@ -64,7 +68,7 @@ class Fill:
     @focus.validator
     def _check_focus(self, attribute: object, value: tuple[float, float]) -> None:
         try:
-            across, down = value
+            across, down = value if isinstance(value, tuple | list) else ()
             inside = 0 <= across <= 1 and 0 <= down <= 1
         except (TypeError, ValueError):
             inside = False
@@ -124,11 +128,11 @@ class Recipe:
                 raise ConfigurationError(
                     f"A variant is named {name!r}.", hint="Use a-z, 0-9, - and _, at most 32 of them."
                 )
-        for format in (self.format or "webp", self.variant_format):
+        for format in ("webp" if self.format is None else self.format, self.variant_format):
             if format not in ("jpeg", "webp", "avif"):
                 raise ConfigurationError(f"A recipe has the format {format!r}.", hint="Use jpeg, webp or avif.")
         for quality in (self.quality, self.variant_quality):
-            if not isinstance(quality, int) or not 1 <= quality <= 100:
+            if type(quality) is not int or not 1 <= quality <= 100:
                 raise ConfigurationError(f"A recipe has the quality {quality!r}.", hint="Use 1 to 100.")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import URL, Connection, Engine, Pool, QueuePool, create_engine, event, exc, make_url
 
@@ -167,9 +168,10 @@ def _is_in_memory(url: URL) -> bool:
 
 
 def _file(url: URL) -> Path | None:
-    """Return the file of a SQLite database, where the URL is plain about it."""
-    plain = url.get_backend_name() == "sqlite" and not _is_in_memory(url) and "uri" not in url.query
-    return Path(url.database) if plain and url.database else None
+    """Return the file of a SQLite database, also where its name is a URI."""
+    if url.get_backend_name() != "sqlite" or _is_in_memory(url) or not url.database:
+        return None
+    return Path(unquote(urlsplit(url.database).path) if url.database.startswith("file:") else url.database)
 
 
 class _Turn:

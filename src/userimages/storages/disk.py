@@ -26,6 +26,7 @@ from userimages.errors import (
     StorageError,
     StorageUnavailableError,
 )
+from userimages.identity import PREFIX
 from userimages.model import StoredObject
 
 _TMP = ".tmp"
@@ -61,8 +62,8 @@ _PROBLEMS: dict[int | None, tuple[type[StorageError], str, str]] = {
 class DiskStorage:
     """Keep objects as files below *root*, which is made where it is missing.
 
-    *public_url* is where a web server publishes *root*, if one does. Without *create* nothing is made, and *root* must
-    be one that was made here before: an empty folder may be a volume that is not mounted. The file system must know
+    *public_url* is where a web server publishes *root*, if one does. Without *create* no root is made, and it must
+    be one that was used before: an empty folder may be a volume that is not mounted. The file system must know
     hard links; network file systems and those without case (macOS by default) are described in the documentation.
 
     Raises:
@@ -233,7 +234,7 @@ class DiskStorage:
         """Make the root and try a link there, of an unnamed file first."""
         tmp = self._root / _TMP
         try:
-            if create:
+            if create or (self._root / PREFIX).is_dir():  # as it comes out of a backup without hidden files
                 tmp.mkdir(mode=0o700, parents=True, exist_ok=True)
             elif not tmp.is_dir():
                 raise ConfigurationError(

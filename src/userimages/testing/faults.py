@@ -64,8 +64,8 @@ def faulty(port: P, **plans: Plan) -> P:
     for name, plan in plans.items():
         if not callable(getattr(port, name, None)):
             raise ConfigurationError(f"{type(port).__name__} has no method {name}.", hint="Name one of its own.")
-        faults = [plan] if callable(plan) else plan
-        if not isinstance(faults, Sequence) or not all(each is None or callable(each) for each in faults):
+        faults = [plan] if callable(plan) or isinstance(plan, str) else plan
+        if not isinstance(faults, Sequence) or not all(each is None or _is_fault(each) for each in faults):
             raise ConfigurationError(
                 f"The plan of {name} holds what is no fault.", hint=f"Write {name}=before(error), or a list of faults."
             )
@@ -181,6 +181,9 @@ class _Stream(io.BufferedIOBase):
         self._position += len(data)
         return data
 
+    def read1(self, size: int = -1, /) -> bytes:
+        return self.read(size)
+
     def close(self) -> None:
         self._stream.close()
         super().close()
@@ -201,9 +204,15 @@ class _Breaking(_Stream):
     def read(self, size: int | None = -1, /) -> bytes:
         left, whole = self._byte - self._position, size is None or size < 0
         data = super().read(left if whole else min(size or 0, left))
-        if (whole and len(data) == left) or (size and not data):
+        broke = self._position == self._byte
+        if broke and (whole or (size and not data)):
             raise StorageUnavailableError("The connection to the store broke off.")
         return data
+
+
+def _is_fault(entry: object) -> bool:
+    """Tell a fault from a class of errors, and from a maker of faults that was not called."""
+    return callable(entry) and not isinstance(entry, type) and entry not in (before, after, partial, slow, reset_at)
 
 
 def _faults(plan: Plan) -> Iterator[Fault | None]:
