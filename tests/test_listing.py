@@ -50,6 +50,8 @@ def test_c8_mended_a_list_asks_the_storage_nothing(tiny_processor) -> None:
     ImageService(MemoryStorage(), repository, processor=tiny_processor).upload("ana", b"x", image_type="cover")
 
     class UrlsOnly:
+        put = None
+
         def url(self, key: str) -> str:
             return f"https://img.example/{key}"
 

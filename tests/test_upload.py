@@ -334,9 +334,18 @@ def test_open_gives_a_range_and_knows_its_variants(images: ImageService, user: s
         images.open(image.id, start=-1)
 
 
-def test_storage_and_repository_in_the_wrong_order_are_refused(tiny_processor) -> None:
-    with pytest.raises(ConfigurationError, match="storage is a MemoryRepository"):
-        ImageService(MemoryRepository(), MemoryStorage(), processor=tiny_processor)
+@pytest.mark.parametrize(
+    ("storage", "repository", "named"),
+    [
+        (MemoryRepository(), MemoryStorage(), r"storage is of type MemoryRepository.*put"),
+        (None, MemoryRepository(), "storage is of type NoneType"),
+        (MemoryStorage(), "sqlite:///images.db", r"repository is of type str.*publish"),
+        (MemoryStorage, MemoryRepository(), "storage is of type .*type"),
+    ],
+)
+def test_what_is_no_storage_or_no_repository_is_refused(storage, repository, named: str, tiny_processor) -> None:
+    with pytest.raises(ConfigurationError, match=named):
+        ImageService(storage, repository, processor=tiny_processor)
 
 
 def test_a_serve_url_without_an_id_is_refused(tiny_processor) -> None:

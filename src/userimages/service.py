@@ -81,11 +81,12 @@ class ImageService:
             from userimages.processing import PillowProcessor
 
             processor = PillowProcessor()
-        if hasattr(storage, "publish") and not hasattr(storage, "put"):
-            raise ConfigurationError(
-                f"The storage is a {type(storage).__name__}, which is a repository.",
-                hint="Write ImageService(storage, repository).",
-            )
+        for role, part, method in (("storage", storage, "put"), ("repository", repository, "publish")):
+            if isinstance(part, type) or not hasattr(part, method):
+                raise ConfigurationError(
+                    f"The {role} is of type {type(part).__name__}, which has no {method}().",
+                    hint="Write ImageService(storage, repository), with an instance of each.",
+                )
         if "{id}" not in serve_url:
             raise ConfigurationError("serve_url has no {id} in it.", hint="Write it as /images/{id}/.")
         self.storage = storage

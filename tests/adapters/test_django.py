@@ -133,10 +133,13 @@ print(Image.objects.filter(id=image.id).count())
 
 
 def test_c15_on_postgresql_calls_inside_atomic_work_and_a_foreign_key_refuses_a_deletion(project, postgresql, tmp_path):
+    psycopg = pytest.importorskip("psycopg")
+    with psycopg.connect(postgresql, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE of_django")
     url = urlsplit(postgresql)
     settings = {
         "ENGINE": "django.db.backends.postgresql",
-        "NAME": url.path.strip("/"),
+        "NAME": "of_django",
         "USER": url.username,
         "PASSWORD": url.password or "",
         "HOST": url.query.partition("host=")[2] or url.hostname,

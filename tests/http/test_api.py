@@ -620,3 +620,9 @@ def test_c31_mended_a_test_with_bytes_that_are_no_image_fails_as_it_would_in_pro
     status, answer = Caller(ImageService.in_memory()).upload(data=b"file_content")
 
     assert (status, answer["code"]) == (415, "unsupported_format")
+
+
+@pytest.mark.parametrize("authorize", [None, True])
+def test_a_guard_that_cannot_be_asked_is_refused_at_construction(authorize):
+    with pytest.raises(ConfigurationError, match="authorize"):
+        Api(ImageService.in_memory(), authorize=authorize)

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 import attrs
 
-from userimages.errors import ImageNotFoundError, InvalidFieldError
+from userimages.errors import ConfigurationError, ImageNotFoundError, InvalidFieldError
 from userimages.fields import checked_user
 from userimages.http.problems import (
     ForbiddenError,
@@ -55,6 +55,10 @@ class Api:
         trusted_origins: Collection[str] | None = (),
         resource_policy: str = "same-site",
     ) -> None:
+        if not callable(authorize):
+            raise ConfigurationError(
+                f"authorize is of type {type(authorize).__name__}.", hint="Pass a function: see Authorize."
+            )
         self.service = service
         self._authorize = authorize
         self._trusted_origins = trusted_origins
