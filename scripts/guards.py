@@ -78,8 +78,8 @@ GUARDS = [
     (
         "pairs of the upright picture",
         "planar.py",
-        "return plane if turn is None else plane.transpose(turn)",
-        "return plane",
+        "turned(plane).reduce(2) if odd else turned(plane.reduce(2))",
+        "turned(plane.reduce(2))",
     ),
     ("profile of planar JPEG", "engine.py", "subsampling == 2 and is_srgb(header.icc)", "subsampling == 2"),
     ("planar JPEG only", "engine.py", "planar = subsampling == 2 and", "planar ="),

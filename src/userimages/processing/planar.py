@@ -38,18 +38,21 @@ class Planes:
 
     @classmethod
     def of(cls, image: Image.Image, turn: Image.Transpose | None = None) -> "Planes":
-        """Take an RGB or YCbCr picture apart, one plane at a time, which saves memory.
+        """Take an RGB or YCbCr picture apart and turn it, one plane at a time, which saves memory.
 
-        It is turned first, so that a chroma stands for pairs of pixels of the upright picture.
+        A chroma stands for pairs of pixels of the upright picture: of an odd size they are others than as stored.
         """
         image = image if image.mode == "YCbCr" else image.convert("YCbCr")
+        odd = image.width % 2 or image.height % 2
 
-        def upright(channel: int) -> Image.Image:
-            plane = image.getchannel(channel)
+        def turned(plane: Image.Image) -> Image.Image:
             return plane if turn is None else plane.transpose(turn)
 
-        blue, red = upright(1).reduce(2), upright(2).reduce(2)
-        return cls(upright(0), blue, red)
+        def halved(plane: Image.Image) -> Image.Image:
+            return turned(plane).reduce(2) if odd else turned(plane.reduce(2))
+
+        blue, red = halved(image.getchannel(1)), halved(image.getchannel(2))
+        return cls(turned(image.getchannel(0)), blue, red)
 
     @property
     def size(self) -> Size:
