@@ -150,7 +150,11 @@ def _audit(options: argparse.Namespace) -> int:
             progress=show,
         )
     except (KeyboardInterrupt, UserImagesError):
-        again = f"Resume with: --after '{resume}'" if resume and not options.delete else "Repeat it."
+        again = "Repeat it."
+        if options.delete:
+            again = "Repeat it, in parts with --limit."
+        elif resume:
+            again = f"Resume with: --after '{resume}'"
         _tell(f"{_CLEAR * on_terminal}The audit was cut off. {again}")
         raise
     _tell(_CLEAR * on_terminal, end="")

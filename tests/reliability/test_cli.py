@@ -235,11 +235,21 @@ def test_an_error_is_one_line_and_status_2(monkeypatch: pytest.MonkeyPatch, caps
     assert capsys.readouterr().err == "userimages: Away. Start it.\n"
 
 
-def test_an_audit_that_saw_nothing_has_nothing_to_resume(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+@pytest.mark.parametrize(
+    ("more", "advice"),
+    [
+        ([], "Repeat it.\n"),
+        (["--after", "users/x"], "Resume with: --after 'users/x'\n"),
+        (["--delete"], "Repeat it, in parts with --limit.\n"),
+    ],
+)
+def test_an_audit_that_was_cut_off_before_it_saw_anything_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys, more: list[str], advice: str
+) -> None:
     images = ImageService(MemoryStorage(), faulty(MemoryRepository(), rows=before(RepositoryError("Away."))))
     monkeypatch.setattr("userimages.config.service_from_env", lambda **_: images)
-    assert main(["audit"]) == 2
-    assert "Repeat it." in capsys.readouterr().err
+    assert main(["audit", *more]) == 2
+    assert f"The audit was cut off. {advice}" in capsys.readouterr().err
 
 
 def test_a_terminal_of_another_encoding_gets_what_it_can_show(tmp_path: Path) -> None:
