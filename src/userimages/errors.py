@@ -181,7 +181,7 @@ class RepositoryError(UserImagesError):
     """
 
     code = "repository_error"
-    unchanged = False
+    unchanged = False  # of a subclass that does not call our __init__, too
 
     def __init__(self, message: str = "", *, hint: str = "", unchanged: bool = False) -> None:
         super().__init__(message, hint=hint)

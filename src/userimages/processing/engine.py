@@ -172,10 +172,7 @@ def _finished(image: Image.Image, header: Header, region: Region, size: Size) ->
     """Cut *region* out of a decoded picture, shrink it to *size*, and only then convert and turn what is left."""
     if size != image.size or region != (0, 0, *image.size):
         image = image.resize(size, _LANCZOS, region, reducing_gap=2.0)
-    return _upright(opaque(to_srgb(image, header.icc)), header)
-
-
-def _upright(image: Image.Image, header: Header) -> Image.Image:
+    image = opaque(to_srgb(image, header.icc))
     turn = _TURNS.get(header.orientation)
     return image if turn is None else image.transpose(turn)
 

@@ -16,7 +16,6 @@ Format = Literal["jpeg", "webp", "avif"]
 Box = tuple[int, int, int, int]
 Size = tuple[int, int]
 
-
 _MAX_SIDE = 1_000_000
 
 
