@@ -249,7 +249,8 @@ class ImageService:
     def delete_user(self, user: str) -> int:
         """Delete all images of a user and return how many went.
 
-        What refuses or fails does not keep the others: the first error is raised once all have been tried.
+        What refuses or fails does not keep the others: the first error is raised once all have been tried. Only a
+        database that stays busy ends it early.
         """
         user = fields.checked_user(user)
         gone, first_failure = 0, None
