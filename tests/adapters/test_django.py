@@ -58,6 +58,46 @@ def test_c20_mended_a_change_without_the_csrf_token_is_403_as_json(project):
     assert len(project.images().list("demo")) == 1
 
 
+def unreadable_bodies():
+    """Yield bodies that Django's own parsers refuse before the CSRF check can find a token in them."""
+    urlencoded, multipart = "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"
+
+    def parts(fields):
+        lines = (f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n' for name, text in fields)
+        return ("".join(lines) + "--x--\r\n").encode()
+
+    files = b"".join(
+        b'--x\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\nf\r\n' for _ in range(101)
+    )
+    yield "multipart over the limit", parts([("a", "x" * 11 * 2**20)]), multipart, 413
+    yield "urlencoded over the limit", b"a=" + b"x" * 3_000_000, urlencoded, 413
+    yield "a multipart field over the limit", parts([("a", "x" * 3_000_000)]), multipart, 413
+    yield "too many urlencoded fields", b"&".join(b"a%d=1" % number for number in range(1001)), urlencoded, 400
+    yield "too many multipart fields", parts([(f"a{number}", "1") for number in range(1001)]), multipart, 400
+    yield "too many files", files + b"--x--\r\n", multipart, 400
+    yield "no boundary", b"x", "multipart/form-data", 400
+    yield "a boundary that is not ASCII", b"x", "multipart/form-data; boundary=\u00e9", 400
+    yield "a charset that is not UTF-8", b"a=1", f"{urlencoded}; charset=utf-16", 400
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"), [pytest.param(*each, id=name) for name, *each in unreadable_bodies()]
+)
+def test_c20_a_body_that_cannot_be_read_changes_nothing(project, body, kind, status):
+    """No error path routes a request that the CSRF protection has not passed, whatever made the parser give up."""
+    images = project.images()
+    image = images.upload("demo", JPEG, image_type="gallery")
+    browser = client(enforce_csrf_checks=True)
+    browser.get("/")
+    code = {413: "file_too_large", 400: "missing_fields"}[status]
+    for path in (f"user_image/{image.id}/delete/", f"user_image/{image.id}/set_primary/", "upload_user_image/"):
+        answer = browser.post(f"/api/{path}", body, content_type=kind)
+
+        assert (answer.status_code, answer.json()["code"]) == (status, code), path
+    assert [each.is_primary for each in images.list("demo")] == [False]
+    images.delete(image.id)
+
+
 def test_c20_the_demos_guard_knows_users_by_their_session_and_lets_the_staff_see_all(project):
     image = project.images().upload("ana", JPEG, image_type="gallery")
     ana, ben = client(), client()

@@ -3,7 +3,7 @@
 import functools
 
 from django.conf import settings
-from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
 from django.core.files.uploadhandler import FileUploadHandler
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, QueryDict, StreamingHttpResponse
@@ -13,7 +13,7 @@ from django.utils.module_loading import import_string
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
 from userimages import FileTooLargeError
-from userimages.http import Api, FilePart, Form, Request
+from userimages.http import Api, FilePart, Form, MissingFieldsError, Request, Response
 
 from .service import images
 
@@ -42,42 +42,47 @@ class BodyLimit(FileUploadHandler):
         return None
 
 
-@csrf_exempt  # for the upload handler must be in place before CSRF reads the form: `_protected` checks it
-@transaction.non_atomic_requests  # for the library's transactions are its own
+@csrf_exempt  # because the upload handler must be in place before the CSRF check reads the form: see `_protected`
+@transaction.non_atomic_requests  # because the library's transactions are its own
 def answer(request: HttpRequest, path: str) -> HttpResponse:
-    """Answer one request of the contract."""
+    """Answer one request of the contract.
+
+    Only ``_protected`` routes a request. Whatever goes wrong before the CSRF check has passed is answered here,
+    without a route, because a request that cannot be read must not change anything.
+    """
     limit = BodyLimit(request)
     request.upload_handlers.insert(0, limit)
     try:
-        response = _protected(request, path)
+        response = _protected(request, path, limit)
     except RequestDataTooBig:
-        limit.exceeded = True
-    except (SuspiciousOperation, MultiPartParserError):
-        return _answer(request, path, Form)
-    if limit.exceeded:
-        return _answer(request, path, functools.partial(_refuse, FileTooLargeError(limit=images().max_bytes)))
-    if response.status_code == 403 and "json" not in response["Content-Type"]:
+        return _refused(FileTooLargeError(limit=images().max_bytes))
+    except (BadRequest, SuspiciousOperation, MultiPartParserError):
+        return _refused(MissingFieldsError("the form cannot be read"))
+    if response.status_code == 403 and "json" not in response["Content-Type"]:  # Django's page about CSRF
+        if limit.exceeded:  # the token may be in the part of the body that was not read
+            return _refused(FileTooLargeError(limit=images().max_bytes))
         words = b'{"error": "Forbidden: the CSRF token is missing or wrong", "code": "forbidden"}'
         return HttpResponse(words, status=403, content_type="application/json")
     return response
 
 
 @csrf_protect
-def _protected(request: HttpRequest, path: str) -> HttpResponse:
+def _protected(request: HttpRequest, path: str, limit: BodyLimit) -> HttpResponse:
     def form() -> Form:
         files = request.FILES.getlist("image")
+        if limit.exceeded:
+            raise FileTooLargeError(limit=images().max_bytes)
         return Form(request.POST.dict(), [FilePart(each, each.name or "", each.content_type or "") for each in files])
 
-    return _answer(request, path, form)
-
-
-def _answer(request: HttpRequest, path: str, form) -> HttpResponse:
     query = request.META.get("QUERY_STRING", "")
     facts = Request(method=request.method, path=path, query=query, headers=request.headers, form=form, source=request)
-    response = api()(facts)
+    return _sent(api()(facts))
+
+
+def _refused(error: Exception) -> HttpResponse:
+    return _sent(api().refuse(error))
+
+
+def _sent(response: Response) -> HttpResponse:
     kind = HttpResponse if isinstance(response.body, bytes) else StreamingHttpResponse
     return kind(response.body, status=response.status, headers=response.headers)
-
-
-def _refuse(error: Exception) -> Form:
-    raise error

@@ -13,7 +13,7 @@ below the mount point (usually ``/api/``):
 """
 
 from userimages.http.api import Api, Authorize, image_json
-from userimages.http.problems import STATUS
+from userimages.http.problems import STATUS, MissingFieldsError
 from userimages.http.values import METHODS, ROOTS, ByteStream, FilePart, Form, Request, Response
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "ByteStream",
     "FilePart",
     "Form",
+    "MissingFieldsError",
     "Request",
     "Response",
     "image_json",

@@ -81,8 +81,12 @@ class Api:
         try:
             response = self._route(request)
         except Exception as error:
-            response = problem(error, max_bytes=self.service.max_bytes)
+            response = self.refuse(error)
         return attrs.evolve(response, body=b"") if request.method == "HEAD" else response
+
+    def refuse(self, error: Exception) -> Response:
+        """Answer *error* without a route: for a request that an adapter itself refuses."""
+        return problem(error, max_bytes=self.service.max_bytes)
 
     def _route(self, request: Request) -> Response:
         for action, methods, pattern in _ROUTES:
