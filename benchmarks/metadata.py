@@ -27,7 +27,8 @@ from uuid import UUID, uuid4
 from sqlalchemy import Engine, event, make_url
 
 import pinit_django
-from userimages.identity import new_id, new_stem
+from userimages.ids import new_id
+from userimages.keys import new_stem
 from userimages.model import ImageType, Intent, UserImage, Variant, Variants
 from userimages.repositories.sqlalchemy import SQLAlchemyRepository
 
@@ -216,8 +217,8 @@ def cases(raw: Raw, repository: SQLAlchemyRepository, views: Any) -> Iterator[tu
 
     def begin(image: UserImage) -> Intent:
         lease = image.uploaded_at + timedelta(minutes=10)
-        intent = Intent(id=new_id(image.uploaded_at), user=image.user, object_keys=image.object_keys, lease=lease)
-        repository.begin(intent, now=image.uploaded_at)
+        intent = Intent(id=new_id(image.uploaded_at), user=image.user, object_keys=image.object_keys, lease_until=lease)
+        repository.begin_upload(intent, now=image.uploaded_at)
         return intent
 
     def publish(intent: Intent, image: UserImage) -> None:
@@ -231,9 +232,9 @@ def cases(raw: Raw, repository: SQLAlchemyRepository, views: Any) -> Iterator[tu
         publish(begin(image), image)
 
     def retire_and_forget(id: UUID) -> None:
-        intent = repository.retire(id)
+        intent = repository.begin_delete(id)
         assert intent is not None
-        repository.forget(intent)
+        repository.finish(intent)
 
     def writers() -> Iterator[UserImage]:
         for moment in at:

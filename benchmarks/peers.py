@@ -23,7 +23,7 @@ def ours(*, animated: bool = False) -> Callable[[bytes], list[bytes]]:
 
     def run(data: bytes) -> list[bytes]:
         processed = processor(data, ImageType.GALLERY)
-        return [processed.image.data, *(each.data for each in processed.variants.values())]
+        return [processed.main.data, *(each.data for each in processed.variants.values())]
 
     return run
 

@@ -10,8 +10,9 @@ import statistics
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from userimages import Rendition
 from userimages.objects import put_all
+
+from userimages.model import Rendition
 from userimages.storages.r2 import R2Storage, _without_expect
 
 SIZES = (2_000_000, 450_000, 42_000, 9_000, 1_000)

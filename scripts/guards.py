@@ -84,14 +84,14 @@ GUARDS = [
     ("profile of planar JPEG", "engine.py", "subsampling == 2 and is_srgb(header.icc)", "subsampling == 2"),
     ("planar JPEG only", "engine.py", "planar = subsampling == 2 and", "planar ="),
     ("lossy WebP only", "webp.py", 'lossy |= kind == b"VP8 "', "lossy = True"),
-    ("profile", "colour.py", "if not is_srgb(icc) and", "if False and"),
+    ("profile", "color.py", "if not is_srgb(icc) and", "if False and"),
     (
         "damaged profile",
-        "colour.py",
+        "color.py",
         "except (ImageCms.PyCMSError, OSError, ValueError, TypeError):",
         "except ZeroDivisionError:",
     ),
-    ("16 bits scaled", "colour.py", 'if image.mode.startswith("I;16"):', "if False:"),
+    ("16 bits scaled", "color.py", 'if image.mode.startswith("I;16"):', "if False:"),
     (
         "quality of the source",
         "engine.py",
@@ -101,7 +101,7 @@ GUARDS = [
     ("never enlarged, Fit", "recipes.py", "scale = min(1.0, self.width / width, ", "scale = min(self.width / width, "),
     ("never enlarged, Fill", "recipes.py", "scale = min(1.0, self.width / wide)", "scale = self.width / wide"),
     ("pixels in flight", "budget.py", "if not changed.wait_for(", "if False and not changed.wait_for("),
-    ("fork", "budget.py", "        renew_after_fork(self)\n", ""),
+    ("fork", "budget.py", "        reset_after_fork(self)\n", ""),
 ]
 
 

@@ -11,7 +11,8 @@ import attrs
 import pytest
 from tests.parts import free_port, needs, wait_for_port
 
-from userimages import ImageRepository, ImageService, ImageType, Processed, Processor, Rendition, Storage
+from userimages import ImageRepository, ImageService, ImageType, Processor, Storage
+from userimages.model import ProcessedImage, Rendition
 
 
 @attrs.frozen
@@ -91,10 +92,10 @@ def every_request_to_r2_is_checked() -> Iterator[None]:
         yield
 
 
-def tiny(data: bytes, image_type: ImageType) -> Processed:
+def tiny(data: bytes, image_type: ImageType) -> ProcessedImage:
     """Make of any bytes an image with two variants, without decoding anything."""
     variants = {name: Rendition(data + name.encode(), 4, 3, "image/webp") for name in ("64", "256")}
-    return Processed(Rendition(data, 8, 6, "image/jpeg"), variants, "cGxhY2Vob2xkZXI=")
+    return ProcessedImage(Rendition(data, 8, 6, "image/jpeg"), variants, "cGxhY2Vob2xkZXI=")
 
 
 @pytest.fixture

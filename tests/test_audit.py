@@ -3,8 +3,10 @@ from datetime import timedelta
 import attrs
 import pytest
 
-from userimages import AuditReport, ImageService, ImageType, InvalidFieldError, MissingObject, StoredObject
-from userimages.identity import new_stem, object_key, utcnow
+from userimages import ImageService, ImageType, InvalidFieldError
+from userimages.ids import utcnow
+from userimages.keys import new_stem, object_key
+from userimages.model import AuditReport, MissingObject, StoredObject
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
 

@@ -13,7 +13,7 @@ from userimages.model import UserImage
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
 from userimages.testing import make_image
-from userimages.testing.records import GALLERY, begin, forget_all, ids, new_image, new_user, publish
+from userimages.testing.records import GALLERY, begin_upload, finish_all, ids, new_image, new_user, publish
 
 
 class Cache:
@@ -108,10 +108,10 @@ def _replace(repository: CachingRepository, image: UserImage) -> None:
         _replace,
         lambda repository, image: repository.set_primary(image.id),
         lambda repository, image: repository.update(image.id, caption="new"),
-        lambda repository, image: repository.retire(image.id),
-        lambda repository, image: repository.retire(image.id, user=image.user),
+        lambda repository, image: repository.begin_delete(image.id),
+        lambda repository, image: repository.begin_delete(image.id, user=image.user),
     ],
-    ids=["publish", "replace", "set_primary", "update", "retire", "retire_of_user"],
+    ids=["publish", "replace", "set_primary", "update", "begin_delete", "retire_of_user"],
 )
 def test_c29_mended_no_reader_sees_a_page_from_before_a_change(
     repository: CachingRepository, inner: Counting, change: Callable[[CachingRepository, UserImage], object]
@@ -164,7 +164,7 @@ def test_a_change_whose_outcome_is_unknown_renews_the_pages(
     monkeypatch.setattr(inner, "publish", lost_after_commit)
     another = new_image(image.user)
     with pytest.raises(RepositoryError):
-        repository.publish(begin(repository, another), another, is_primary=False, replace=False)
+        repository.publish(begin_upload(repository, another), another, is_primary=False, replace=False)
     assert len(repository.list(image.user, limit=9)) == 2
 
 
@@ -173,9 +173,9 @@ def test_a_broken_cache_breaks_nothing_and_is_logged_without_a_name(caplog: pyte
     image = publish(repository, new_image("ana-the-user"), is_primary=True)
     assert repository.list(image.user, limit=9) == (image,)
     assert repository.update(image.id, caption="new")
-    assert repository.retire(image.id)
+    assert repository.begin_delete(image.id)
     assert repository.list(image.user, limit=9) == ()
-    assert forget_all(repository) == 1
+    assert finish_all(repository) == 1
     failures = [record for record in caplog.records if getattr(record, "event", "") == "cache"]
     assert failures
     assert all(record.levelno == logging.WARNING and "ana" not in record.getMessage() for record in failures)
@@ -228,7 +228,7 @@ def keeps_pages(repository: CachingRepository, inner: Counting) -> None:
     for _ in range(3):
         assert repository.list(image.user, limit=9) == (image,)
     assert inner.lists == 1
-    repository.retire(image.id)
+    repository.begin_delete(image.id)
     assert repository.list(image.user, limit=9) == ()
 
 

@@ -1,14 +1,8 @@
 import pytest
 
-from userimages import (
-    CachingRepository,
-    ConflictError,
-    ImageNotFoundError,
-    ImageService,
-    Intent,
-    StorageError,
-    StorageUnavailableError,
-)
+from userimages import ConflictError, ImageNotFoundError, ImageService, StorageError, StorageUnavailableError
+from userimages.caching import CachingRepository
+from userimages.model import Intent
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
 
@@ -86,10 +80,10 @@ def test_delete_user_removes_all_and_counts(images: ImageService, user: str) -> 
 
 def test_one_image_that_cannot_go_does_not_keep_the_others(tiny_processor) -> None:
     class Referenced(MemoryRepository):
-        def retire(self, id, *, user=None) -> Intent | None:
+        def begin_delete(self, id, *, user=None) -> Intent | None:
             if id == kept.id:
                 raise ConflictError("A row of yours refers to this image.")
-            return super().retire(id, user=user)
+            return super().begin_delete(id, user=user)
 
     images = ImageService(MemoryStorage(), Referenced(), processor=tiny_processor)
     uploaded = [images.upload("ana", b"x", image_type="gallery") for _ in range(3)]

@@ -5,7 +5,8 @@ from uuid import UUID
 import attrs
 import pytest
 
-from userimages import ImageType, Page, UserImage, Variant, Variants
+from userimages import ImageType, Page, UserImage, Variant
+from userimages.model import Variants
 
 
 def image(width: int, height: int, *variants: tuple[str, int, int]) -> UserImage:

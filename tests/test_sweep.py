@@ -2,7 +2,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from userimages import ImageService, StorageUnavailableError, SweepReport
+from userimages import ImageService, StorageUnavailableError
+from userimages.model import SweepReport
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
 
@@ -54,7 +55,7 @@ def test_a_sweep_finishes_a_cut_off_upload_after_its_lease(cut_off: ImageService
     clock.now += timedelta(minutes=14)
     assert cut_off.sweep() == SweepReport(0, 0, 0)
     clock.now += timedelta(minutes=2)
-    assert cut_off.sweep() == SweepReport(finished=0, taken=1, failed=0)
+    assert cut_off.sweep() == SweepReport(finished=0, claimed=1, failed=0)
     assert not list(cut_off.storage.list())
 
 
@@ -68,7 +69,7 @@ def test_a_swept_intent_is_deleted_a_second_time_for_a_put_that_lands_late(cut_o
     clock.now += timedelta(minutes=50)
     assert cut_off.sweep() == SweepReport(0, 0, 0)
     clock.now += timedelta(minutes=10)
-    assert cut_off.sweep() == SweepReport(finished=1, taken=0, failed=0)
+    assert cut_off.sweep() == SweepReport(finished=1, claimed=0, failed=0)
     assert not list(cut_off.storage.list())
 
 
@@ -102,7 +103,7 @@ def test_a_sweep_of_a_broken_store_ends_and_says_so(tiny_processor, clock: Clock
         with pytest.raises(StorageUnavailableError):
             images.delete(images.upload("ana", b"x", image_type="cover").id)
 
-    assert images.sweep() == SweepReport(finished=0, taken=0, failed=3)
+    assert images.sweep() == SweepReport(finished=0, claimed=0, failed=3)
 
 
 def test_a_sweep_leaves_live_uploads_and_images_alone(images: ImageService, user: str) -> None:
@@ -129,5 +130,5 @@ def test_swept_urls_are_told_to_who_purges_a_cdn(tiny_processor, clock: Clock) -
 
 def test_an_upload_cut_off_long_ago_is_counted_once(cut_off: ImageService, clock: Clock) -> None:
     clock.now += timedelta(days=7)
-    assert cut_off.sweep() == SweepReport(finished=1, taken=0, failed=0)
+    assert cut_off.sweep() == SweepReport(finished=1, claimed=0, failed=0)
     assert not list(cut_off.storage.list())

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import attrs
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 SIZE = (1800, 1200)
 
 
@@ -62,29 +62,29 @@ def _photo(image: Image.Image, *, sideways: bool = False) -> bytes:
     return file.getvalue()
 
 
-def _gradient(size: tuple[int, int], *colours: Colour) -> Image.Image:
-    """Return a vertical gradient through *colours*, evenly spaced."""
-    strip = Image.new("RGB", (1, len(colours)))
-    strip.putdata(colours)
-    return strip.resize((1, size[1]), Image.Resampling.BICUBIC, box=(0, 0.5, 1, len(colours) - 0.5)).resize(size)
+def _gradient(size: tuple[int, int], *colors: Color) -> Image.Image:
+    """Return a vertical gradient through *colors*, evenly spaced."""
+    strip = Image.new("RGB", (1, len(colors)))
+    strip.putdata(colors)
+    return strip.resize((1, size[1]), Image.Resampling.BICUBIC, box=(0, 0.5, 1, len(colors) - 0.5)).resize(size)
 
 
-def _glow(image: Image.Image, centre: tuple[float, float], radius: float, colour: Colour, strength: float) -> None:
-    """Let light of *colour* fall off around *centre*; lengths are shares of the picture's height."""
+def _glow(image: Image.Image, centre: tuple[float, float], radius: float, color: Color, strength: float) -> None:
+    """Let light of *color* fall off around *centre*; lengths are shares of the picture's height."""
     width, height = image.size
     size = int(radius * height * 2)
     light = Image.radial_gradient("L").point(lambda v: int(255 * max(0, 1 - v / 179) ** 1.8 * strength))
     x, y = int(centre[0] * width) - size // 2, int(centre[1] * height) - size // 2
-    image.paste(Image.new("RGB", (size, size), colour), (x, y), light.resize((size, size), Image.Resampling.BICUBIC))
+    image.paste(Image.new("RGB", (size, size), color), (x, y), light.resize((size, size), Image.Resampling.BICUBIC))
 
 
-def _disc(image: Image.Image, centre: tuple[float, float], radius: float, colour: Colour) -> None:
+def _disc(image: Image.Image, centre: tuple[float, float], radius: float, color: Color) -> None:
     width, height = image.size
     size = int(radius * height * 2)
     mask = Image.new("L", (size * 4, size * 4))
     ImageDraw.Draw(mask).ellipse((0, 0, size * 4 - 1, size * 4 - 1), fill=255)
     x, y = int(centre[0] * width) - size // 2, int(centre[1] * height) - size // 2
-    image.paste(Image.new("RGB", (size, size), colour), (x, y), mask.resize((size, size), Image.Resampling.LANCZOS))
+    image.paste(Image.new("RGB", (size, size), color), (x, y), mask.resize((size, size), Image.Resampling.LANCZOS))
 
 
 def _ridge(seed: int, width: int, roughness: float, octaves: int = 7) -> list[float]:
@@ -101,7 +101,7 @@ def _ridge(seed: int, width: int, roughness: float, octaves: int = 7) -> list[fl
     return heights
 
 
-def _land(image: Image.Image, heights: list[float], base: float, scale: float, *colours: Colour) -> None:
+def _land(image: Image.Image, heights: list[float], base: float, scale: float, *colors: Color) -> None:
     """Fill below a ridge line at *base* +- *scale* (shares of the height) with a gradient from its top down."""
     width, height = image.size
     line = [(base - scale * h) * height for h in heights]
@@ -111,12 +111,12 @@ def _land(image: Image.Image, heights: list[float], base: float, scale: float, *
     )
     mask = mask.resize((width, height), Image.Resampling.BOX)
     top = max(0, int(min(line)))
-    fill = Image.new("RGB", image.size, colours[-1])
-    fill.paste(_gradient((width, height - top), *colours), (0, top))
+    fill = Image.new("RGB", image.size, colors[-1])
+    fill.paste(_gradient((width, height - top), *colors), (0, top))
     image.paste(fill, (0, 0), mask)
 
 
-def _mix(one: Colour, other: Colour, share: float) -> Colour:
+def _mix(one: Color, other: Color, share: float) -> Color:
     return tuple(round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
 
 
@@ -127,10 +127,10 @@ def _panorama() -> Image.Image:
     far, near = (214, 158, 158), (20, 28, 52)
     for layer in range(7):
         share = layer / 6
-        colour = _mix(far, near, share**0.85)
-        mist = _mix(_mix(colour, (255, 214, 176), 0.42 * (1 - share)), near, share * 0.3)
+        color = _mix(far, near, share**0.85)
+        mist = _mix(_mix(color, (255, 214, 176), 0.42 * (1 - share)), near, share * 0.3)
         heights = _ridge(40 + layer, image.width, 0.5 - 0.05 * share)
-        _land(image, heights, 0.56 + 0.068 * layer, 0.085 - 0.004 * layer, colour, mist, mist)
+        _land(image, heights, 0.56 + 0.068 * layer, 0.085 - 0.004 * layer, color, mist, mist)
     return image
 
 
@@ -155,17 +155,17 @@ def _forest() -> Image.Image:
     rng = random.Random(5)
     for layer in range(6):
         share = layer / 5
-        colour = _mix((164, 190, 190), (14, 34, 38), share**0.9)
+        color = _mix((164, 190, 190), (14, 34, 38), share**0.9)
         heights = _ridge(70 + layer, image.width, 0.45)
         base = 0.36 + 0.115 * layer
-        _land(image, heights, base, 0.045, colour, _mix(colour, (196, 212, 208), 0.35 * (1 - share)))
+        _land(image, heights, base, 0.045, color, _mix(color, (196, 212, 208), 0.35 * (1 - share)))
         mask = Image.new("L", (image.width * 2, image.height * 2))
         draw = ImageDraw.Draw(mask)
         for _ in range(int(54 - 34 * share)):
             x = rng.randrange(image.width)
             foot = (base - 0.045 * heights[x]) * image.height + 12
             _pine(draw, x * 2, foot * 2, (70 + 220 * share) * rng.uniform(0.7, 1.45) * 2, rng)
-        image.paste(colour, (0, 0), mask.resize(image.size, Image.Resampling.BOX))
+        image.paste(color, (0, 0), mask.resize(image.size, Image.Resampling.BOX))
         fog = Image.linear_gradient("L").resize(image.size, box=(0, 0, 256, 200)).point(lambda v: v // 3)
         image.paste((206, 220, 216), (0, 0), fog.point(lambda v, s=share: int(v * (1 - s) * 0.9)))
     return image
@@ -193,7 +193,7 @@ def _stars(image: Image.Image, count: int, seed: int, below: float) -> None:
     image.paste((236, 242, 255), (0, 0), layer)
 
 
-def _mirrored(image: Image.Image, shore: float, tint: Colour) -> Image.Image:
+def _mirrored(image: Image.Image, shore: float, tint: Color) -> Image.Image:
     """Return *image* with what stands above *shore* reflected below it in slightly moving water."""
     width, height = image.size
     line = int(shore * height)
@@ -213,7 +213,7 @@ def _aurora() -> Image.Image:
     _stars(image, 900, 3, 0.62)
     light = Image.new("RGB", image.size)
     rng = random.Random(11)
-    for curtain, colour in enumerate(((60, 255, 170), (50, 220, 190), (150, 110, 255))):
+    for curtain, color in enumerate(((60, 255, 170), (50, 220, 190), (150, 110, 255))):
         draw = ImageDraw.Draw(light)
         path, flame = (
             _ridge(204 + curtain, image.width, 0.4, octaves=3),
@@ -225,7 +225,7 @@ def _aurora() -> Image.Image:
             for part in range(14):
                 fade = (1 - part / 14) ** 1.8 * (0.5 + 0.3 * flame[x]) * (0.5 if curtain else 1)
                 top = foot - length * (part + 1) / 14
-                draw.rectangle((x, top, x + 2, foot - length * part / 14), fill=_mix((0, 0, 0), colour, max(0, fade)))
+                draw.rectangle((x, top, x + 2, foot - length * part / 14), fill=_mix((0, 0, 0), color, max(0, fade)))
         light = light.filter(ImageFilter.GaussianBlur(5 - curtain))
     image = ImageChops.screen(image, light)
     image = ImageChops.screen(image, light.filter(ImageFilter.GaussianBlur(46)))
@@ -249,14 +249,14 @@ def _balloon() -> Image.Image:
     image = _gradient((1400, 1400), (88, 150, 196), (154, 196, 214), (240, 222, 196), (252, 204, 164))
     _glow(image, (0.2, 0.78), 0.7, (255, 236, 196), 0.85)
     for layer in range(4):
-        colour = _mix((196, 188, 190), (64, 88, 104), layer / 3)
+        color = _mix((196, 188, 190), (64, 88, 104), layer / 3)
         _land(
             image,
             _ridge(130 + layer, image.width, 0.46),
             0.8 + 0.05 * layer,
             0.05,
-            colour,
-            _mix(colour, (250, 222, 196), 0.3),
+            color,
+            _mix(color, (250, 222, 196), 0.3),
         )
     for x, y, size, palette in ((0.5, 0.4, 0.52, 0), (0.2, 0.6, 0.13, 1), (0.83, 0.52, 0.1, 2)):
         _one_balloon(image, x * 1400, y * 1400, size * 1400, palette)

@@ -1,90 +1,63 @@
-"""Pictures that users upload: checked, re-encoded, stored, listed, served and deleted.
+"""Images that users upload: checked, re-encoded, stored, listed, served and deleted.
 
 The core imports no boto3, no SQLAlchemy and no web framework. Backends are imported by their own path:
-``userimages.storages.r2``, ``userimages.repositories.sqlalchemy``, ``userimages.processing``.
+``userimages.storages.r2``, ``userimages.repositories.sqlalchemy``, ``userimages.processing``. Authors of backends
+find reports, intents and the like in ``userimages.model``.
 """
 
 import logging
 
-from userimages.caching import CachingRepository
 from userimages.errors import (
-    BlobNotFoundError,
     BrokenImageError,
     BusyError,
     ConfigurationError,
     ConflictError,
+    DatabaseBusyError,
     EmptyImageError,
     FileTooLargeError,
     ImageNotFoundError,
     InvalidFieldError,
     KeyTakenError,
+    LimitExceededError,
+    ObjectNotFoundError,
     RejectedImageError,
     RepositoryError,
     StorageError,
     StorageUnavailableError,
-    TooManyPixelsError,
     UnsupportedFormatError,
     UserImagesError,
 )
-from userimages.model import (
-    AuditReport,
-    Check,
-    CheckReport,
-    ImageType,
-    Intent,
-    MissingObject,
-    Page,
-    Processed,
-    Published,
-    Rendition,
-    StoredObject,
-    SweepReport,
-    UserImage,
-    Variant,
-    Variants,
-)
-from userimages.ports import ImageRepository, Processor, Readable, Storage
+from userimages.model import ImageType, Page, UserImage, Variant
+from userimages.protocols import ImageRepository, Processor, Storage
 from userimages.service import ImageService
 
 logging.getLogger("userimages").addHandler(logging.NullHandler())
 
 __all__ = [
-    "AuditReport",
-    "BlobNotFoundError",
     "BrokenImageError",
     "BusyError",
-    "CachingRepository",
-    "Check",
-    "CheckReport",
     "ConfigurationError",
     "ConflictError",
+    "DatabaseBusyError",
     "EmptyImageError",
     "FileTooLargeError",
     "ImageNotFoundError",
     "ImageRepository",
     "ImageService",
     "ImageType",
-    "Intent",
     "InvalidFieldError",
     "KeyTakenError",
-    "MissingObject",
+    "LimitExceededError",
+    "ObjectNotFoundError",
     "Page",
-    "Processed",
     "Processor",
-    "Published",
-    "Readable",
     "RejectedImageError",
-    "Rendition",
     "RepositoryError",
     "Storage",
     "StorageError",
     "StorageUnavailableError",
-    "StoredObject",
-    "SweepReport",
-    "TooManyPixelsError",
     "UnsupportedFormatError",
     "UserImage",
     "UserImagesError",
     "Variant",
-    "Variants",
 ]

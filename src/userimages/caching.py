@@ -11,8 +11,8 @@ import attrs
 
 from userimages.errors import ConfigurationError
 from userimages.logs import log
-from userimages.model import ImageType, Intent, Published, UserImage, Variant
-from userimages.ports import ImageRepository
+from userimages.model import ImageType, Intent, PublishResult, UserImage, Variant
+from userimages.protocols import ImageRepository
 
 Changed = TypeVar("Changed", UserImage | None, Intent | None)
 
@@ -46,7 +46,7 @@ class CachingRepository:
     where the cache cannot be written or a process dies just after a commit, and where caches are not shared. A cache
     that fails is logged and otherwise ignored.
 
-    >>> from userimages import CachingRepository
+    >>> from userimages.caching import CachingRepository
     >>> from userimages.repositories.memory import MemoryRepository
     >>> class DictCache(dict):
     ...     def set(self, key, value, timeout):
@@ -62,11 +62,11 @@ class CachingRepository:
         self._cache = cache
         self._ttl = ttl
 
-    def begin(self, intent: Intent, *, now: datetime) -> UserImage | None:
+    def begin_upload(self, intent: Intent, *, now: datetime) -> UserImage | None:
         """Begin in the repository."""
-        return self.repository.begin(intent, now=now)
+        return self.repository.begin_upload(intent, now=now)
 
-    def publish(self, intent: Intent, image: UserImage, *, is_primary: bool, replace: bool) -> Published | None:
+    def publish(self, intent: Intent, image: UserImage, *, is_primary: bool, replace: bool) -> PublishResult | None:
         """Publish in the repository, then renew the user's listings; also where the outcome is unknown."""
         try:
             return self.repository.publish(intent, image, is_primary=is_primary, replace=replace)
@@ -101,21 +101,21 @@ class CachingRepository:
         """Update in the repository, then renew the user's listings."""
         return self._changed(lambda: self.repository.update(id, caption=caption, user=user), user)
 
-    def retire(self, id: UUID, *, user: str | None = None) -> Intent | None:
+    def begin_delete(self, id: UUID, *, user: str | None = None) -> Intent | None:
         """Retire in the repository, then renew the user's listings."""
-        return self._changed(lambda: self.repository.retire(id, user=user), user)
+        return self._changed(lambda: self.repository.begin_delete(id, user=user), user)
 
-    def forget(self, intent: Intent) -> None:
+    def finish(self, intent: Intent) -> None:
         """Forget in the repository."""
-        self.repository.forget(intent)
+        self.repository.finish(intent)
 
-    def expired(self, now: datetime, *, limit: int) -> Sequence[Intent]:
+    def claim_expired(self, now: datetime, *, limit: int) -> Sequence[Intent]:
         """Ask the repository."""
-        return self.repository.expired(now, limit=limit)
+        return self.repository.claim_expired(now, limit=limit)
 
-    def rows(self, *, after: str = "", limit: int = 1000) -> Sequence[UserImage]:
+    def list_by_key(self, *, after: str = "", limit: int = 1000) -> Sequence[UserImage]:
         """Ask the repository."""
-        return self.repository.rows(after=after, limit=limit)
+        return self.repository.list_by_key(after=after, limit=limit)
 
     def _changed(self, change: Callable[[], Changed], user: str | None) -> Changed:
         """Make a change; renew the listings of the user that it names, or that was named where it failed."""

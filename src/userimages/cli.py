@@ -114,7 +114,7 @@ def _checked() -> CheckReport:
     try:
         images = _service()
     except ConfigurationError as exc:
-        return CheckReport((Check("settings", ok=False, detail=str(exc.args[0]), hint=exc.hint),))
+        return CheckReport((Check("settings", ok=False, detail=exc.message, hint=exc.hint),))
     used = f"{type(images.storage).__name__} and {type(images.repository).__name__}, from the environment."
     return CheckReport((Check("settings", ok=True, detail=used), *images.check().checks))
 
@@ -124,7 +124,9 @@ def _sweep(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(report)
     else:
-        _print(f"{report.finished} finished, {report.taken} to be looked at again in an hour, {report.failed} failed.")
+        _print(
+            f"{report.finished} finished, {report.claimed} to be looked at again in an hour, {report.failed} failed."
+        )
         if report.failed:
             _print(
                 "What failed stays in hand: the next sweep tries it again. `userimages check` may say why it failed."

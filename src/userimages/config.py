@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from userimages.errors import ConfigurationError
 from userimages.logs import log
-from userimages.ports import Storage
+from userimages.protocols import Storage
 from userimages.service import ImageService
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ def service_from_env(environ: Mapping[str, str] | None = None, *, create: bool =
     objects = folder / "objects"
     try:
         # Where there are images but no folder for them, a volume is not mounted: that is no new beginning.
-        storage = DiskStorage(objects, create=create and not repository.rows(limit=1))
+        storage = DiskStorage(objects, create=create and not repository.list_by_key(limit=1))
     except ConfigurationError as exc:
-        raise ConfigurationError(f"{DATA_DIR}: {exc.args[0]}", hint=exc.hint) from exc
+        raise ConfigurationError(f"{DATA_DIR}: {exc.message}", hint=exc.hint) from exc
     log.info("images are stored on this machine's disk, in %s", folder, extra={"event": "configured"})
     return ImageService(storage, repository)
 
@@ -75,7 +75,7 @@ def _repository(settings: Mapping[str, str], folder: Path, *, create: bool) -> S
         if not create and repository.file is not None:
             _expect(repository.file)
     except ConfigurationError as exc:
-        raise ConfigurationError(f"{setting}: {exc.args[0]}", hint=exc.hint) from exc
+        raise ConfigurationError(f"{setting}: {exc.message}", hint=exc.hint) from exc
     if create:
         repository.create_schema()
     return repository

@@ -2,11 +2,11 @@
 
 ::
 
-    UserImagesError                        .code .hint
+    UserImagesError                        .code .message .hint
     ├─ RejectedImageError (ValueError)     the uploaded file is refused
     │  ├─ EmptyImageError                  no bytes at all
     │  ├─ BrokenImageError                 it does not decode
-    │  ├─ TooManyPixelsError               .value .limit (also sides, frames, scans, metadata)
+    │  ├─ LimitExceededError               .value .limit: pixels, sides, frames, scans, metadata
     │  ├─ FileTooLargeError                .limit
     │  └─ UnsupportedFormatError           .found .allowed
     ├─ InvalidFieldError (ValueError)      .field: user, image_type, caption, cursor, limit ...
@@ -15,34 +15,47 @@
     ├─ ConfigurationError                  a setting is missing or wrong
     ├─ BusyError                           .retry_after
     ├─ StorageError                        the store refused or failed
-    │  ├─ KeyTakenError                    other bytes stand under this key
-    │  ├─ StorageUnavailableError          .retry_after; whether it took effect is unknown
-    │  └─ BlobNotFoundError (LookupError)  no object under this key
-    └─ RepositoryError                     .unchanged; the database refused or failed
+    │  ├─ KeyTakenError                    other bytes are stored under this key
+    │  ├─ StorageUnavailableError          .retry_after; it may have happened
+    │  └─ ObjectNotFoundError (LookupError)  no object under this key
+    └─ RepositoryError                     the database refused or failed; it may have happened
+       └─ DatabaseBusyError                the database stayed busy and did nothing
 
-``except UserImagesError`` catches them all; the builtin second parents let plain ``except ValueError`` and
-``except LookupError`` work too. A message never holds a caption, a user name, a URL or a secret: the cause, which
-may, is chained (``raise ... from exc``) for the log and stays out of ``str(error)``. All of them can be pickled.
+``except UserImagesError`` catches them all. The builtin second parents let plain ``except ValueError`` and
+``except LookupError`` work too.
+
+Three texts have three readers. ``error.message`` is for the person who uploads. ``error.hint`` tells the developer
+what to do. ``str(error)`` is both, for a log. None of them holds a caption, a user name, a URL or a secret: the cause,
+which may hold one, is chained (``raise ... from exc``) and stays out of ``str(error)``. All errors can be pickled.
+
+**Whether it happened.** After an error the caller must know whether the store or the database may have done what it was
+asked. ``may_have_happened(error)`` answers that for the whole tree. The default of a base class is the safe answer: a
+``RepositoryError`` and every exception that is not ours *may* have happened, and only ``DatabaseBusyError`` promises
+that the database did nothing. A ``StorageError`` has not happened, except ``StorageUnavailableError``, which may have.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, TypeGuard
 
 
 class UserImagesError(Exception):
     """Root of the tree: what happened, and in ``hint`` what to do about it.
 
-    ``code`` is a stable word in snake_case that clients may compare. ``str(error)`` is the message and the hint.
+    ``code`` is a stable word in snake_case that clients may compare.
     """
 
-    code: ClassVar[str] = "server_error"
+    code: str = "server_error"
 
     def __init__(self, message: str = "", *, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
 
+    @property
+    def message(self) -> str:
+        """What happened, for the person who uploads: without advice for developers."""
+        return str(self.args[0]) if self.args else ""
+
     def __str__(self) -> str:
-        return f"{self.args[0]} {self.hint}".strip()
+        return f"{self.message} {self.hint}".strip()
 
 
 class RejectedImageError(UserImagesError, ValueError):
@@ -63,18 +76,23 @@ class BrokenImageError(RejectedImageError):
     code = "broken_image"
 
 
-class TooManyPixelsError(RejectedImageError):
-    """Raised when decoding would cost too much: pixels, a side, frames, scans or metadata over their limit.
+class LimitExceededError(RejectedImageError):
+    """Raised when decoding would cost too much, because a limit is exceeded.
 
-    ``value`` is what the file asks for and ``limit`` what is allowed, both in the unit that the message names.
+    ``value`` is what the file asks for and ``limit`` is what is allowed, both in the unit that the message names.
+    ``code`` says which kind of limit it is, such as ``"too_many_pixels"``, ``"too_many_frames"`` or
+    ``"too_much_metadata"``.
     """
 
-    code = "too_many_pixels"
+    code = "limit_exceeded"
 
-    def __init__(self, message: str = "", *, value: int = 0, limit: int = 0, hint: str = "") -> None:
+    def __init__(
+        self, message: str = "", *, value: int = 0, limit: int = 0, code: str = "limit_exceeded", hint: str = ""
+    ) -> None:
         super().__init__(message, hint=hint)
         self.value = value
         self.limit = limit
+        self.code = code
 
 
 class FileTooLargeError(RejectedImageError):
@@ -146,19 +164,19 @@ class BusyError(UserImagesError):
 
 
 class StorageError(UserImagesError):
-    """Raised when the store refused or failed and what was asked for has certainly not happened."""
+    """Raised when the store refused or failed, and has certainly not done what it was asked."""
 
     code = "storage_error"
 
 
 class KeyTakenError(StorageError):
-    """Raised by ``put`` when other bytes already stand under the key; nothing was written."""
+    """Raised by ``put`` when other bytes are already stored under the key; nothing was written."""
 
     code = "key_taken"
 
 
 class StorageUnavailableError(StorageError):
-    """Raised when the store did not answer, or not in time: whether the request took effect is unknown."""
+    """Raised when the store did not answer, or not in time, so that the request may have happened."""
 
     code = "storage_unavailable"
 
@@ -167,27 +185,39 @@ class StorageUnavailableError(StorageError):
         self.retry_after = retry_after
 
 
-class BlobNotFoundError(StorageError, LookupError):
-    """Raised by ``open`` when no object stands under the key."""
+class ObjectNotFoundError(StorageError, LookupError):
+    """Raised by ``open`` when no object is stored under the key."""
 
-    code = "blob_not_found"
+    code = "object_not_found"
 
 
 class RepositoryError(UserImagesError):
-    """Raised when the database refused or failed; after a lost connection the outcome may be unknown.
-
-    ``unchanged`` is True where the database was asked with all the patience that there is, and certainly did nothing:
-    to ask again at once will not help.
-    """
+    """Raised when the database refused or failed. What it was asked may have happened: read before you repeat it."""
 
     code = "repository_error"
-    unchanged = False  # of a subclass that does not call our __init__, too
-
-    def __init__(self, message: str = "", *, hint: str = "", unchanged: bool = False) -> None:
-        super().__init__(message, hint=hint)
-        self.unchanged = unchanged
 
 
-def is_unchanged(failure: Exception | None) -> TypeGuard[RepositoryError]:
-    """Tell whether *failure* is of a database that certainly did nothing, and would not if it were asked again."""
-    return isinstance(failure, RepositoryError) and failure.unchanged
+class DatabaseBusyError(RepositoryError):
+    """Raised when the database stayed busy until all patience was used up, and certainly did nothing.
+
+    A repository has already waited and tried again, so another try at once meets the same.
+    """
+
+    code = "database_busy"
+
+
+def may_have_happened(error: BaseException) -> bool:
+    """Tell whether what failed with *error* may have been done all the same.
+
+    >>> may_have_happened(KeyTakenError()), may_have_happened(DatabaseBusyError())
+    (False, False)
+    >>> may_have_happened(StorageUnavailableError()), may_have_happened(RepositoryError())
+    (True, True)
+    >>> may_have_happened(TimeoutError())
+    True
+    """
+    if isinstance(error, DatabaseBusyError):
+        return False
+    if isinstance(error, StorageUnavailableError | RepositoryError):
+        return True
+    return not isinstance(error, UserImagesError)

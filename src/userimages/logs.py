@@ -17,7 +17,7 @@ def log_left_over(intent: Intent, exc: Exception) -> None:
 
 
 @contextmanager
-def logged(event: str, **facts: object) -> Iterator[dict[str, object]]:
+def log_event(event: str, **facts: object) -> Iterator[dict[str, object]]:
     """Log the start, the end or the failure of *event* with its duration; *facts* may be added on the way."""
     started = time.perf_counter()
     facts["event"] = event

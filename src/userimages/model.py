@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import overload
 from uuid import UUID
@@ -44,27 +44,52 @@ class Variant:
 
 
 class Variants(Mapping[str, Variant]):
-    """The variants of an image by name, in the order of the recipe; read-only and hashable."""
+    """The variants of an image by name, in the order of the recipe. Read-only and hashable.
 
-    __slots__ = ("_named",)
+    They may be made on first use, because most listings never look at them.
+    """
+
+    __slots__ = ("_load", "_named")
 
     def __init__(self, named: Mapping[str, Variant] = {}) -> None:
         self._named = dict(named)
+        self._load: Callable[[], Mapping[str, Variant]] | None = None
+
+    @classmethod
+    def lazy(cls, load: Callable[[], Mapping[str, Variant]]) -> Variants:
+        """Return variants that ``load()`` gives when somebody looks at them."""
+        made = cls()
+        made._load = load
+        return made
+
+    def with_urls(self, url: Callable[[str, Variant], str]) -> Variants:
+        """Return the same variants, lazily, with ``url(name, variant)`` as the URL of each."""
+        return Variants.lazy(lambda: {name: attrs.evolve(each, url=url(name, each)) for name, each in self.items()})
+
+    def _ready(self) -> Mapping[str, Variant]:
+        load = self._load  # read once, because another thread may be here too; both make the same
+        if load is not None:
+            self._named = dict(load())
+            self._load = None
+        return self._named
 
     def __getitem__(self, name: str) -> Variant:
-        return self._named[name]
+        return self._ready()[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._named)
+        return iter(self._ready())
 
     def __len__(self) -> int:
-        return len(self._named)
+        return len(self._ready())
 
     def __hash__(self) -> int:
-        return hash(frozenset(self._named.items()))
+        return hash(frozenset(self.items()))
 
     def __repr__(self) -> str:
-        return f"Variants({self._named!r})"
+        return f"Variants({dict(self)!r})"
+
+    def __reduce__(self) -> tuple[type[Variants], tuple[dict[str, Variant]]]:
+        return Variants, (dict(self),)
 
 
 def _variants(named: Mapping[str, Variant]) -> Variants:
@@ -171,37 +196,47 @@ class Rendition:
 
 
 @attrs.frozen
-class Processed:
-    """What a processor makes of one file: the image itself, its variants by name, and its ThumbHash in base64."""
+class ProcessedImage:
+    """What a processor makes of one file.
 
-    image: Rendition
+    ``main`` is the image itself, ``variants`` are smaller ones by name, ``placeholder`` is a ThumbHash in base64, and
+    ``frames`` is the number of frames of ``main``: 1 is a still.
+    """
+
+    main: Rendition
     variants: Mapping[str, Rendition] = attrs.field(factory=dict)
     placeholder: str = ""
+    frames: int = 1
+
+
+DISTANT_PAST = datetime(1970, 1, 1, tzinfo=UTC)  # the lease of a deletion: it is due at once
+SECOND_LOOK = timedelta(hours=1)  # by which a claim moves the lease on
 
 
 @attrs.frozen(kw_only=True)
 class Intent:
-    """Work in hand: objects that are about to be written or deleted, named before anything is done.
+    """Work in hand: it names objects before they are written or deleted, as an intent log does.
 
-    ``lease`` is the instant after which the sweep may finish the work; ``taken`` tells that a sweep already did so
-    once. ``input_sha256`` is 64 hex digits of the uploaded file, compared when an idempotency key comes back.
+    ``lease_until`` is the instant after which the sweep may claim the work. ``claimed`` tells that a sweep did so, and
+    that nobody can publish the intent any more. ``input_sha256`` is 64 hex digits of the uploaded file; it is compared
+    when an idempotency key comes back.
     """
 
     id: UUID
     user: str
     object_keys: tuple[str, ...]
-    lease: datetime
+    lease_until: datetime
     idempotency_key: str | None = None
     input_sha256: str = ""
-    taken: bool = False
+    claimed: bool = False
 
 
 @attrs.frozen
-class Published:
+class PublishResult:
     """The outcome of publishing: the image as it is now listed, and the intents of the images that it replaced."""
 
     image: UserImage
-    retired: tuple[Intent, ...] = ()
+    replaced: tuple[Intent, ...] = ()
 
 
 @attrs.frozen
@@ -223,10 +258,14 @@ class MissingObject:
 
 @attrs.frozen
 class SweepReport:
-    """What a sweep did: intents ``finished`` for good, ``taken`` (deleted once, due again later), and ``failed``."""
+    """What a sweep did with how many intents.
+
+    ``finished`` are done for good. ``claimed`` were deleted once and are due again in an hour. ``failed`` are left to
+    the next sweep.
+    """
 
     finished: int = 0
-    taken: int = 0
+    claimed: int = 0
     failed: int = 0
 
 

@@ -1,63 +1,51 @@
-"""``ImageService``: the order of effects, and nothing else."""
+"""``ImageService``: checks arguments, logs, pages, fills URLs, and delegates to ``lifecycle``."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import BinaryIO, TypeVar
 from uuid import UUID
 
 import attrs
 
-from userimages import fields, identity
-from userimages.audit import audit, delete_orphans
-from userimages.errors import (
-    ConfigurationError,
-    ConflictError,
-    ImageNotFoundError,
-    KeyTakenError,
-    RepositoryError,
-    StorageError,
-    StorageUnavailableError,
-    is_unchanged,
-)
-from userimages.logs import log_left_over, logged
-from userimages.model import (
-    AuditReport,
-    CheckReport,
-    ImageType,
-    Intent,
-    Page,
-    Published,
-    Rendition,
-    SweepReport,
-    UserImage,
-    Variants,
-)
-from userimages.objects import drafted, put_all, remove_objects
-from userimages.ports import ImageRepository, Processor, Readable, Storage
-from userimages.sweep import LEASE, sweep
+from userimages import validation
+from userimages.errors import ConfigurationError, DatabaseBusyError, ImageNotFoundError
+from userimages.ids import UploadClock, utcnow
+from userimages.lifecycle.audit import audit, delete_orphans
+from userimages.lifecycle.deletion import OnDeleted, delete_all, finish_deletion
+from userimages.lifecycle.sweep import sweep
+from userimages.lifecycle.upload import LEASE, build_image, store
+from userimages.logs import log_event
+from userimages.model import AuditReport, CheckReport, ImageType, Intent, Page, SweepReport, UserImage, Variant
+from userimages.protocols import DEFAULT_MAX_BYTES, ImageRepository, Processor, Readable, Storage
 
-MAX_BYTES = 10 * 1024 * 1024
-_PUBLISH_TRIES = 3
+_NOT_FOUND = "Image not found."
 
 T = TypeVar("T")
 
 
 class ImageService:
-    """Upload, list, open, serve and delete the pictures of users, so that nothing is lost and nothing left behind.
-
-    *storage* holds the bytes, *repository* the records, *processor* makes of a file what is stored (default:
-    ``PillowProcessor()``). *clock* returns the present as an aware datetime. *serve_url* is where an image of a
-    private storage is served, with ``{id}`` in it. *on_deleted* is called with the public URLs of deleted objects,
-    which is the place to purge a CDN.
+    """Upload, list, open, serve and delete the images of users, so that nothing is lost and nothing is left behind.
 
     Every method may be called from several threads, and a service that was made before a fork works after it. Each
-    raises ``UserImagesError``: ``InvalidFieldError`` for a bad argument, ``StorageError`` or ``RepositoryError`` where
-    a backend fails. An id is a UUID or its string; with *user* given, another user's image is not found.
+    method raises ``UserImagesError``: ``InvalidFieldError`` if an argument is wrong, ``StorageError`` or
+    ``RepositoryError`` if a backend fails. An id is a UUID or its string. With *user* given, an image of another user
+    is not found.
+
+    Args:
+        storage: holds the objects.
+        repository: holds the records.
+        processor: turns an uploaded file into what is stored (default: ``PillowProcessor()``).
+        clock: returns the present as an aware datetime.
+        serve_url: the URL under which the application serves an image, with ``{id}`` in it. Images of a storage
+            without public URLs have this one.
+        on_deleted: is called with the public URLs of deleted objects, so that it can purge a CDN.
+
+    Raises:
+        ConfigurationError: an argument cannot work.
 
     >>> from userimages import ImageService
-    >>> from userimages.testing import make_image
+    >>> from userimages.testing.images import make_image
     >>> images = ImageService.in_memory()
     >>> cat = images.upload("ana", make_image("PNG", (200, 100)), image_type="profile", is_primary=True)
     >>> images.primary("ana").id == cat.id
@@ -73,28 +61,32 @@ class ImageService:
         repository: ImageRepository,
         *,
         processor: Processor | None = None,
-        clock: Callable[[], datetime] = identity.utcnow,
+        clock: Callable[[], datetime] = utcnow,
         serve_url: str = "/api/user_image/{id}/serve/",
-        on_deleted: Callable[[Sequence[str]], None] | None = None,
+        on_deleted: OnDeleted | None = None,
     ) -> None:
         if processor is None:
             from userimages.processing import PillowProcessor
 
             processor = PillowProcessor()
-        for role, part, method in (("storage", storage, "put"), ("repository", repository, "publish")):
+        for role, part, method in (
+            ("storage", storage, "put"),
+            ("repository", repository, "publish"),
+            ("processor", processor, "__call__"),
+        ):
             if isinstance(part, type) or not hasattr(part, method):
                 raise ConfigurationError(
                     f"The {role} is of type {type(part).__name__}, which has no {method}().",
-                    hint="Write ImageService(storage, repository), with an instance of each.",
+                    hint="Write ImageService(storage, repository, processor=...), with an instance of each.",
                 )
         if "{id}" not in serve_url:
             raise ConfigurationError("serve_url has no {id} in it.", hint="Write it as /images/{id}/.")
         self.storage = storage
         self.repository = repository
         self.processor = processor
-        # Sums in another zone may cross its change of the clocks.
+        # Local-time arithmetic breaks across DST changes, so convert to UTC first.
         self._clock: Callable[[], datetime] = lambda: clock().astimezone(UTC)
-        self._upload_clock = identity.UploadClock(self._clock)
+        self._upload_clock = UploadClock(self._clock)
         self._serve_url = serve_url
         self._on_deleted = on_deleted
 
@@ -106,10 +98,13 @@ class ImageService:
 
         return cls(MemoryStorage(), MemoryRepository())
 
+    def __repr__(self) -> str:
+        return f"ImageService({self.storage!r}, {self.repository!r})"
+
     @property
     def max_bytes(self) -> int:
-        """The largest accepted file in bytes: the processor's own limit, or 10 MiB where it states none."""
-        return getattr(self.processor, "max_bytes", MAX_BYTES)
+        """The largest accepted file in bytes: the processor's own limit, or 10 MiB if it states none."""
+        return getattr(self.processor, "max_bytes", DEFAULT_MAX_BYTES)
 
     def upload(
         self,
@@ -134,35 +129,46 @@ class ImageService:
             ConflictError: the idempotency key belongs to another file, or to a first try that still runs.
             BusyError: too many pictures at once; try again later.
         """
-        user = fields.checked_user(user)
-        image_type = fields.checked_image_type(image_type)
-        caption = fields.checked_caption(caption)
-        idempotency_key = fields.checked_idempotency_key(idempotency_key)
-        is_primary = fields.checked_flag(is_primary, "is_primary")
-        replace = fields.checked_flag(replace, "replace")
-        with logged("upload", image_type=image_type.value) as facts:
-            data = fields.read_file(file, limit=self.max_bytes)
+        user = validation.checked_user(user)
+        image_type = validation.checked_image_type(image_type)
+        caption = validation.checked_caption(caption)
+        idempotency_key = validation.checked_idempotency_key(idempotency_key)
+        is_primary = validation.checked_flag(is_primary, "is_primary")
+        replace = validation.checked_flag(replace, "replace")
+        with log_event("upload", image_type=image_type.value) as facts:
+            data = validation.read_file(file, limit=self.max_bytes)
             facts["input_bytes"] = len(data)
             processed = self.processor(data, image_type)
-            image, objects = drafted(user, image_type, caption, processed, at=self._upload_clock())
+            image, objects = build_image(user, image_type, caption, processed, at=self._upload_clock())
             intent = Intent(
                 id=image.id,
                 user=user,
                 object_keys=image.object_keys,
-                lease=self._clock() + LEASE,
+                lease_until=self._clock() + LEASE,
                 idempotency_key=idempotency_key,
                 input_sha256=hashlib.sha256(data).hexdigest(),
             )
-            published = self._stored(intent, image, objects, is_primary=is_primary, replace=replace)
+            published = store(
+                self.storage,
+                self.repository,
+                intent,
+                image,
+                objects,
+                clock=self._clock,
+                is_primary=is_primary,
+                replace=replace,
+            )
             facts |= {"image_id": str(published.image.id), "size_bytes": published.image.size_bytes}
-        for retired in published.retired:
-            if is_unchanged(self._finish(retired)):  # the sweep does the rest
+        for replaced in published.replaced:
+            failure = finish_deletion(self.storage, self.repository, replaced, self._on_deleted)
+            if isinstance(failure, DatabaseBusyError):  # the next one would wait as long; the sweep does the rest
                 break
         return self._with_urls(published.image)
 
     def get(self, id: UUID | str, *, user: str | None = None) -> UserImage:
         """Return one image, or raise ``ImageNotFoundError``."""
-        return self._with_urls(self._found(id, user))
+        found = self.repository.get(validation.checked_id(id), user=_checked_owner(user))
+        return self._with_urls(_or_not_found(found))
 
     def list(
         self, user: str, *, limit: int = 50, cursor: str | None = None, image_type: ImageType | str | None = None
@@ -171,17 +177,17 @@ class ImageService:
 
         Pass ``page.next_cursor`` as *cursor* for the page after it. One query, and no request to the storage.
         """
-        user = fields.checked_user(user)
-        limit = fields.checked_limit(limit)
-        after = None if cursor is None else fields.decode_cursor(cursor)
-        only = None if image_type is None else fields.checked_image_type(image_type)
-        with logged("list") as facts:
+        user = validation.checked_user(user)
+        limit = validation.checked_limit(limit)
+        after = None if cursor is None else validation.decode_cursor(cursor)
+        only = None if image_type is None else validation.checked_image_type(image_type)
+        with log_event("list") as facts:
             found = self.repository.list(user, limit=limit + 1, after=after, image_type=only)
             facts["images"] = len(found[:limit])
         images = tuple(self._with_urls(image) for image in found[:limit])
         if len(found) <= limit:
             return Page(images)
-        return Page(images, fields.encode_cursor(images[-1].uploaded_at, images[-1].id))
+        return Page(images, validation.encode_cursor(images[-1].uploaded_at, images[-1].id))
 
     def primary(self, user: str) -> UserImage | None:
         """Return the user's primary image, or None."""
@@ -189,47 +195,58 @@ class ImageService:
 
     def primaries(self, users: Sequence[str]) -> dict[str, UserImage]:
         """Return the primary image of each of up to 1,000 users in one query; a user without one is absent."""
-        found = self.repository.primaries(fields.checked_users(users))
+        found = self.repository.primaries(validation.checked_users(users))
         return {image.user: self._with_urls(image) for image in found}
 
     def set_primary(self, id: UUID | str, *, user: str | None = None) -> UserImage:
         """Make the image its user's only primary one and return it, or raise ``ImageNotFoundError``."""
-        id = fields.checked_id(id)
-        with logged("set_primary", image_id=str(id)):
+        id = validation.checked_id(id)
+        with log_event("set_primary", image_id=str(id)):
             image = self.repository.set_primary(id, user=_checked_owner(user))
             return self._with_urls(_or_not_found(image))
 
     def open(
         self,
-        id: UUID | str,
+        image: UserImage | UUID | str,
         variant: str | None = None,
         *,
         user: str | None = None,
         start: int = 0,
         length: int | None = None,
     ) -> BinaryIO:
-        """Open the stored bytes of an image, or of one *variant*; the caller closes the stream.
+        """Open the stored bytes of an image, or of one *variant*. The caller closes the stream.
 
-        *start* and *length* are bytes. One query and one request.
+        One query and one request to the storage; a ``UserImage`` in place of the id costs no query.
+
+        Args:
+            image: the id of an image, or its record.
+            variant: the name of a variant; None opens the image itself.
+            user: the owner; an image of another user is not found.
+            start: the first byte.
+            length: how many bytes at most; None reads to the end.
 
         Raises:
-            ImageNotFoundError: no such image, or no such variant of it.
-            BlobNotFoundError: the record is there, its object is not.
+            ImageNotFoundError: there is no such image, or it has no such variant.
+            ObjectNotFoundError: the record is there, its object is not.
         """
-        fields.checked_range(start, length)
-        variant = fields.checked_variant(variant)
-        image = self._found(id, user)
-        if variant is not None and variant not in image.variants:
+        validation.check_range(start, length)
+        variant = validation.checked_variant(variant)
+        owner = _checked_owner(user)
+        if not isinstance(image, UserImage):
+            image = _or_not_found(self.repository.get(validation.checked_id(image), user=owner))
+        elif owner not in (None, image.user):
+            raise ImageNotFoundError(_NOT_FOUND)
+        stored: UserImage | Variant | None = image if variant is None else image.variants.get(variant)
+        if stored is None:
             raise ImageNotFoundError(
                 "The image has no variant of this name.", hint=f"It has: {', '.join(image.variants) or 'none'}."
             )
-        key = image.key if variant is None else image.variants[variant].key
-        return self.storage.open(key, start=start, length=length)
+        return self.storage.open(stored.key, start=start, length=length)
 
     def update(self, id: UUID | str, *, caption: str, user: str | None = None) -> UserImage:
         """Set the caption and return the image, or raise ``ImageNotFoundError``."""
-        caption = fields.checked_caption(caption)
-        image = self.repository.update(fields.checked_id(id), caption=caption, user=_checked_owner(user))
+        caption = validation.checked_caption(caption)
+        image = self.repository.update(validation.checked_id(id), caption=caption, user=_checked_owner(user))
         return self._with_urls(_or_not_found(image))
 
     def delete(self, id: UUID | str, *, user: str | None = None) -> None:
@@ -239,31 +256,25 @@ class ImageService:
             ConflictError: a foreign key of the application's own tables refuses; nothing was deleted.
             StorageError: the image is gone from every listing, but its bytes are not yet; the sweep deletes them.
         """
-        id = fields.checked_id(id)
-        with logged("delete", image_id=str(id)):
-            intent = _or_not_found(self.repository.retire(id, user=_checked_owner(user)))
-            failure = self._finish(intent)
-        if failure:
-            raise failure
+        id = validation.checked_id(id)
+        with log_event("delete", image_id=str(id)):
+            intent = _or_not_found(self.repository.begin_delete(id, user=_checked_owner(user)))
+            failure = finish_deletion(self.storage, self.repository, intent, self._on_deleted)
+            if failure:
+                raise failure
 
     def delete_user(self, user: str) -> int:
         """Delete all images of a user and return how many went.
 
-        What refuses or fails does not keep the others: the first error is raised once all have been tried. Only a
-        database that stays busy ends it early.
+        One image that cannot be deleted does not stop the rest: the first error is raised once all have been tried.
+        Only a database that stays busy ends it early.
         """
-        user = fields.checked_user(user)
-        gone, first_failure = 0, None
-        with logged("delete_user") as facts:
-            while True:
-                count, failure = self._retired_all(user)
-                gone, first_failure = gone + count, first_failure or failure
-                if count == 0 or is_unchanged(failure):  # else what was uploaded in the meantime goes too
-                    break
-            facts["images"] = gone
-        if first_failure:
-            raise first_failure
-        return gone
+        user = validation.checked_user(user)
+        with log_event("delete_user") as facts:
+            facts["images"], failure = delete_all(self.storage, self.repository, user, self._on_deleted)
+            if failure:
+                raise failure
+        return int(str(facts["images"]))
 
     def sweep(self) -> SweepReport:
         """Finish uploads and deletions that were cut off. Safe anywhere, any number at once, cheap every minute."""
@@ -285,7 +296,7 @@ class ImageService:
         than *max_share* of the objects seen. *after* and *limit* (objects) do it in parts: pass the ``stopped_at`` of
         one report as the next *after*. *progress* is called with the report so far.
         """
-        fields.check_audit(delete=delete, after=after, limit=limit, max_share=max_share)
+        validation.check_audit(delete=delete, after=after, limit=limit, max_share=max_share)
         self.sweep()
         report = audit(self.storage, self.repository, after=after, limit=limit, progress=progress)
         if not (delete and report.orphans):
@@ -294,137 +305,26 @@ class ImageService:
 
     def check(self) -> CheckReport:
         """Try the storage and the repository for real and say, line by line, what is well and what to do."""
-        from userimages.checks import check
+        from userimages.lifecycle.check import check
 
         return check(self.storage, self.repository, now=self._clock())
 
-    def _stored(
-        self, intent: Intent, image: UserImage, objects: Mapping[str, Rendition], *, is_primary: bool, replace: bool
-    ) -> Published:
-        """Announce, put, publish. An object never exists without a row that names it."""
-        made = self._begun(intent)
-        if made is not None:
-            return Published(made)
-        failures = put_all(self.storage, objects)
-        if failures:
-            self._undo(intent, failures)
-            raise next(iter(failures.values()))
-        try:
-            published = self._published(intent, image, is_primary=is_primary, replace=replace)
-        except ConflictError:
-            self._undo(intent, {})
-            raise
-        if published is None:
-            remove_objects(self.storage, intent.object_keys)
-            raise ConflictError("The upload took longer than its lease and was swept.", hint="Upload it again.")
-        return published
-
-    def _begun(self, intent: Intent) -> UserImage | None:
-        """Begin; where the outcome is unknown, let go of the idempotency key, so that the caller may retry at once."""
-        try:
-            return self.repository.begin(intent, now=self._clock())
-        except ConflictError:
-            raise
-        except Exception as exc:
-            if not is_unchanged(exc):
-                with suppress(Exception):
-                    self.repository.forget(intent)
-            raise
-
-    def _published(self, intent: Intent, image: UserImage, *, is_primary: bool, replace: bool) -> Published | None:
-        """Publish; where the outcome is unknown, try again and read again, but never compensate."""
-        for tries_left in reversed(range(_PUBLISH_TRIES)):
-            try:
-                published = self.repository.publish(intent, image, is_primary=is_primary, replace=replace)
-                if published is None and (found := self.repository.get(image.id)):
-                    return Published(found)  # by an earlier try, whose answer was lost
-            except ConflictError:
-                raise
-            except Exception as exc:
-                if is_unchanged(exc):  # by this try: the objects are there, and perhaps the image of an earlier one
-                    raise RepositoryError(str(exc.args[0]), hint=exc.hint) from exc
-                if not tries_left:
-                    raise
-            else:
-                return published
-        return None
-
-    def _undo(self, intent: Intent, failures: Mapping[str, Exception]) -> None:
-        """Delete what was put. After an outcome unknown the sweep deletes it once more, for a PUT may land late."""
-        ours = tuple(key for key in intent.object_keys if not isinstance(failures.get(key), KeyTakenError))
-        unknown = any(_is_unknown(failure) for failure in failures.values())
-        try:
-            remove_objects(self.storage, ours)
-        except Exception as exc:
-            log_left_over(intent, exc)
-            unknown = True
-        try:
-            if unknown:
-                # A new name for the work in hand lets go of the idempotency key: the caller may retry at once.
-                id = identity.new_id(self._upload_clock())
-                rest = attrs.evolve(intent, id=id, object_keys=ours, idempotency_key=None)
-                self.repository.begin(rest, now=self._clock())
-            self.repository.forget(intent)
-        except Exception as exc:
-            log_left_over(intent, exc)
-
-    def _finish(self, retired: Intent) -> Exception | None:
-        """Delete the objects of a retired image, then its intent; return what failed, which is left to the sweep."""
-        try:
-            remove_objects(self.storage, retired.object_keys, self._on_deleted)
-            self.repository.forget(retired)
-        except Exception as exc:
-            log_left_over(retired, exc)
-            return exc
-        return None
-
-    def _retired_all(self, user: str) -> tuple[int, Exception | None]:
-        """Delete what the user has now; return how many images went and the first error.
-
-        The rows are read by their keys, for a listing may come out of a cache.
-        """
-        gone, first_failure = 0, None
-        position = prefix = identity.user_prefix(user)
-        while rows := [row for row in self.repository.rows(after=position) if row.key.startswith(prefix)]:
-            position = rows[-1].key
-            for image in rows:
-                failure: Exception | None = None
-                try:
-                    intent = self.repository.retire(image.id)
-                except Exception as exc:
-                    failure = exc
-                else:
-                    gone += intent is not None
-                    failure = self._finish(intent) if intent else None
-                if is_unchanged(failure):
-                    return gone, failure
-                first_failure = first_failure or failure
-        return gone, first_failure
-
-    def _found(self, id: UUID | str, user: str | None) -> UserImage:
-        return _or_not_found(self.repository.get(fields.checked_id(id), user=_checked_owner(user)))
-
     def _with_urls(self, image: UserImage) -> UserImage:
-        """Fill every URL: the storage's own, else the route that serves it."""
+        """Fill the URL of the image, and let those of its variants be made when somebody looks at them."""
         serve = self._serve_url.replace("{id}", str(image.id))
-        mark = "&" if "?" in serve else "?"
-        variants = {
-            name: attrs.evolve(each, url=self.storage.url(each.key) or f"{serve}{mark}variant={name}")
-            for name, each in image.variants.items()
-        }
-        return attrs.evolve(image, url=self.storage.url(image.key) or serve, variants=Variants(variants))
 
+        def variant_url(name: str, variant: Variant) -> str:
+            return self.storage.url(variant.key) or f"{serve}{'&' if '?' in serve else '?'}variant={name}"
 
-def _is_unknown(failure: Exception) -> bool:
-    """Tell whether what failed may have happened all the same."""
-    return isinstance(failure, StorageUnavailableError) or not isinstance(failure, StorageError)
+        url = self.storage.url(image.key) or serve
+        return attrs.evolve(image, url=url, variants=image.variants.with_urls(variant_url))
 
 
 def _checked_owner(user: str | None) -> str | None:
-    return None if user is None else fields.checked_user(user)
+    return None if user is None else validation.checked_user(user)
 
 
 def _or_not_found(found: T | None) -> T:
     if found is None:
-        raise ImageNotFoundError("There is no such image.")
+        raise ImageNotFoundError(_NOT_FOUND)
     return found

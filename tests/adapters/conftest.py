@@ -11,8 +11,9 @@ import attrs
 import pytest
 from tests.parts import needs
 
-from userimages import ImageService, Processed, Rendition
+from userimages import ImageService
 from userimages.http import Api
+from userimages.model import ProcessedImage, Rendition
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
 
@@ -83,7 +84,7 @@ def light(site: Site) -> Site:
     """Return a server whose processor stores a file as it is: for tests about everything else."""
 
     def as_it_is(data, image_type):
-        return Processed(
+        return ProcessedImage(
             Rendition(bytes(data), 10, 5, "image/jpeg"), {"64": Rendition(b"small", 4, 2, "image/webp")}, ""
         )
 
@@ -129,7 +130,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
     for name, value in DELIVERED.items():
         monkeypatch.setattr(views, name, value)
     Post.objects.all().delete()
-    for page in iter(service.images().repository.rows, ()):
+    for page in iter(service.images().repository.list_by_key, ()):
         for image in page:
             service.images().delete(image.id)
     return service

@@ -66,9 +66,7 @@ def unreadable_bodies():
         lines = (f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n' for name, text in fields)
         return ("".join(lines) + "--x--\r\n").encode()
 
-    files = b"".join(
-        b'--x\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\nf\r\n' for _ in range(101)
-    )
+    files = b"".join(b'--x\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\nf\r\n' for _ in range(101))
     yield "multipart over the limit", parts([("a", "x" * 11 * 2**20)]), multipart, 413
     yield "urlencoded over the limit", b"a=" + b"x" * 3_000_000, urlencoded, 413
     yield "a multipart field over the limit", parts([("a", "x" * 3_000_000)]), multipart, 413

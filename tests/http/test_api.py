@@ -10,7 +10,6 @@ import attrs
 import pytest
 
 from userimages import (
-    BlobNotFoundError,
     BrokenImageError,
     BusyError,
     ConfigurationError,
@@ -21,17 +20,17 @@ from userimages import (
     ImageService,
     InvalidFieldError,
     KeyTakenError,
-    Processed,
+    LimitExceededError,
+    ObjectNotFoundError,
     RejectedImageError,
-    Rendition,
     RepositoryError,
     StorageError,
     StorageUnavailableError,
-    TooManyPixelsError,
     UnsupportedFormatError,
     UserImagesError,
 )
 from userimages.http import STATUS, Api, FilePart, Form, Request
+from userimages.model import ProcessedImage, Rendition
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
 from userimages.testing import faulty, make_image
@@ -44,7 +43,7 @@ DATA = b"0123456789"
 def as_it_is(data, image_type):
     """A processor that stores what it gets."""
     variants = {"64": Rendition(b"small", 4, 2, "image/webp")}
-    return Processed(Rendition(data, 10, 5, "image/jpeg"), variants, "cGxhY2Vob2xkZXI=")
+    return ProcessedImage(Rendition(data, 10, 5, "image/jpeg"), variants, "cGxhY2Vob2xkZXI=")
 
 
 class Caller:
@@ -362,8 +361,8 @@ ROUTES = [
     ("POST", "user_image/{id}/delete/", "delete", 404),
     ("DELETE", "user_image/{id}/delete/", "delete", 404),
     ("POST", "user_image/{id}/set_primary/", "set_primary", 404),
-    ("GET", "user_image/{id}/serve/", "view", 404),
-    ("HEAD", "user_image/{id}/serve/", "view", 404),
+    ("GET", "user_image/{id}/serve/", "serve", 404),
+    ("HEAD", "user_image/{id}/serve/", "serve", 404),
 ]
 
 
@@ -462,7 +461,7 @@ ERRORS = [
     (MemoryError(SECRET), 500, "Server error", "server_error"),
     (KeyError(SECRET), 500, "Server error", "server_error"),
     (OSError(5, SECRET), 500, "Server error", "server_error"),
-    (BlobNotFoundError(SECRET), 404, "Image file not found", "blob_not_found"),
+    (ObjectNotFoundError(SECRET), 404, "Image file not found", "object_not_found"),
     (ImageNotFoundError(SECRET), 404, "Image not found", "image_not_found"),
     (ConflictError(SECRET), 409, STATUS[ConflictError][1], "conflict"),
     (BusyError(SECRET, retry_after=3), 503, STATUS[BusyError][1], "busy"),
@@ -492,7 +491,7 @@ def test_c19_mended_an_error_within_never_shows_its_cause_and_the_log_holds_it(e
     [
         (EmptyImageError("The file is empty.", hint="Send one."), 400, "The file is empty.", "empty_image"),
         (BrokenImageError("It ends early."), 400, "It ends early.", "broken_image"),
-        (TooManyPixelsError("900 Mpx."), 400, "900 Mpx.", "too_many_pixels"),
+        (LimitExceededError("900 Mpx.", code="too_many_pixels"), 400, "900 Mpx.", "too_many_pixels"),
         (RejectedImageError("No."), 400, "No.", "rejected_image"),
         (InvalidFieldError("The type.", field="image_type"), 400, "The type.", "invalid_field"),
         (UnsupportedFormatError("It is HEIC."), 415, "Unsupported file format: It is HEIC.", "unsupported_format"),

@@ -15,17 +15,17 @@ def chunk(kind, body=b"", crc=None):
     )
 
 
-def ihdr(width, height, depth=8, colour=2):
-    return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+def ihdr(width, height, depth=8, color=2):
+    return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0))
 
 
-def png(width, height, *, depth=8, colour=0, extra=b"", rows=None):
+def png(width, height, *, depth=8, color=0, extra=b"", rows=None):
     """A PNG of zeros, deflated; *rows* replaces its raw rows."""
-    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
+    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[color]
     if rows is None:
         rows = bytes(1 + (width * depth * channels + 7) // 8) * height
     return (
-        SIGNATURE + ihdr(width, height, depth, colour) + extra + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND")
+        SIGNATURE + ihdr(width, height, depth, color) + extra + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND")
     )
 
 
@@ -69,7 +69,7 @@ def riff(*chunks):
 
 
 def webp_pixels(width, height):
-    """A lossless WebP stream of one colour: under 20 bytes for any size."""
+    """A lossless WebP stream of one color: under 20 bytes for any size."""
     bits, count = 0, 0
     fields = [(0x2F, 8), (width - 1, 14), (height - 1, 14), (0, 4), (0, 3)]
     for symbol in (7, 200, 30, 255, 0):

@@ -26,7 +26,7 @@ def outcome(path):
         return {"verdict": type(error).__name__, "message": str(error), "cpu": time.process_time() - started}
     except BaseException as error:
         return {"verdict": "ESCAPED", "message": repr(error), "cpu": time.process_time() - started}
-    cpu, image = time.process_time() - started, processed.image
+    cpu, image = time.process_time() - started, processed.main
     found = [trace for each in (image, *processed.variants.values()) for trace in traces(each)]
     return {"verdict": "accept", "size": (image.width, image.height), "cpu": cpu, "traces": found}
 

@@ -7,7 +7,7 @@ import attrs
 import pytest
 from PIL import Image, ImageOps
 
-from userimages import Processed, Rendition
+from userimages.model import ProcessedImage, Rendition
 from userimages.processing import Fill, Fit, PillowProcessor, Recipe
 from userimages.testing.processor_contract import ProcessorContract
 
@@ -53,45 +53,45 @@ def answers_an_empty_file(data, image_type):
 def lies_on_its_side(data, image_type):
     image = Image.open(io.BytesIO(data)) if data[:2] == b"\xff\xd8" else None
     made = careless(data, image_type)
-    return made if image is None else attrs.evolve(made, image=rendition(image.convert("RGB")))
+    return made if image is None else attrs.evolve(made, main=rendition(image.convert("RGB")))
 
 
 def stands_on_its_head(data, image_type):
     made = careless(data, image_type)
-    image = Image.open(io.BytesIO(made.image.data)).convert("RGB").rotate(180)
-    return attrs.evolve(made, image=rendition(image))
+    image = Image.open(io.BytesIO(made.main.data)).convert("RGB").rotate(180)
+    return attrs.evolve(made, main=rendition(image))
 
 
 def keeps_the_file(data, image_type):
     made = careless(data, image_type)
-    return attrs.evolve(made, image=attrs.evolve(made.image, data=made.image.data + data[-100:]))
+    return attrs.evolve(made, main=attrs.evolve(made.main, data=made.main.data + data[-100:]))
 
 
 def keeps_the_comment(data, image_type):
     made = careless(data, image_type)
     image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
-    return attrs.evolve(made, image=rendition(image.convert("RGB"), exif=image.info.get("exif", b"")))
+    return attrs.evolve(made, main=rendition(image.convert("RGB"), exif=image.info.get("exif", b"")))
 
 
 def states_another_size(data, image_type):
     made = careless(data, image_type)
-    return attrs.evolve(made, image=attrs.evolve(made.image, width=max(1, made.image.width - 1)))
+    return attrs.evolve(made, main=attrs.evolve(made.main, width=max(1, made.main.width - 1)))
 
 
 def states_another_type(data, image_type):
     made = careless(data, image_type)
-    return attrs.evolve(made, image=attrs.evolve(made.image, mime_type="image/png"))
+    return attrs.evolve(made, main=attrs.evolve(made.main, mime_type="image/png"))
 
 
 def has_a_type_without_extension(data, image_type):
     made = careless(data, image_type)
-    image = Image.open(io.BytesIO(made.image.data)).convert("RGB")
-    return attrs.evolve(made, image=rendition(image, "BMP"))
+    image = Image.open(io.BytesIO(made.main.data)).convert("RGB")
+    return attrs.evolve(made, main=rendition(image, "BMP"))
 
 
 def enlarges(data, image_type):
     made = careless(data, image_type)
-    image = Image.open(io.BytesIO(made.image.data)).convert("RGB").resize((64, 64))
+    image = Image.open(io.BytesIO(made.main.data)).convert("RGB").resize((64, 64))
     return attrs.evolve(made, variants={"64": rendition(image)})
 
 
@@ -118,7 +118,7 @@ class SharesItsState:
     """The last picture of any thread."""
 
     def __init__(self):
-        self.made = Processed(Rendition(b"", 1, 1, "image/jpeg"))
+        self.made = ProcessedImage(Rendition(b"", 1, 1, "image/jpeg"))
         self.barrier = threading.Barrier(2)
 
     def __call__(self, data, image_type):

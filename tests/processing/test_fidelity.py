@@ -1,4 +1,4 @@
-"""Fidelity: the picture comes out upright, in the right colours, with its transparency and its frames; nothing else."""
+"""Fidelity: the picture comes out upright, in the right colors, with its transparency and its frames; nothing else."""
 
 import io
 from types import SimpleNamespace
@@ -31,7 +31,7 @@ def opened(rendition):
 
 
 def output(data, recipe=WHOLE):
-    return opened(process(data, recipe).image)
+    return opened(process(data, recipe).main)
 
 
 def encoded(image, format, **options):
@@ -47,7 +47,7 @@ def distance(one, other):
 
 
 def quarters(width, height):
-    """Four colours in four corners, so that every turn shows."""
+    """Four colors in four corners, so that every turn shows."""
     image = Image.new("RGB", (width, height), "red")
     image.paste("lime", (width // 2, 0, width, height // 2))
     image.paste("blue", (0, height // 2, width // 2, height))
@@ -110,13 +110,13 @@ def test_a_drafted_decode_is_not_shifted_by_a_fraction_of_a_pixel(size, wide, su
 
 @pytest.mark.parametrize("size", [(2000, 1400), (2001, 1401)])
 @pytest.mark.parametrize("options", [{"subsampling": 2}, {"subsampling": 0}, {"keep_rgb": True, "subsampling": 0}])
-def test_a_photo_keeps_its_colours_whichever_way_its_jpeg_holds_them(size, options):
+def test_a_photo_keeps_its_colors_whichever_way_its_jpeg_holds_them(size, options):
     picture = quarters(*size)
     picture.paste("white", (size[0] // 2, size[1] // 2, *size))
     data = encoded(picture, "JPEG", quality=95, **options)
     variants = {"800": Fit(800), "100": Fit(100), "fill": Fill(50, 50)}
     processed = process(data, Recipe(Fit(1301, 1301), variants=variants))
-    for rendition in (processed.image, processed.variants["800"], processed.variants["100"]):
+    for rendition in (processed.main, processed.variants["800"], processed.variants["100"]):
         stored = opened(rendition)
         assert distance(stored, picture.resize(stored.size, Image.Resampling.LANCZOS)) < 4
     square = picture.crop(Fill(50, 50).place(picture.size)[0]).resize((50, 50), Image.Resampling.LANCZOS)
@@ -138,9 +138,9 @@ def test_a_jpeg_that_says_it_is_of_red_green_and_blue_is_taken_at_its_word():
 
 def test_c26_a_photo_fits_1920_as_a_jpeg_of_quality_85(processor):
     processed = processor(make_image("JPEG", (3000, 2000), quality=95), ImageType.GALLERY)
-    assert (processed.image.width, processed.image.height, processed.image.mime_type) == (1920, 1280, "image/jpeg")
+    assert (processed.main.width, processed.main.height, processed.main.mime_type) == (1920, 1280, "image/jpeg")
     reference = Image.open(io.BytesIO(encoded(Image.new("RGB", (8, 8)), "JPEG", quality=85)))
-    assert opened(processed.image).quantization == reference.quantization
+    assert opened(processed.main).quantization == reference.quantization
 
 
 @pytest.mark.parametrize("name", ["display-p3", "adobe-rgb"])
@@ -171,7 +171,7 @@ def test_a_large_photo_of_a_wide_gamut_is_converted_too():
 def test_no_format_takes_metadata_over_from_its_source(format):
     data = make_image("WEBP", (96, 64), gps=True, xmp=XMP, icc=make_icc("display-p3"))
     processed = process(data, Recipe(format=format, variants={"64": Fit(64)}, variant_format=format))
-    for rendition in (processed.image, processed.variants["64"]):
+    for rendition in (processed.main, processed.variants["64"]):
         for trace in (b"Camera of the tests", b"xmpmeta", b"display-p3"):
             assert trace not in rendition.data
 
@@ -244,10 +244,10 @@ def test_c26_mended_sixteen_bit_gray_is_scaled_and_not_clipped():
 
 def test_sixteen_bit_rgb_and_alpha_are_scaled():
     row = b"".join((at * 257).to_bytes(2) * 3 for at in range(0, 256, 4))
-    rgb = hostile.png(64, 4, depth=16, colour=2, rows=(b"\0" + row) * 4)
+    rgb = hostile.png(64, 4, depth=16, color=2, rows=(b"\0" + row) * 4)
     assert distance(output(rgb), Image.frombytes("L", (64, 4), bytes(range(0, 256, 4)) * 4)) < 2
     row = b"".join((40_000).to_bytes(2) * 3 + (at * 257).to_bytes(2) for at in range(0, 256, 4))
-    rgba = output(hostile.png(64, 4, depth=16, colour=6, rows=(b"\0" + row) * 4))
+    rgba = output(hostile.png(64, 4, depth=16, color=6, rows=(b"\0" + row) * 4))
     assert rgba.getchannel("A").getpixel((0, 0)) == 0
     assert rgba.getchannel("A").getpixel((63, 0)) > 245
 
@@ -255,14 +255,14 @@ def test_sixteen_bit_rgb_and_alpha_are_scaled():
 def test_a_transparent_value_of_sixteen_bit_gray_is_transparent():
     row = b"".join(value.to_bytes(2) for value in (0x1234, 0x1235, 0x1334, 0x1234) * 4)
     key = hostile.chunk(b"tRNS", (0x1234).to_bytes(2))
-    alpha = output(hostile.png(16, 2, depth=16, colour=0, extra=key, rows=(b"\0" + row) * 2)).getchannel("A")
+    alpha = output(hostile.png(16, 2, depth=16, color=0, extra=key, rows=(b"\0" + row) * 2)).getchannel("A")
     assert list(alpha.get_flattened_data())[:4] == [0, 255, 255, 0]
 
 
-def test_a_transparent_colour_of_sixteen_bit_rgb_is_transparent():
+def test_a_transparent_color_of_sixteen_bit_rgb_is_transparent():
     row = b"".join(value.to_bytes(2) for value in (0x12FF, 0x3400, 0x5600, 0xFFFF, 0xFFFF, 0xFFFF) * 4)
     key = hostile.chunk(b"tRNS", bytes.fromhex("12FF34005600"))
-    alpha = output(hostile.png(8, 2, depth=16, colour=2, extra=key, rows=(b"\0" + row) * 2)).getchannel("A")
+    alpha = output(hostile.png(8, 2, depth=16, color=2, extra=key, rows=(b"\0" + row) * 2)).getchannel("A")
     assert list(alpha.get_flattened_data())[:4] == [0, 255, 0, 255]
 
 
@@ -275,7 +275,7 @@ def test_c26_mended_transparency_is_kept_as_webp(mode, format):
     assert distance(result.getchannel("A"), picture.getchannel("A")) < 1.5
 
 
-def test_hidden_colours_do_not_bleed_where_a_transparent_picture_is_shrunk():
+def test_hidden_colors_do_not_bleed_where_a_transparent_picture_is_shrunk():
     picture = Image.new("RGBA", (640, 640), (255, 0, 0, 0))
     picture.paste((0, 0, 255, 255), (160, 160, 480, 480))
     small = output(encoded(picture, "PNG"), Recipe(Fit(50, 50), quality=95))
@@ -293,7 +293,7 @@ def test_a_picture_whose_alpha_is_opaque_everywhere_is_a_jpeg():
     assert output(encoded(opaque, "PNG")).format == "JPEG"
 
 
-def test_palettes_keep_colours_and_transparency():
+def test_palettes_keep_colors_and_transparency():
     picture = quarters(96, 64).quantize(8)
     assert distance(output(encoded(picture, "PNG")), picture.convert("RGB")) < 3
     assert distance(output(encoded(picture, "GIF")), picture.convert("RGB")) < 3
@@ -306,7 +306,7 @@ def test_palettes_keep_colours_and_transparency():
     assert (gif.getpixel((2, 2)), gif.getpixel((90, 2))) == (0, 255)
 
 
-def test_a_colour_key_and_one_bit_are_read():
+def test_a_color_key_and_one_bit_are_read():
     keyed = output(encoded(quarters(96, 64), "PNG", transparency=(255, 0, 0)))
     assert (keyed.getchannel("A").getpixel((2, 2)), keyed.getchannel("A").getpixel((90, 2))) == (0, 255)
     bits = make_pixels((96, 64), mode="1")
@@ -360,12 +360,12 @@ def test_a_still_format_keeps_the_first_frame():
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_c26_mended_a_jpeg_below_quality_85_is_not_blown_up(processor, quality, orientation):
     data = make_image("JPEG", (800, 600), quality=quality, orientation=orientation)
-    assert len(processor(data, ImageType.GALLERY).image.data) <= len(data) * 1.02
+    assert len(processor(data, ImageType.GALLERY).main.data) <= len(data) * 1.02
 
 
 def test_a_jpeg_of_low_quality_that_is_shrunk_is_stored_at_85_for_it_does_not_grow(processor):
     data = make_image("JPEG", (3840, 2880), quality=60)
-    image = opened(processor(data, ImageType.GALLERY).image)
+    image = opened(processor(data, ImageType.GALLERY).main)
     reference = Image.open(io.BytesIO(encoded(Image.new("RGB", (8, 8)), "JPEG", quality=85)))
     assert image.quantization == reference.quantization
 
@@ -381,7 +381,7 @@ def test_a_small_photo_is_shrunk_as_from_a_full_decode():
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
 def test_a_jpeg_keeps_its_subsampling(processor, subsampling):
     data = make_image("JPEG", (96, 64), subsampling=subsampling)
-    assert get_sampling(opened(processor(data, ImageType.GALLERY).image)) == subsampling
+    assert get_sampling(opened(processor(data, ImageType.GALLERY).main)) == subsampling
 
 
 @pytest.mark.parametrize(
@@ -398,7 +398,7 @@ def test_a_jpeg_keeps_its_subsampling(processor, subsampling):
         ([(2, 2), (1, 1), (1, 1), (2, 2)], 2),
     ],
 )
-def test_rare_samplings_become_the_one_that_keeps_their_colour(factors, subsampling):
+def test_rare_samplings_become_the_one_that_keeps_their_color(factors, subsampling):
     image = SimpleNamespace(layer=[(number, *factor, 0) for number, factor in enumerate(factors, 1)])
     assert subsampling_of(image) == subsampling
 
@@ -408,13 +408,13 @@ def test_rare_samplings_become_the_one_that_keeps_their_colour(factors, subsampl
     ("format", "options", "subsampling"),
     [("WEBP", {}, 2), ("WEBP", {"lossless": True}, 0), ("WEBP", {"frames": 2}, 0), ("PNG", {}, 0)],
 )
-def test_another_format_keeps_its_colour_at_every_pixel_but_a_lossy_webp(size, format, options, subsampling):
+def test_another_format_keeps_its_color_at_every_pixel_but_a_lossy_webp(size, format, options, subsampling):
     data = make_image(format, size, **options)
     recipe = Recipe(Fill(1200, 900), format="jpeg", variants={"300": Fit(300)})
     processed = process(data, recipe)
-    stored, small = opened(processed.image), opened(processed.variants["300"])
+    stored, small = opened(processed.main), opened(processed.variants["300"])
     assert get_sampling(stored) == subsampling
-    box, _ = recipe.image.place(size)
+    box, _ = recipe.main.place(size)
     picture = Image.open(io.BytesIO(data)).convert("RGB").crop(box)
     for each in (stored, small):
         assert distance(each, picture.resize(each.size, Image.Resampling.LANCZOS)) < 7
@@ -444,14 +444,14 @@ def test_c26_mended_nothing_but_the_picture_is_stored(processor, name):
     data = make_image(size=(96, 64), trailing=b"PK\x03\x04 secret" + hostile.SCRIPT, **LOADED[name])
     assert any(word in data for word in hostile.FORBIDDEN)
     processed = processor(data, ImageType.GALLERY)
-    for rendition in (processed.image, *processed.variants.values()):
+    for rendition in (processed.main, *processed.variants.values()):
         assert not hostile.traces(rendition)
 
 
 @pytest.mark.parametrize("place", ["tEXt", "zTXt", "iTXt", "eXIf", "prVt"])
 def test_no_chunk_of_a_png_survives(processor, place):
-    data = hostile.png(40, 20, colour=2, extra=hostile.chunk(place.encode(), b"Comment\0" + hostile.SCRIPT))
-    assert not hostile.traces(processor(data, ImageType.GALLERY).image)
+    data = hostile.png(40, 20, color=2, extra=hostile.chunk(place.encode(), b"Comment\0" + hostile.SCRIPT))
+    assert not hostile.traces(processor(data, ImageType.GALLERY).main)
 
 
 def test_iptc_and_a_second_picture_are_gone(processor):
@@ -459,8 +459,8 @@ def test_iptc_and_a_second_picture_are_gone(processor):
         0xED, b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0\0\0\0\x1a\x1c\x02\x78\0\x15secret home address!!"
     )
     processed = processor(hostile.jpeg_with(iptc) + make_image("JPEG", (24, 24)), ImageType.GALLERY)
-    assert not hostile.traces(processed.image)
-    assert processed.image.data.count(b"\xff\xd8\xff") == 1
+    assert not hostile.traces(processed.main)
+    assert processed.main.data.count(b"\xff\xd8\xff") == 1
 
 
 @pytest.mark.parametrize(
@@ -474,11 +474,11 @@ def test_iptc_and_a_second_picture_are_gone(processor):
     ],
 )
 def test_c11_the_content_type_is_that_of_the_bytes_that_were_written(processor, data, mime_type):
-    assert opened(processor(data, ImageType.GALLERY).image).get_format_mimetype() == mime_type
+    assert opened(processor(data, ImageType.GALLERY).main).get_format_mimetype() == mime_type
 
 
 def test_c11_mended_a_png_under_any_name_is_never_called_what_it_is_not(processor):
     for format in ("JPEG", "PNG", "GIF", "WEBP"):
         processed = processor(make_image(format, (400, 300)), ImageType.COVER)
-        for rendition in (processed.image, *processed.variants.values()):
+        for rendition in (processed.main, *processed.variants.values()):
             opened(rendition)

@@ -99,8 +99,8 @@ def test_a_mutation_is_processed_or_refused(name, monkeypatch):
             outcomes[type(error).__name__] += 1
         else:
             outcomes["accepted"] += 1
-            assert not [trace for trace in hostile.traces(processed.image) if trace.startswith(("segment", "a tail"))]
-            assert max(processed.image.width, 1) <= 40, f"mutation {number}"
+            assert not [trace for trace in hostile.traces(processed.main) if trace.startswith(("segment", "a tail"))]
+            assert max(processed.main.width, 1) <= 40, f"mutation {number}"
         slowest = max(slowest, time.process_time() - started)
     print(name, dict(outcomes), f"slowest {slowest:.3f} s")  # noqa: T201 - for pytest -s
     assert slowest < 1

@@ -7,7 +7,7 @@ import sys
 import pytest
 from PIL import Image
 
-from userimages import BrokenImageError, ConfigurationError, ImageType, TooManyPixelsError, UnsupportedFormatError
+from userimages import BrokenImageError, ConfigurationError, ImageType, LimitExceededError, UnsupportedFormatError
 from userimages.processing import Limits, PillowProcessor
 
 pytest.importorskip("pi_heif", reason="pip install 'userimages[heic]'")
@@ -38,7 +38,7 @@ TURNED = base64.b64decode(
 
 def corners(data):
     processed = PillowProcessor(heic=True)(data, ImageType.GALLERY)
-    image = Image.open(io.BytesIO(processed.image.data)).convert("RGB")
+    image = Image.open(io.BytesIO(processed.main.data)).convert("RGB")
     width, height = image.size
     places = (5, 5), (width - 5, 5), (5, height - 5)
     names = ("red", "lime", "blue")
@@ -60,7 +60,7 @@ def test_a_heic_is_turned_once():
 def test_nothing_of_its_metadata_is_stored():
     assert b"Camera" in TURNED
     processed = PillowProcessor(heic=True)(TURNED, ImageType.PROFILE)
-    for rendition in (processed.image, *processed.variants.values()):
+    for rendition in (processed.main, *processed.variants.values()):
         assert b"Camera" not in rendition.data
         assert b"Exif" not in rendition.data
 
@@ -72,7 +72,7 @@ def test_c25_mended_heic_is_refused_by_name_where_it_was_not_chosen():
 
 def test_its_size_is_judged_before_it_is_decoded(monkeypatch):
     monkeypatch.setattr("userimages.processing.process", lambda *_: pytest.fail("it was decoded"))
-    with pytest.raises(TooManyPixelsError, match="6,144"):
+    with pytest.raises(LimitExceededError, match="6,144"):
         PillowProcessor(heic=True, limits=Limits(max_pixels=6143))(UPRIGHT, ImageType.PROFILE)
 
 

@@ -1,4 +1,4 @@
-"""Pictures in luma and chroma: both shrink alike, and colour keeps its place and its detail."""
+"""Pictures in luma and chroma: both shrink alike, and color keeps its place and its detail."""
 
 import io
 import math
@@ -26,7 +26,7 @@ def test_luma_and_chroma_are_cut_and_shrunk_alike():
             assert all(abs(ours - right) < 6 for ours, right in zip(plane.getextrema(), middle, strict=True))
 
 
-def test_colour_stays_where_it_is_through_odd_sizes():
+def test_color_stays_where_it_is_through_odd_sizes():
     """A chroma of half an odd size stands for all of the picture, not for a pixel more."""
     edge = Image.new("L", (1919, 1279), 64)
     edge.paste(192, (1727, 0, 1919, 1279))
@@ -39,7 +39,7 @@ def test_colour_stays_where_it_is_through_odd_sizes():
 
 
 def striped(size, period):
-    """Make a picture of one brightness, of stripes in two colours along both sides."""
+    """Make a picture of one brightness, of stripes in two colors along both sides."""
     across, down = (
         bytes(128 + round(100 * math.sin(math.tau * place / period)) for place in range(length)) for length in size
     )
@@ -47,7 +47,7 @@ def striped(size, period):
     return Image.merge("YCbCr", (Image.new("L", size, 128), blue.resize(size), red.resize(size)))
 
 
-def test_colour_keeps_its_detail_through_odd_sizes():
+def test_color_keeps_its_detail_through_odd_sizes():
     """Where a chroma is stretched over an odd size, the encoder averages it away from the middle on."""
     planes = Planes.of(striped((3000, 2000), 14)).shrunk((1279, 853), (0, 0, 3000, 2000))
     for chroma, steps in ((planes.whole().getchannel(1), (80, 0)), (planes.whole().getchannel(2), (0, 80))):
@@ -66,7 +66,7 @@ def test_a_turned_picture_stays_where_it_is_through_odd_sizes(size, orientation)
     recipes = {ImageType.COVER: Recipe(Fit(1279, 1279))}
     picture.getexif()[0x0112] = orientation
     upright, turned = (
-        Image.open(io.BytesIO(PillowProcessor(recipes=recipes)(data, ImageType.COVER).image.data))
+        Image.open(io.BytesIO(PillowProcessor(recipes=recipes)(data, ImageType.COVER).main.data))
         for data in (encoded(ImageOps.exif_transpose(picture)), encoded(picture, exif=picture.getexif()))
     )
     assert upright.size == turned.size

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from userimages import ConfigurationError, ImageType
-from userimages.identity import VARIANT_NAME
+from userimages.keys import VARIANT_NAME
 from userimages.processing import Fill, Fit, Limits, PillowProcessor, Recipe
 from userimages.processing.recipes import RECIPES
 from userimages.testing import make_image
@@ -76,7 +76,7 @@ def test_a_focus_is_that_of_the_upright_picture():
 )
 def test_the_default_variants(processor, image_type, sizes):
     processed = processor(make_image("JPEG", (1600, 1200)), ImageType(image_type))
-    assert (processed.image.width, processed.image.height) == (1600, 1200)
+    assert (processed.main.width, processed.main.height) == (1600, 1200)
     assert {name: (each.width, each.height) for name, each in processed.variants.items()} == sizes
     assert {each.mime_type for each in processed.variants.values()} == {"image/webp"}
 
@@ -98,9 +98,9 @@ def test_a_recipe_is_replaced_in_one_line():
         recipes={ImageType.PROFILE: Recipe(Fit(300, 300), variants={"wide": Fill(160, 90)}, format="webp")}
     )
     processed = processor(make_image("JPEG", (640, 480)), ImageType.PROFILE)
-    assert (processed.image.width, processed.image.mime_type) == (300, "image/webp")
+    assert (processed.main.width, processed.main.mime_type) == (300, "image/webp")
     assert [(name, each.width, each.height) for name, each in processed.variants.items()] == [("wide", 160, 90)]
-    assert processor(make_image("JPEG", (640, 480)), ImageType.GALLERY).image.width == 640
+    assert processor(make_image("JPEG", (640, 480)), ImageType.GALLERY).main.width == 640
 
 
 @pytest.mark.parametrize("format", ["jpeg", "webp", "avif"])
@@ -112,7 +112,7 @@ def test_the_format_is_chosen(format):
         make_image("PNG", (96, 64), mode="L"),
     ):
         processed = PillowProcessor(recipes={"cover": recipe})(data, ImageType.COVER)
-        for rendition in (processed.image, processed.variants["64"]):
+        for rendition in (processed.main, processed.variants["64"]):
             assert rendition.mime_type == f"image/{format}"
             assert Image.open(io.BytesIO(rendition.data)).format == format.upper()
 
@@ -122,21 +122,21 @@ def test_transparency_is_put_on_white_where_jpeg_is_asked_for():
     file = io.BytesIO()
     clear.save(file, "PNG")
     processed = PillowProcessor(recipes={"cover": Recipe(format="jpeg")})(file.getvalue(), ImageType.COVER)
-    assert Image.open(io.BytesIO(processed.image.data)).getpixel((32, 32)) == (255, 255, 255)
+    assert Image.open(io.BytesIO(processed.main.data)).getpixel((32, 32)) == (255, 255, 255)
 
 
 def test_an_animation_is_kept_as_avif_too():
     recipe = Recipe(format="avif")
     data = make_image("GIF", (64, 48), frames=3)
     processed = PillowProcessor(recipes={"cover": recipe})(data, ImageType.COVER)
-    assert Image.open(io.BytesIO(processed.image.data)).n_frames == 3
+    assert Image.open(io.BytesIO(processed.main.data)).n_frames == 3
 
 
 def test_the_quality_is_chosen(processor):
     data = make_image("JPEG", (640, 480), quality=95)
     small = PillowProcessor(recipes={"gallery": Recipe(quality=30, variants={"320": Fit(320)}, variant_quality=20)})
     ours, theirs = small(data, ImageType.GALLERY), processor(data, ImageType.GALLERY)
-    assert len(ours.image.data) < len(theirs.image.data) / 2
+    assert len(ours.main.data) < len(theirs.main.data) / 2
     assert len(ours.variants["320"].data) < len(theirs.variants["320"].data) / 1.5
 
 

@@ -13,8 +13,9 @@ from uuid import uuid4
 
 import attrs
 
-from userimages import ImageRepository, ImageService, ImageType, Processed, Rendition, Storage, UserImage
-from userimages.identity import user_segment
+from userimages import ImageRepository, ImageService, ImageType, Storage, UserImage
+from userimages.keys import user_segment
+from userimages.model import ProcessedImage, Rendition
 
 TORTURE = bool(os.environ.get("USERIMAGES_TORTURE"))
 RUNS = int(os.environ.get("USERIMAGES_TORTURE_RUNS", "2000" if TORTURE else "12"))  # of the state machine
@@ -36,11 +37,11 @@ class Clock:
         self.now += timedelta(**by)
 
 
-def tiny(data: bytes, image_type: ImageType) -> Processed:
+def tiny(data: bytes, image_type: ImageType) -> ProcessedImage:
     """Make an image and two variants of any bytes at all; each is other bytes for other input."""
     size = struct.pack(">I", len(data))
     large, middle, small = (Rendition(size + data * n, n * 10, n * 10, "image/webp") for n in (3, 2, 1))
-    return Processed(large, {"20": middle, "10": small}, placeholder="AAAA")
+    return ProcessedImage(large, {"20": middle, "10": small}, placeholder="AAAA")
 
 
 @attrs.frozen
@@ -91,7 +92,7 @@ def check_nothing_left(images: ImageService, users: Collection[str], *, root: Pa
         stored = {found.key for found in images.storage.list(f"users/{user_segment(user)}/")}
         named = {key for image in everything(images, user) for key in image.object_keys}
         assert stored == named, f"{len(stored - named)} objects without a row, {len(named - stored)} rows without"
-    left = [each for each in images.repository.expired(FAR, limit=1000) if each.user in (users or {each.user})]
+    left = [each for each in images.repository.claim_expired(FAR, limit=1000) if each.user in (users or {each.user})]
     assert left == [], "an intent is left"
     if root is not None:
         assert os.listdir(root / ".tmp") == [], "a temporary file is left"

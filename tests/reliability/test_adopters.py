@@ -320,5 +320,5 @@ def test_a_week_without_a_sweep_costs_nothing_but_its_work(
         assert again.id in {each.id for each in images.list(user)}, "an old try does not hold its key"
     assert len(rig.check_whole(images, user)) == 7
     report = images.sweep()
-    assert (report.finished, report.taken, report.failed) == (140, 0, 0)
+    assert (report.finished, report.claimed, report.failed) == (140, 0, 0)
     rig.check_nothing_left(images, [user], root=tmp_path / "objects")

@@ -11,7 +11,9 @@ from urllib.parse import unquote
 import pytest
 import rig
 
-from userimages import CachingRepository, Check, CheckReport, ImageService, RepositoryError, StorageError
+from userimages import ImageService, RepositoryError, StorageError
+from userimages.caching import CachingRepository
+from userimages.model import Check, CheckReport
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
 from userimages.testing import faults
@@ -245,5 +247,5 @@ class _NoCache:
 
 
 def test_a_database_that_takes_no_writes_is_found_out() -> None:
-    repository = faulty(MemoryRepository(), begin=before(RepositoryError("Read-only.", hint="Grant it.")))
+    repository = faulty(MemoryRepository(), begin_upload=before(RepositoryError("Read-only.", hint="Grant it.")))
     assert not checked(MemoryStorage(), repository)["transactions"].ok

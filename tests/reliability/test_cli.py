@@ -14,11 +14,11 @@ import attrs
 import pytest
 import rig
 
-from userimages import ImageService, RepositoryError, StorageError, StoredObject
+from userimages import ImageService, RepositoryError, StorageError
 from userimages.cli import main
 from userimages.config import service_from_env
-from userimages.identity import new_stem
-from userimages.model import ImageType
+from userimages.keys import new_stem
+from userimages.model import ImageType, StoredObject
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.disk import DiskStorage
 from userimages.storages.memory import MemoryStorage
@@ -134,7 +134,7 @@ def test_sweep_says_what_it_did(images: ImageService, capsys) -> None:
     assert main(["sweep"]) == 0
     assert capsys.readouterr().out.startswith("0 finished, 0 to be looked at again in an hour, 0 failed.")
     assert main(["sweep", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"finished": 0, "taken": 0, "failed": 0}
+    assert json.loads(capsys.readouterr().out) == {"finished": 0, "claimed": 0, "failed": 0}
 
 
 def test_a_sweep_that_failed_is_1(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
@@ -228,7 +228,7 @@ def test_an_audit_that_is_cut_off_says_where_to_resume(images: ImageService, mon
 
 def test_an_error_is_one_line_and_status_2(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     images = ImageService(
-        MemoryStorage(), faulty(MemoryRepository(), expired=before(RepositoryError("Away.", hint="Start it.")))
+        MemoryStorage(), faulty(MemoryRepository(), claim_expired=before(RepositoryError("Away.", hint="Start it.")))
     )
     monkeypatch.setattr("userimages.config.service_from_env", lambda **_: images)
     assert main(["sweep"]) == 2
@@ -246,7 +246,7 @@ def test_an_error_is_one_line_and_status_2(monkeypatch: pytest.MonkeyPatch, caps
 def test_an_audit_that_was_cut_off_before_it_saw_anything_says_how_to_go_on(
     monkeypatch: pytest.MonkeyPatch, capsys, more: list[str], advice: str
 ) -> None:
-    images = ImageService(MemoryStorage(), faulty(MemoryRepository(), rows=before(RepositoryError("Away."))))
+    images = ImageService(MemoryStorage(), faulty(MemoryRepository(), list_by_key=before(RepositoryError("Away."))))
     monkeypatch.setattr("userimages.config.service_from_env", lambda **_: images)
     assert main(["audit", *more]) == 2
     assert f"The audit was cut off. {advice}" in capsys.readouterr().err

@@ -20,7 +20,17 @@ from userimages.testing.faults import Call, Fault, after, before, faulty
 
 METHODS = {
     "storage": ["put", "open", "delete"],
-    "repository": ["begin", "publish", "get", "list", "set_primary", "update", "retire", "forget", "expired"],
+    "repository": [
+        "begin_upload",
+        "publish",
+        "get",
+        "list",
+        "set_primary",
+        "update",
+        "begin_delete",
+        "finish",
+        "claim_expired",
+    ],
 }
 
 
@@ -164,7 +174,7 @@ def test_after_an_outage_of_the_store_the_same_idempotency_key_works_at_once(the
 
 def test_after_an_answer_lost_at_the_beginning_the_same_idempotency_key_works_at_once(there: rig.Place) -> None:
     user = rig.new_user()
-    repository = faulty(there.repository, begin=[after(faults.CONNECTION_LOST)])
+    repository = faulty(there.repository, begin_upload=[after(faults.CONNECTION_LOST)])
     images = ImageService(there.storage, repository, processor=rig.tiny)
     with pytest.raises(RepositoryError):
         images.upload(user, b"new", image_type="cover", idempotency_key="k")

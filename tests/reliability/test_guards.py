@@ -10,7 +10,8 @@ import attrs
 import pytest
 import rig
 
-from userimages import ConflictError, ImageService, Intent, KeyTakenError, StorageUnavailableError, StoredObject
+from userimages import ConflictError, ImageService, KeyTakenError, StorageUnavailableError
+from userimages.model import Intent, StoredObject
 from userimages.repositories.memory import MemoryRepository
 from userimages.repositories.sqlalchemy import SQLAlchemyRepository
 from userimages.storages.memory import MemoryStorage
@@ -21,25 +22,25 @@ from userimages.testing.faults import faulty
 class WithoutTaken(MemoryRepository):
     """A sweep that does not take an intent before it deletes its objects."""
 
-    def expired(self, now: datetime, *, limit: int) -> Sequence[Intent]:
-        found = super().expired(now, limit=limit)
+    def claim_expired(self, now: datetime, *, limit: int) -> Sequence[Intent]:
+        found = super().claim_expired(now, limit=limit)
         for each in found:
-            self._intents[each.id] = attrs.evolve(each, lease=each.lease + timedelta(hours=1))
+            self._intents[each.id] = attrs.evolve(each, lease_until=each.lease_until + timedelta(hours=1))
         return found
 
 
 class WithoutLease(MemoryRepository):
     """A sweep that finishes work in hand whatever its lease."""
 
-    def expired(self, now: datetime, *, limit: int) -> Sequence[Intent]:
-        return super().expired(now + timedelta(minutes=20), limit=limit)
+    def claim_expired(self, now: datetime, *, limit: int) -> Sequence[Intent]:
+        return super().claim_expired(now + timedelta(minutes=20), limit=limit)
 
 
 class WithoutSecondLook(MemoryRepository):
     """A sweep that forgets an intent once it has deleted its objects."""
 
-    def expired(self, now: datetime, *, limit: int) -> Sequence[Intent]:
-        return [attrs.evolve(each, taken=True) for each in super().expired(now, limit=limit)]
+    def claim_expired(self, now: datetime, *, limit: int) -> Sequence[Intent]:
+        return [attrs.evolve(each, claimed=True) for each in super().claim_expired(now, limit=limit)]
 
 
 class Overwriting(MemoryStorage):
@@ -118,7 +119,7 @@ def a_put_that_lands_late_is_deleted(storage: Any, repository: Any) -> None:
 def a_key_that_comes_twice_harms_nobody(storage: Any, repository: Any) -> None:
     clock = rig.Clock()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("userimages.identity.new_stem", lambda *_: "users/ana/images/cover_1_aaaaaaaaaaaaaaaa")
+        patch.setattr("userimages.keys.new_stem", lambda *_: "users/ana/images/cover_1_aaaaaaaaaaaaaaaa")
         images = ImageService(storage, repository, processor=rig.tiny, clock=clock)
         images.upload("ana", b"first", image_type="cover")
         with pytest.raises((KeyTakenError, ConflictError)):

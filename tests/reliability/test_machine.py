@@ -21,7 +21,17 @@ from userimages.testing.faults import Call, faulty
 
 METHODS = {
     "storage": ["put", "delete", "list", "open"],
-    "repository": ["begin", "publish", "get", "list", "set_primary", "update", "retire", "forget", "expired"],
+    "repository": [
+        "begin_upload",
+        "publish",
+        "get",
+        "list",
+        "set_primary",
+        "update",
+        "begin_delete",
+        "finish",
+        "claim_expired",
+    ],
 }
 PROFILE = settings(
     max_examples=rig.RUNS,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import rig
 
-from userimages import BlobNotFoundError, ConflictError, ImageNotFoundError, ImageService
+from userimages import ConflictError, ImageNotFoundError, ImageService, ObjectNotFoundError
 from userimages.testing import faults
 from userimages.testing.faults import faulty
 
@@ -97,7 +97,7 @@ def test_a_deletion_during_an_upload_and_a_listing_harms_none(place: rig.Place, 
             ]
         )
         failed = [each for each in outcomes if isinstance(each, Exception)]
-        assert all(isinstance(each, ImageNotFoundError | BlobNotFoundError) for each in failed), failed
+        assert all(isinstance(each, ImageNotFoundError | ObjectNotFoundError) for each in failed), failed
         assert sum(isinstance(each, ImageNotFoundError) for each in outcomes[:6]) == 3, "each was deleted by one"
         assert len(images.list(user)) == 4
         finish(place, clock, user)
@@ -132,7 +132,7 @@ def test_sweeps_at_once_share_the_work(place: rig.Place, clock: rig.Clock) -> No
             broken.upload(user, bytes([n]), image_type="gallery")
     clock.move(minutes=16)
     outcomes = at_once([place.service(clock).sweep] * 4)
-    assert sum(each.taken for each in outcomes) == 6
+    assert sum(each.claimed for each in outcomes) == 6
     assert sum(each.failed for each in outcomes) == 0
     clock.move(hours=2)
     outcomes = at_once([place.service(clock).sweep] * 4)

@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from userimages.errors import ConflictError
-from userimages.model import Intent, Published, UserImage
+from userimages.model import Intent, PublishResult, UserImage
 from userimages.repositories.memory import MemoryRepository
 from userimages.testing.repository_contract import RepositoryContract
 
@@ -52,46 +52,46 @@ def broken(method: str, wrong: Break) -> MemoryRepository:
     return Broken()
 
 
-@breaks("begin")
+@breaks("begin_upload")
 def looks_at_no_image(good: Any, intent: Intent, *, now: datetime) -> None:
-    made = good.begin(intent, now=now)
+    made = good.begin_upload(intent, now=now)
     if made is not None:
-        good.begin(attrs.evolve(intent, idempotency_key=None), now=now)
+        good.begin_upload(attrs.evolve(intent, idempotency_key=None), now=now)
 
 
-@breaks("begin")
+@breaks("begin_upload")
 def inserts_nothing(good: Any, intent: Intent, *, now: datetime) -> None:
     if intent.idempotency_key is not None:
-        return good.begin(intent, now=now)
+        return good.begin_upload(intent, now=now)
     return None
 
 
-@breaks("begin")
+@breaks("begin_upload")
 def compares_no_input(good: Any, intent: Intent, *, now: datetime) -> Any:
-    return good.begin(attrs.evolve(intent, input_sha256="c" * 64), now=now)
+    return good.begin_upload(attrs.evolve(intent, input_sha256="c" * 64), now=now)
 
 
-@breaks("begin")
+@breaks("begin_upload")
 def takes_the_key_from_the_living(good: Any, intent: Intent, *, now: datetime) -> Any:
-    return good.begin(intent, now=now + timedelta(days=1))
+    return good.begin_upload(intent, now=now + timedelta(days=1))
 
 
-@breaks("begin")
+@breaks("begin_upload")
 def frees_no_key(good: Any, intent: Intent, *, now: datetime) -> Any:
-    return good.begin(intent, now=now - timedelta(days=1))
+    return good.begin_upload(intent, now=now - timedelta(days=1))
 
 
-@breaks("begin")
+@breaks("begin_upload")
 def forgets_the_key(good: Any, intent: Intent, *, now: datetime) -> Any:
-    return good.begin(attrs.evolve(intent, idempotency_key=None), now=now)
+    return good.begin_upload(attrs.evolve(intent, idempotency_key=None), now=now)
 
 
-@breaks("begin")
+@breaks("begin_upload")
 def inserts_before_it_refuses(good: Any, intent: Intent, *, now: datetime) -> Any:
     try:
-        return good.begin(intent, now=now)
+        return good.begin_upload(intent, now=now)
     except ConflictError:
-        good.begin(attrs.evolve(intent, idempotency_key=None), now=now)
+        good.begin_upload(attrs.evolve(intent, idempotency_key=None), now=now)
         raise
 
 
@@ -100,7 +100,7 @@ def publishes_what_was_taken(good: Any, intent: Intent, image: UserImage, **how:
     published = good.publish(intent, image, **how)
     if published is None and good.get(image.id) is None:
         again = attrs.evolve(intent, id=image.id, idempotency_key=None)
-        good.begin(again, now=intent.lease)
+        good.begin_upload(again, now=intent.lease_until)
         published = good.publish(again, image, **how)
     return published
 
@@ -109,7 +109,7 @@ def publishes_what_was_taken(good: Any, intent: Intent, image: UserImage, **how:
 def leaves_the_intent(good: Any, intent: Intent, image: UserImage, **how: bool) -> Any:
     published = good.publish(intent, image, **how)
     if published is not None:
-        good.begin(attrs.evolve(intent, idempotency_key=None), now=intent.lease)
+        good.begin_upload(attrs.evolve(intent, idempotency_key=None), now=intent.lease_until)
     return published
 
 
@@ -138,8 +138,8 @@ def replaces_nothing(good: Any, intent: Intent, image: UserImage, *, is_primary:
 def replaces_every_type(good: Any, intent: Intent, image: UserImage, *, is_primary: bool, replace: bool) -> Any:
     published = good.publish(intent, image, is_primary=is_primary, replace=replace)
     if published and replace:
-        others = [good.retire(each.id) for each in good.list(image.user, limit=99) if each.id != image.id]
-        return Published(published.image, (*published.retired, *others))
+        others = [good.begin_delete(each.id) for each in good.list(image.user, limit=99) if each.id != image.id]
+        return PublishResult(published.image, (*published.replaced, *others))
     return published
 
 
@@ -266,120 +266,120 @@ def answers_with_the_old_caption(good: Any, id: UUID, *, caption: str, user: str
     return before
 
 
-@breaks("retire")
+@breaks("begin_delete")
 def retires_anybody_s(good: Any, id: UUID, *, user: str | None = None) -> Any:
-    return good.retire(id)
+    return good.begin_delete(id)
 
 
-@breaks("retire")
+@breaks("begin_delete")
 def leaves_no_intent(good: Any, id: UUID, *, user: str | None = None) -> Any:
-    intent = good.retire(id, user=user)
+    intent = good.begin_delete(id, user=user)
     if intent is not None:
-        good.forget(intent)
+        good.finish(intent)
     return intent
 
 
-@breaks("retire")
+@breaks("begin_delete")
 def forgets_the_variants(good: Any, id: UUID, *, user: str | None = None) -> Any:
-    intent = good.retire(id, user=user)
+    intent = good.begin_delete(id, user=user)
     if intent is not None:
-        good.forget(intent)
+        good.finish(intent)
         intent = attrs.evolve(intent, object_keys=intent.object_keys[:1])
-        good.begin(intent, now=intent.lease)
+        good.begin_upload(intent, now=intent.lease_until)
     return intent
 
 
-@breaks("retire")
+@breaks("begin_delete")
 def gives_a_live_intent(good: Any, id: UUID, *, user: str | None = None) -> Any:
-    intent = good.retire(id, user=user)
+    intent = good.begin_delete(id, user=user)
     if intent is not None:
-        good.forget(intent)
-        intent = attrs.evolve(intent, lease=datetime.now(intent.lease.tzinfo))
-        good.begin(intent, now=intent.lease)
+        good.finish(intent)
+        intent = attrs.evolve(intent, lease_until=datetime.now(intent.lease_until.tzinfo))
+        good.begin_upload(intent, now=intent.lease_until)
     return intent
 
 
-@breaks("forget")
+@breaks("finish")
 def forgets_nothing(good: Any, intent: Intent) -> None:
     pass
 
 
-@breaks("forget")
+@breaks("finish")
 def fails_the_second_time(good: Any, intent: Intent) -> None:
     del good.__self__._intents[intent.id]
 
 
-@breaks("forget")
+@breaks("finish")
 def forgets_all_of_the_user(good: Any, intent: Intent) -> None:
     for each in list(good.__self__._intents.values()):
         if each.user == intent.user:
-            good.forget(each)
+            good.finish(each)
 
 
-@breaks("expired")
+@breaks("claim_expired")
 def takes_nothing(good: Any, now: datetime, *, limit: int) -> Any:
-    over = [each for each in good.__self__._intents.values() if each.lease <= now]
-    return tuple(sorted(over, key=lambda each: each.lease)[:limit])
+    over = [each for each in good.__self__._intents.values() if each.lease_until <= now]
+    return tuple(sorted(over, key=lambda each: each.lease_until)[:limit])
 
 
-@breaks("expired")
+@breaks("claim_expired")
 def waits_a_moment_longer(good: Any, now: datetime, *, limit: int) -> Any:
-    return good.expired(now - timedelta(microseconds=1), limit=limit)
+    return good.claim_expired(now - timedelta(microseconds=1), limit=limit)
 
 
-@breaks("expired")
+@breaks("claim_expired")
 def is_early(good: Any, now: datetime, *, limit: int) -> Any:
-    return good.expired(now + timedelta(minutes=1), limit=limit)
+    return good.claim_expired(now + timedelta(minutes=1), limit=limit)
 
 
-@breaks("expired")
+@breaks("claim_expired")
 def says_taken_at_once(good: Any, now: datetime, *, limit: int) -> Any:
-    return tuple(attrs.evolve(each, taken=True) for each in good.expired(now, limit=limit))
+    return tuple(attrs.evolve(each, claimed=True) for each in good.claim_expired(now, limit=limit))
 
 
-@breaks("expired")
+@breaks("claim_expired")
 def never_says_taken(good: Any, now: datetime, *, limit: int) -> Any:
-    return tuple(attrs.evolve(each, taken=False) for each in good.expired(now, limit=limit))
+    return tuple(attrs.evolve(each, claimed=False) for each in good.claim_expired(now, limit=limit))
 
 
-@breaks("expired")
+@breaks("claim_expired")
 def moves_it_on_each_time(good: Any, now: datetime, *, limit: int) -> Any:
-    found = good.expired(now, limit=limit)
+    found = good.claim_expired(now, limit=limit)
     for each in found:
-        if each.taken:
-            good.__self__._intents[each.id] = attrs.evolve(each, lease=each.lease + timedelta(hours=1))
+        if each.claimed:
+            good.__self__._intents[each.id] = attrs.evolve(each, lease_until=each.lease_until + timedelta(hours=1))
     return found
 
 
-@breaks("expired")
+@breaks("claim_expired")
 def gives_the_latest_first(good: Any, now: datetime, *, limit: int) -> Any:
-    return good.expired(now, limit=limit)[::-1]
+    return good.claim_expired(now, limit=limit)[::-1]
 
 
-@breaks("expired")
+@breaks("claim_expired")
 def takes_all(good: Any, now: datetime, *, limit: int) -> Any:
-    return good.expired(now, limit=10_000)
+    return good.claim_expired(now, limit=10_000)
 
 
-@breaks("rows")
+@breaks("list_by_key")
 def sorts_as_people_do(good: Any, *, after: str = "", limit: int = 1000) -> Any:
-    found = sorted(good.rows(limit=10_000), key=lambda image: image.key.casefold())
+    found = sorted(good.list_by_key(limit=10_000), key=lambda image: image.key.casefold())
     return tuple(each for each in found if each.key.casefold() > after.casefold())[:limit]
 
 
-@breaks("rows")
+@breaks("list_by_key")
 def begins_with_the_key(good: Any, *, after: str = "", limit: int = 1000) -> Any:
-    return tuple(each for each in good.rows(limit=10_000) if each.key >= after)[:limit]
+    return tuple(each for each in good.list_by_key(limit=10_000) if each.key >= after)[:limit]
 
 
-@breaks("rows")
+@breaks("list_by_key")
 def gives_all_rows(good: Any, *, after: str = "", limit: int = 1000) -> Any:
-    return good.rows(after=after, limit=10_000)
+    return good.list_by_key(after=after, limit=10_000)
 
 
-@breaks("rows")
+@breaks("list_by_key")
 def forgets_the_primaries(good: Any, *, after: str = "", limit: int = 1000) -> Any:
-    return tuple(attrs.evolve(each, is_primary=False) for each in good.rows(after=after, limit=limit))
+    return tuple(attrs.evolve(each, is_primary=False) for each in good.list_by_key(after=after, limit=limit))
 
 
 def test_a_good_repository_passes() -> None:
@@ -387,7 +387,7 @@ def test_a_good_repository_passes() -> None:
 
 
 def test_each_method_is_broken_in_two_ways_at_least() -> None:
-    from userimages.ports import ImageRepository
+    from userimages.protocols import ImageRepository
 
     methods = {name for name in vars(ImageRepository) if not name.startswith("_")}
     assert BREAKS.keys() == methods

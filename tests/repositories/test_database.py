@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event, exc, make_url, text
 
-from userimages.errors import ConfigurationError, ConflictError, RepositoryError
+from userimages.errors import ConfigurationError, ConflictError, DatabaseBusyError, InvalidFieldError, RepositoryError
 from userimages.repositories.database import ATTEMPTS, Database
 from userimages.repositories.sqlalchemy import SQLAlchemyRepository
-from userimages.testing.records import begin, new_image, new_user, publish
+from userimages.testing.records import begin_upload, new_image, new_user, publish
 
 
 class DriverError(Exception):
@@ -106,12 +106,12 @@ def test_a_failure_says_what_to_look_at_and_no_name(database: Database, error: D
 
 
 @pytest.mark.parametrize(
-    ("error", "unchanged"), [("40001", True), ("55P03", True), ("57P01", False), ("42P01", False), (None, False)]
+    ("error", "busy"), [("40001", True), ("55P03", True), ("57P01", False), ("42P01", False), (None, False)]
 )
-def test_what_certainly_did_nothing_says_so(database: Database, error: str | None, unchanged: bool) -> None:
+def test_what_certainly_did_nothing_says_so(database: Database, error: str | None, busy: bool) -> None:
     with pytest.raises(RepositoryError) as caught:
         failing(database, DriverError(sqlstate=error))
-    assert caught.value.unchanged is unchanged
+    assert isinstance(caught.value, DatabaseBusyError) is busy
 
 
 def test_text_that_the_database_cannot_hold_is_an_error_of_ours(
@@ -122,9 +122,8 @@ def test_text_that_the_database_cannot_hold_is_an_error_of_ours(
         connection.execute(text("CREATE DATABASE latin ENCODING LATIN1 TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"))
     repository = SQLAlchemyRepository(make_url(postgresql).set(database="latin"))
     repository.create_schema()
-    with pytest.raises(RepositoryError, match="UTF-8") as caught:
-        begin(repository, new_image("\N{CYRILLIC SMALL LETTER ZHE}uk"))
-    assert caught.value.unchanged
+    with pytest.raises(InvalidFieldError, match="UTF-8"):
+        begin_upload(repository, new_image("\N{CYRILLIC SMALL LETTER ZHE}uk"))
     repository.close()
 
 
@@ -178,5 +177,5 @@ def test_a_file_that_cannot_be_written_is_read_and_not_waited_for(tmp_path: Path
     reader = SQLAlchemyRepository(f"sqlite:///file:{path}?mode=ro&uri=true")
     assert reader.get(image.id) == image
     with pytest.raises(RepositoryError, match="read-only"):
-        begin(reader, new_image("ana"))
+        begin_upload(reader, new_image("ana"))
     reader.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from userimages.caching import CachingRepository
-from userimages.ports import ImageRepository
+from userimages.protocols import ImageRepository
 from userimages.repositories.memory import MemoryRepository
 from userimages.repositories.sqlalchemy import SQLAlchemyRepository
 from userimages.testing.repository_contract import RepositoryContract

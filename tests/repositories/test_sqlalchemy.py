@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Engine, StaticPool, event, literal, select, text
 
 from userimages.errors import ConfigurationError, ConflictError, RepositoryError
-from userimages.model import Published
+from userimages.model import PublishResult
 from userimages.repositories import database
 from userimages.repositories.database import open_engine
 from userimages.repositories.memory import MemoryRepository
@@ -24,11 +24,11 @@ from userimages.testing.records import (
     LEASE,
     NOW,
     at_once,
-    begin,
+    begin_upload,
+    claim_expired_of,
     ids,
     new_image,
     new_user,
-    over,
     publish,
 )
 from userimages.testing.repository_contract import RepositoryContract
@@ -56,7 +56,7 @@ def test_c8_a_page_is_one_statement_and_one_round_trip(url: str, engine_of: Engi
     event.listen(engine, "before_cursor_execute", lambda *arguments: executed.append(arguments[2]))
     assert len(repository.list(user, limit=3)) == 3
     assert len(repository.primaries([user, new_user()])) == 1
-    assert len(repository.rows(after=images[0].key[:-1], limit=9)) >= 1
+    assert len(repository.list_by_key(after=images[0].key[:-1], limit=9)) >= 1
     assert repository.get(images[0].id)
     assert len(executed) == 4, executed
 
@@ -64,7 +64,7 @@ def test_c8_a_page_is_one_statement_and_one_round_trip(url: str, engine_of: Engi
 def test_publishing_as_primary_is_one_statement_on_postgresql(postgresql: str, engine_of: EngineOf) -> None:
     engine, repository = given(postgresql, engine_of)
     first = new_image(new_user())
-    intent = begin(repository, first)
+    intent = begin_upload(repository, first)
     executed = []
     event.listen(engine, "before_cursor_execute", lambda *arguments: executed.append(arguments[2]))
     assert repository.publish(intent, first, is_primary=True, replace=False)
@@ -87,7 +87,7 @@ def test_a_missing_image_and_another_user_s_cost_the_same_statements(url: str, e
     event.listen(engine, "before_cursor_execute", lambda *arguments: executed.append(arguments[2]))
     counts = set()
     for id in (image.id, new_image("x").id):
-        for call in (repository.get, repository.set_primary, repository.retire):
+        for call in (repository.get, repository.set_primary, repository.begin_delete):
             executed.clear()
             assert call(id, user="somebody else") is None
             counts.add((call.__name__, tuple(executed)))
@@ -151,16 +151,16 @@ def test_a_foreign_key_of_the_application_refuses_before_anything_is_changed(
         connection.execute(text(f"CREATE TABLE pins (image {kind} REFERENCES userimages_images (id) {rule})"))
         connection.execute(text("INSERT INTO pins VALUES (:id)"), {"id": spelt})
     with pytest.raises(ConflictError, match="application still refers"):
-        repository.retire(image.id)
+        repository.begin_delete(image.id)
     newer = new_image(image.user)
-    intent = begin(repository, newer)
+    intent = begin_upload(repository, newer)
     with pytest.raises(ConflictError, match="application still refers"):
         repository.publish(intent, newer, is_primary=True, replace=True)
     assert repository.list(image.user, limit=9) == (image,)
-    assert over(repository, image.user, NOW + LEASE) == [intent]
+    assert claim_expired_of(repository, image.user, NOW + LEASE) == [intent]
     with engine.begin() as connection:
         connection.execute(text("DELETE FROM pins"))
-    assert repository.retire(image.id)
+    assert repository.begin_delete(image.id)
 
 
 def test_a_row_of_the_caller_that_is_not_committed_yet_is_not_waited_for_for_ever(
@@ -176,10 +176,10 @@ def test_a_row_of_the_caller_that_is_not_committed_yet_is_not_waited_for_for_eve
     with engine.connect() as connection:
         connection.execute(text("INSERT INTO pins VALUES (:id)"), {"id": str(image.id)})
         with pytest.raises(RepositoryError, match="busy"):
-            repository.retire(image.id)
+            repository.begin_delete(image.id)
     assert repository.get(image.id) == image
     newer = new_image(image.user)
-    intent = begin(repository, newer)
+    intent = begin_upload(repository, newer)
     repository.set_primary(image.id)
     with engine.connect() as connection:
         connection.execute(text("UPDATE userimages_primaries SET image_id = image_id"))
@@ -208,9 +208,9 @@ def test_a_given_engine_keeps_its_ways_and_ours_hold(url: str, engine_of: Engine
     image = publish(repository, new_image(new_user()), is_primary=True, idempotency_key="k")
     other = publish(repository, new_image(image.user))
     with pytest.raises(ConflictError):  # the insert of the intent is undone with the rest
-        repository.publish(begin(repository, other), other, is_primary=True, replace=True)
+        repository.publish(begin_upload(repository, other), other, is_primary=True, replace=True)
     assert ids(repository.primaries([image.user])) == [image.id]
-    assert repository.retire(image.id)
+    assert repository.begin_delete(image.id)
     assert not repository.primaries([image.user])
     with engine.connect() as connection:
         assert _ways(connection) == before
@@ -264,7 +264,7 @@ def test_a_database_in_memory_is_one_for_all_threads() -> None:
 def test_a_static_pool_in_memory_will_do_for_tests(engine_of: EngineOf) -> None:
     _, repository = given("sqlite://", engine_of, poolclass=StaticPool)
     image = publish(repository, new_image(new_user()), is_primary=True)
-    assert repository.retire(image.id)
+    assert repository.begin_delete(image.id)
 
 
 def test_all_repositories_of_one_database_in_memory_take_turns(engine_of: EngineOf) -> None:
@@ -282,13 +282,13 @@ def test_all_repositories_of_one_database_in_memory_take_turns(engine_of: Engine
 
     def work(repository: SQLAlchemyRepository) -> None:
         for _ in range(40):
-            begin(repository, new_image(user))
+            begin_upload(repository, new_image(user))
             repository.list(user, limit=200)
 
     met = set[int]()
     at_once([partial(work, each) for each in (one, other) * 2])
     assert met == {0}
-    assert len(one.expired(NOW + LEASE, limit=200)) == 160
+    assert len(one.claim_expired(NOW + LEASE, limit=200)) == 160
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
@@ -316,7 +316,7 @@ def test_a_lock_that_is_held_too_long_says_so(tmp_path: Path, engine_of: EngineO
     with engine.connect() as connection:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         with pytest.raises(RepositoryError, match="busy"):
-            begin(repository, new_image("ana"))
+            begin_upload(repository, new_image("ana"))
 
 
 def test_a_connection_that_the_server_closed_is_replaced(postgresql: str, engine_of: EngineOf) -> None:
@@ -371,7 +371,7 @@ if owned == "False":
 
 def test_missing_tables_say_create_schema(url: str) -> None:
     repository = SQLAlchemyRepository(url)
-    for call in (lambda: repository.list("ana", limit=1), lambda: begin(repository, new_image("ana"))):
+    for call in (lambda: repository.list("ana", limit=1), lambda: begin_upload(repository, new_image("ana"))):
         with pytest.raises(RepositoryError, match=r"create_schema\(\)"):
             call()
     repository.close()
@@ -451,13 +451,13 @@ except ConfigurationError as error:
 def test_c7_mended_a_publication_is_whole_or_nothing(repository: SQLAlchemyRepository) -> None:
     image = publish(repository, new_image(new_user()), is_primary=True)
     broken = new_image(image.user)
-    intent = begin(repository, broken)
+    intent = begin_upload(repository, broken)
     object.__setattr__(broken, "width", 0)
     with pytest.raises(RepositoryError, match="refuses these values"):
         repository.publish(intent, broken, is_primary=True, replace=True)
     assert repository.list(image.user, limit=9) == (image,)
     object.__setattr__(broken, "width", 1)
-    assert isinstance(repository.publish(intent, broken, is_primary=True, replace=True), Published)
+    assert isinstance(repository.publish(intent, broken, is_primary=True, replace=True), PublishResult)
 
 
 # the schema
@@ -481,9 +481,9 @@ def test_c6_mended_the_schema_is_complete_after_one_call_and_repeatable(url: str
     ("broken", "ddl"),
     [
         ("DROP INDEX userimages_images_newest", "CREATE INDEX userimages_images_newest"),
-        ("DROP INDEX ix_userimages_intents_lease", "CREATE INDEX ix_userimages_intents_lease"),
+        ("DROP INDEX ix_userimages_intents_lease_until", "CREATE INDEX ix_userimages_intents_lease_until"),
         ("DROP TABLE userimages_primaries", "CREATE TABLE userimages_primaries"),
-        ("ALTER TABLE userimages_intents DROP COLUMN taken", "ADD COLUMN taken BOOLEAN DEFAULT"),
+        ("ALTER TABLE userimages_intents DROP COLUMN claimed", "ADD COLUMN claimed BOOLEAN DEFAULT"),
     ],
 )
 def test_what_is_missing_is_named_and_added_and_nothing_else_changed(
@@ -499,7 +499,7 @@ def test_what_is_missing_is_named_and_added_and_nothing_else_changed(
     repository.create_schema()
     assert repository.missing_schema() == ()
     assert repository.set_primary(image.id)
-    assert repository.expired(NOW, limit=1) == ()
+    assert repository.claim_expired(NOW, limit=1) == ()
 
 
 def test_the_ddl_that_is_named_can_be_applied_by_hand(url: str, engine_of: EngineOf) -> None:
@@ -521,7 +521,7 @@ def test_keys_are_in_byte_order_whatever_the_language_of_the_database(postgresql
 
 
 def test_the_same_intent_twice_is_a_conflict(repository: SQLAlchemyRepository) -> None:
-    intent = begin(repository, new_image(new_user()))
+    intent = begin_upload(repository, new_image(new_user()))
     with pytest.raises(ConflictError, match="id"):
-        repository.begin(intent, now=NOW)
-    assert over(repository, intent.user, NOW + LEASE) == [intent]
+        repository.begin_upload(intent, now=NOW)
+    assert claim_expired_of(repository, intent.user, NOW + LEASE) == [intent]

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import attrs
 import pytest
 
-from userimages.errors import BlobNotFoundError, KeyTakenError
+from userimages.errors import KeyTakenError, ObjectNotFoundError
 from userimages.storages.memory import MemoryStorage
 from userimages.testing.storage_contract import StorageContract
 
@@ -123,7 +123,7 @@ class OpenGivesNothingForAMissingKey(MemoryStorage):
     def open(self, key, **range):
         try:
             return super().open(key, **range)
-        except BlobNotFoundError:
+        except ObjectNotFoundError:
             return io.BytesIO()
 
 
@@ -131,7 +131,7 @@ class OpenRaisesAnErrorOfItsOwn(MemoryStorage):
     def open(self, key, **range):
         try:
             return super().open(key, **range)
-        except BlobNotFoundError:
+        except ObjectNotFoundError:
             raise FileNotFoundError(key) from None
 
 

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from userimages.errors import (
-    BlobNotFoundError,
     ConfigurationError,
     KeyTakenError,
+    ObjectNotFoundError,
     StorageError,
     StorageUnavailableError,
 )
@@ -171,7 +171,7 @@ def test_a_put_that_is_killed_shows_nothing_and_leaves_nothing_after_a_delete(st
     killed_at(step, storage, monkeypatch)
 
     assert list(storage.list()) == []
-    with pytest.raises(BlobNotFoundError):
+    with pytest.raises(ObjectNotFoundError):
         storage.open(KEY)
     storage.delete([KEY])
     assert files(tmp_path) == []
@@ -320,7 +320,7 @@ def test_a_root_that_goes_away_is_not_taken_for_an_empty_one(storage, tmp_path):
     for request in (lambda: put(storage), lambda: storage.open(KEY), lambda: list(storage.list())):
         with pytest.raises(StorageError, match="is gone") as caught:
             request()
-        assert not isinstance(caught.value, BlobNotFoundError)
+        assert not isinstance(caught.value, ObjectNotFoundError)
 
 
 def test_a_mount_point_without_its_disk_takes_no_files(storage, tmp_path):
@@ -377,7 +377,7 @@ def test_what_is_not_a_plain_file_is_not_an_object(storage, tmp_path):
     os.mkfifo(tmp_path / "root" / "users" / "pipe")
 
     for key in ("users/pipe", "users/ana/images", "users/ana"):
-        with pytest.raises(BlobNotFoundError):
+        with pytest.raises(ObjectNotFoundError):
             storage.open(key)
         storage.delete(["users/ana"])
     assert keys_of(storage, "") == [KEY]

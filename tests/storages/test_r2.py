@@ -81,7 +81,7 @@ def test_c21_mended_nothing_of_anybody_is_a_default():
         ConfigurationError, match="R2_ACCOUNT_ID, R2_ACCESS_KEY_ID, R2_SECRET_ACCESS_KEY, R2_BUCKET_NAME"
     ):
         R2Storage.from_env({})
-    assert R2Storage.from_env(FULL).public_domain is None
+    assert R2Storage.from_env(FULL).public_url is None
 
 
 def test_an_unknown_setting_is_named_together_with_the_missing_ones():
@@ -149,7 +149,7 @@ def test_c22_mended_no_checksum_is_left_to_the_defaults_of_boto3():
 
 
 def test_c5_a_public_domain_gives_percent_encoded_urls():
-    storage = R2Storage(**REQUIRED, public_domain="img.example.com")
+    storage = R2Storage(**REQUIRED, public_url="img.example.com")
 
     assert storage.url("users/a%20b/images/c~1.jpg") == "https://img.example.com/users/a%2520b/images/c~1.jpg"
 
@@ -160,7 +160,7 @@ def test_c5_mended_without_a_public_domain_there_is_no_url_of_somebody_else():
 
 @pytest.mark.parametrize("written", ["img.example.com", "https://img.example.com", "https://img.example.com/"])
 def test_a_public_domain_may_come_with_its_scheme(written):
-    assert R2Storage(**REQUIRED, public_domain=written).public_domain == "img.example.com"
+    assert R2Storage(**REQUIRED, public_url=written).public_url == "https://img.example.com"
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_public_domain_may_come_with_its_scheme(written):
 )
 def test_a_public_domain_that_is_not_a_host_is_refused(written):
     with pytest.raises(ConfigurationError, match="R2_PUBLIC_DOMAIN"):
-        R2Storage(**REQUIRED, public_domain=written)
+        R2Storage(**REQUIRED, public_url=written)
 
 
 # Requests

@@ -43,7 +43,7 @@ class OutsideAtomic:
     and the transaction that holds it would wait for the call that waits for the lock.
     """
 
-    WRITES = frozenset({"begin", "publish", "set_primary", "update", "retire", "forget", "expired"})
+    WRITES = frozenset({"begin_upload", "publish", "set_primary", "update", "begin_delete", "finish", "claim_expired"})
 
     def __init__(self, repository: ImageRepository) -> None:
         self._repository = repository

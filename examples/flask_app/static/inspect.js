@@ -3,7 +3,7 @@
 const EXIF = "camera and settings (EXIF)";
 const PLACE = "the place it was taken (GPS)";
 const XMP = "editing history (XMP)";
-const PROFILE = "a colour profile (colours converted to sRGB)";
+const PROFILE = "a color profile (colors converted to sRGB)";
 const COMMENT = "a comment";
 
 /** Return a list of sentences' ends, such as "a comment". */

@@ -41,7 +41,7 @@ function facts(image, sent) {
   }
   rows.push(["Stored", `${format(image.mime_type)}, ${size(image)}, sRGB, upright`]);
   rows.push(["Removed", sent ? sent.carried.join(", ") || "nothing: it carried no metadata" : "all metadata that it carried"]);
-  find("panel-facts").replaceChildren(...rows.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
+  find("panel-facts").replaceChildren(...list_by_key.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
 }
 
 function sizes(image) {

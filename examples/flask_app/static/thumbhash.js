@@ -1,4 +1,4 @@
-// A ThumbHash is a picture of some 25 bytes: the averages of three colour channels and a few of their waves.
+// A ThumbHash is a picture of some 25 bytes: the averages of three color channels and a few of their waves.
 
 /** Return a data URL of the blurred picture that a base64 *hash* stands for, or "" where it is none. */
 export function placeholder(hash) {

@@ -13,7 +13,7 @@ below the mount point (usually ``/api/``):
 """
 
 from userimages.http.api import Api, Authorize, image_json
-from userimages.http.problems import STATUS, MissingFieldsError
+from userimages.http.errors import STATUS, MissingFieldsError
 from userimages.http.values import METHODS, ROOTS, ByteStream, FilePart, Form, Request, Response
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""``Api``: which route, may they, call the service, answer."""
+"""``Api``: find the route, ask the guard, call the service, answer."""
 
 import re
 from collections.abc import Callable, Collection
@@ -8,20 +8,20 @@ from urllib.parse import parse_qsl
 import attrs
 
 from userimages.errors import ConfigurationError, ImageNotFoundError, InvalidFieldError
-from userimages.fields import checked_user
-from userimages.http.problems import (
+from userimages.http.errors import (
     ForbiddenError,
     MethodNotAllowedError,
     MissingFieldsError,
     RouteNotFoundError,
+    error_response,
     json_response,
-    problem,
 )
-from userimages.http.serving import asked_range, etag_matches, view_headers
+from userimages.http.serving import asked_range, etag_matches, serve_headers
 from userimages.http.uploads import flag, only_image, whole_number
 from userimages.http.values import ByteStream, Request, Response
 from userimages.model import UserImage, Variant
 from userimages.service import ImageService
+from userimages.validation import checked_user
 
 _FORM_OVERHEAD = 256 * 1024
 _ROUTES = (
@@ -29,13 +29,13 @@ _ROUTES = (
     ("list", ("GET",), re.compile(r"user_images(?:/(?P<username>[^/]+))?/?")),
     ("delete", ("POST", "DELETE"), re.compile(r"user_image/(?P<id>[^/]+)/delete/?")),
     ("set_primary", ("POST",), re.compile(r"user_image/(?P<id>[^/]+)/set_primary/?")),
-    ("view", ("GET", "HEAD"), re.compile(r"user_image/(?P<id>[^/]+)/serve/?")),
+    ("serve", ("GET", "HEAD"), re.compile(r"user_image/(?P<id>[^/]+)/serve/?")),
 )
 
 Authorize = Callable[[Any, str, str], bool]
 """``authorize(request, action, user)``: may the framework's *request* do *action* to the images of *user*?
 
-*action* is ``upload``, ``list``, ``view``, ``set_primary`` or ``delete``. Only ``True`` lets the request through.
+*action* is ``upload``, ``list``, ``serve``, ``set_primary`` or ``delete``. Only ``True`` lets the request through.
 """
 
 
@@ -68,7 +68,7 @@ class Api:
             "list": self._list,
             "delete": self._delete,
             "set_primary": self._set_primary,
-            "view": self._view,
+            "serve": self._serve,
         }
 
     @property
@@ -77,7 +77,7 @@ class Api:
         return self.service.max_bytes + _FORM_OVERHEAD
 
     def __call__(self, request: Request) -> Response:
-        """Answer *request*; whatever goes wrong is an answer too, and its cause goes to the log alone."""
+        """Answer *request*. An error is answered too, and its cause goes to the log only."""
         try:
             response = self._route(request)
         except Exception as error:
@@ -86,7 +86,7 @@ class Api:
 
     def refuse(self, error: Exception) -> Response:
         """Answer *error* without a route: for a request that an adapter itself refuses."""
-        return problem(error, max_bytes=self.service.max_bytes)
+        return error_response(error, max_bytes=self.service.max_bytes)
 
     def _route(self, request: Request) -> Response:
         for action, methods, pattern in _ROUTES:
@@ -105,7 +105,7 @@ class Api:
             raise ForbiddenError
 
     def _allows(self, request: Request, action: str, user: str) -> bool:
-        """Ask the guard; an ``async`` guard's coroutine is truthy, hence the identity."""
+        """Ask the guard. An ``async`` guard returns a coroutine, which is truthy: so only ``True`` itself will do."""
         return self._authorize(request.source, action, user) is True
 
     def _upload(self, request: Request) -> Response:
@@ -124,7 +124,7 @@ class Api:
             image_type=image_type,
             is_primary=flag(fields.get("is_primary", "")),
             caption=fields.get("caption", ""),
-            idempotency_key=request.headers.get("Idempotency-Key"),
+            idempotency_key=request.headers.get("Idempotency-Key", "") or None,
         )
         return json_response(
             200, {"success": True, "message": "Image uploaded successfully", "image": image_json(image)}
@@ -156,25 +156,25 @@ class Api:
         self.service.set_primary(image.id, user=image.user)
         return json_response(200, {"success": True, "message": "Primary image updated successfully"})
 
-    def _view(self, request: Request, id: str) -> Response:
-        """Serve one rendition with one row read and at most one request to the store."""
-        image = self._owned(request, "view", id)
+    def _serve(self, request: Request, id: str) -> Response:
+        """Serve an image or a variant: one query, and at most one request to the storage."""
+        image = self._owned(request, "serve", id)
         variant = _query(request).get("variant", "")
         stored = image.variants.get(variant) if variant else image
         if stored is None:
             raise ImageNotFoundError
-        headers = view_headers(image, stored, variant=variant, resource_policy=self._resource_policy)
+        headers = serve_headers(image, stored, variant=variant, resource_policy=self._resource_policy)
         if etag_matches(request.headers.get("If-None-Match", ""), headers["ETag"]):
             return Response(304, headers, b"")
         asked = asked_range(request, headers["ETag"], stored.size_bytes)
         headers |= asked.headers()
         if request.method == "HEAD":
             return Response(asked.status, headers, b"")
-        stream = self.service.storage.open(stored.key, start=asked.start, length=asked.length)
+        stream = self.service.open(image, variant or None, start=asked.start, length=asked.length)
         return Response(asked.status, headers, ByteStream(stream))
 
     def _owned(self, request: Request, action: str, id: str) -> UserImage:
-        """Return the image if the guard lets *action* through; else it is not there, as far as the client can tell."""
+        """Return the image if the guard allows *action*; else the client is told that there is none."""
         try:
             image = self.service.get(id)
         except InvalidFieldError:

@@ -4,9 +4,9 @@ import re
 
 import attrs
 
-from userimages.http.problems import RangeNotSatisfiableError
+from userimages.http.errors import RangeNotSatisfiableError
 from userimages.http.values import Request
-from userimages.identity import EXTENSIONS
+from userimages.keys import EXTENSIONS
 from userimages.model import UserImage, Variant
 
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.IGNORECASE)
@@ -35,7 +35,7 @@ class Part:
         return headers
 
 
-def view_headers(
+def serve_headers(
     image: UserImage, stored: UserImage | Variant, *, variant: str, resource_policy: str
 ) -> dict[str, str]:
     """Return the headers of *stored*, the image itself or its *variant*; its name is made here, of safe characters."""

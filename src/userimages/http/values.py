@@ -1,11 +1,11 @@
 """The values of the contract: what an adapter hands in, and what it hands on."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import attrs
 
-from userimages.ports import Readable
+from userimages.protocols import Readable
 
 ROOTS = ("upload_user_image", "user_images", "user_image")
 """The first path segments of the contract: what an adapter routes to the ``Api``, with all that follows them."""
@@ -33,20 +33,26 @@ class Form:
     images: Sequence[FilePart] = ()
 
 
+class Headers(Protocol):
+    """The headers of a request, as every framework has them: ``get`` does not care about case."""
+
+    def get(self, name: str, default: str, /) -> str:
+        """Return the value of the header, or *default*."""
+
+
 @attrs.frozen(kw_only=True)
 class Request:
     """The facts of a request.
 
-    *path* is below the mount point and percent-decoded, *query* the raw query string. *headers* is read through
-    ``get`` and must not care about case. *form* is called at most once, for an upload only, and not before the request
-    may have a body at all; it raises ``FileTooLargeError`` past ``Api.max_body`` bytes. *source* is the framework's
-    request, for the guard.
+    *path* is below the mount point and percent-decoded, *query* is the raw query string. *form* is called at most
+    once, for an upload only, and not before the request may have a body at all; it raises ``FileTooLargeError`` if the
+    body has more than ``Api.max_body`` bytes. *source* is the framework's request, for the guard.
     """
 
     method: str
     path: str
     query: str
-    headers: Mapping[str, str]
+    headers: Headers
     form: Callable[[], Form]
     source: Any
 

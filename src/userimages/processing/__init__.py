@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from userimages.errors import ConfigurationError
-from userimages.model import ImageType, Processed
+from userimages.model import ImageType, ProcessedImage
 from userimages.processing import heif
 from userimages.processing.budget import Budget
 from userimages.processing.engine import decoded_pixels, process
@@ -25,7 +25,7 @@ class PillowProcessor:
     >>> from userimages.testing import make_image
     >>> processor = PillowProcessor(recipes={ImageType.PROFILE: Recipe(variants={"256": Fill(256, 256)})})
     >>> processed = processor(make_image("JPEG", (640, 480), orientation=6), ImageType.PROFILE)
-    >>> processed.image.width, processed.image.height, processed.variants["256"].width
+    >>> processed.main.width, processed.main.height, processed.variants["256"].width
     (480, 640, 256)
     """
 
@@ -50,7 +50,7 @@ class PillowProcessor:
         """The largest accepted file in bytes."""
         return self.limits.max_bytes
 
-    def __call__(self, data: bytes, image_type: ImageType) -> Processed:
+    def __call__(self, data: bytes, image_type: ImageType) -> ProcessedImage:
         """Return the picture upright, in sRGB, bounded and without metadata, with its variants and its ThumbHash.
 
         Raises:

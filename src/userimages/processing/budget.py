@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from userimages.errors import BusyError
-from userimages.forks import renew_after_fork
+from userimages.fork_safety import reset_after_fork
 
 
 class Budget:
@@ -17,10 +17,10 @@ class Budget:
     def __init__(self, capacity: int, wait_seconds: float) -> None:
         self._capacity = capacity
         self._wait_seconds = wait_seconds
-        self.renew()
-        renew_after_fork(self)
+        self.reset()
+        reset_after_fork(self)
 
-    def renew(self) -> None:
+    def reset(self) -> None:
         """Begin anew with nothing in flight: after a fork, the threads that held a part exist no more."""
         self._free = self._capacity
         self._changed = threading.Condition()

@@ -35,7 +35,7 @@ def encode(
 ) -> Rendition:
     """Encode *image* (L, RGB or RGBA), with its *animation* where the format can hold one.
 
-    *subsampling* is that of JPEG: 0 keeps colour at every pixel, 2 at every fourth.
+    *subsampling* is that of JPEG: 0 keeps color at every pixel, 2 at every fourth.
     """
     options: dict[str, Any] = {"quality": quality}
     if format == "jpeg":
@@ -93,7 +93,7 @@ def quality_of(image: JpegImagePlugin.JpegImageFile) -> int:
 
 
 def subsampling_of(image: JpegImagePlugin.JpegImageFile) -> int:
-    """Return the subsampling of a JPEG as ``encode`` takes it: the one that keeps what there is of its colour."""
+    """Return the subsampling of a JPEG as ``encode`` takes it: the one that keeps what there is of its color."""
     luma, *chroma = [layer[1:3] for layer in image.layer] or [(1, 1)]
     narrow, low = (all(each[axis] < luma[axis] for each in chroma[:2]) for axis in (0, 1))
     if not chroma or not narrow:

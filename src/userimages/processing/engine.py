@@ -9,10 +9,10 @@ from typing import BinaryIO
 import attrs
 from PIL import GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
-from userimages.errors import BrokenImageError, TooManyPixelsError, UserImagesError
-from userimages.model import Processed, Rendition
+from userimages.errors import BrokenImageError, LimitExceededError, UserImagesError
+from userimages.model import ProcessedImage, Rendition
 from userimages.processing import heif
-from userimages.processing.colour import eight_bit, is_srgb, opaque, to_srgb
+from userimages.processing.color import eight_bit, is_srgb, opaque, to_srgb
 from userimages.processing.encode import Animation, encode, quality_of, subsampling_of
 from userimages.processing.header import Header, broken
 from userimages.processing.planar import GAP, Planes, Region, is_subsampled
@@ -68,19 +68,19 @@ class Picture:
     subsampling: int = 0
 
 
-def process(header: Header, recipe: Recipe) -> Processed:
+def process(header: Header, recipe: Recipe) -> ProcessedImage:
     """Decode the file once and make everything that *recipe* asks for.
 
     Raises:
         BrokenImageError: the decoder refuses it, for whatever reason.
-        TooManyPixelsError: memory ran out.
+        LimitExceededError: memory ran out.
     """
     with _refusals(header):
         animated = header.frames > 1 and recipe.format != "jpeg"
         picture = _animated(header, recipe) if animated else _still(header, recipe)
         pyramid = _Pyramid(picture.base)
         variants = _variants(pyramid, recipe)
-        return Processed(_master(picture, recipe, header), variants, pyramid.placeholder())
+        return ProcessedImage(_master(picture, recipe, header), variants, pyramid.placeholder())
 
 
 def decoded_pixels(header: Header, recipe: Recipe) -> int:
@@ -101,10 +101,11 @@ def _refusals(header: Header) -> Iterator[None]:
         raise
     except (MemoryError, Image.DecompressionBombError, Image.DecompressionBombWarning) as exc:
         pixels = header.width * header.height
-        raise TooManyPixelsError(
+        raise LimitExceededError(
             f"Memory ran out over an image of {header.width} x {header.height} pixels.",
             value=pixels,
             limit=pixels,
+            code="too_many_pixels",
             hint="Send a smaller one.",
         ) from exc
     except Exception as exc:  # ValueError, TypeError, SyntaxError, IndexError, RuntimeError ... all occur
@@ -140,7 +141,7 @@ def _still(header: Header, recipe: Recipe) -> Picture:
 def _gains_from_planes(header: Header, recipe: Recipe, size: Size) -> bool:
     """Tell whether a picture is shrunk to a JPEG that is large enough for the time to count.
 
-    Variants in JPEG keep their colour at every pixel, of which the planes hold too little.
+    Variants in JPEG keep their color at every pixel, of which the planes hold too little.
     """
     shrinks = size != (header.width, header.height) and size[0] * size[1] >= _LARGE
     return shrinks and recipe.format in (None, "jpeg") and recipe.variant_format != "jpeg"
@@ -183,7 +184,7 @@ def _placed(header: Header, recipe: Recipe) -> tuple[Region, Size, Size]:
     All as stored; the recipe speaks of the upright picture.
     """
     width, height = header.upright
-    box, (wide, high) = recipe.image.place((width, height))
+    box, (wide, high) = recipe.main.place((width, height))
     left, top, right, bottom = _mirrored(box, header.upright, header.orientation)
     whole = math.ceil(width * wide / (right - left)), math.ceil(height * high / (bottom - top))
     if header.orientation >= 5:

@@ -15,7 +15,7 @@ class Header:
     """The facts of a file that has passed all limits, and the bytes that its decoder may see.
 
     ``width`` and ``height`` are as stored, before *orientation* (1 to 8, as in EXIF) turns the picture upright.
-    ``lossy`` tells of a still WebP that it keeps colour at every fourth pixel; a JPEG tells that once it is open.
+    ``lossy`` tells of a still WebP that it keeps color at every fourth pixel; a JPEG tells that once it is open.
     ``frames`` is what was counted, ``loop`` how often an animation plays (0: for ever). ``open`` gives what is
     decoded: the file without its metadata. ``size_bytes`` is that of the file.
     """

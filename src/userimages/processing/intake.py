@@ -31,7 +31,7 @@ def examine(data: bytes, limits: Limits, *, heic: bool = False) -> Header:
     """Tell what *data* is and that it may be decoded, without decoding it.
 
     Raises:
-        EmptyImageError, FileTooLargeError, UnsupportedFormatError, BrokenImageError, TooManyPixelsError: it may not.
+        EmptyImageError, FileTooLargeError, UnsupportedFormatError, BrokenImageError, LimitExceededError: it may not.
     """
     if not data:
         raise EmptyImageError(

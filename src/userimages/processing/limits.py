@@ -4,7 +4,7 @@ import threading
 
 import attrs
 
-from userimages.errors import ConfigurationError, TooManyPixelsError
+from userimages.errors import ConfigurationError, LimitExceededError
 
 _MEBIBYTE = 1024 * 1024
 
@@ -45,29 +45,35 @@ class Limits:
 
     def allow_size(self, width: int, height: int, *, jpeg: bool = False) -> None:
         """Refuse a picture with a side or an area over its limit."""
-        self._allow("pixels on one side", max(width, height), "max_side")
-        self._allow(f"pixels ({width} x {height})", width * height, "max_jpeg_pixels" if jpeg else "max_pixels")
+        self._allow("pixels on one side", max(width, height), "max_side", "side_too_long")
+        self._allow(
+            f"pixels ({width} x {height})",
+            width * height,
+            "max_jpeg_pixels" if jpeg else "max_pixels",
+            "too_many_pixels",
+        )
 
     def allow_frames(self, frames: int, width: int, height: int) -> None:
         """Refuse an animation with too many frames, or too many pixels over all frames."""
-        self._allow("frames", frames, "max_frames")
-        self._allow("pixels over all frames", frames * width * height, "max_pixels")
+        self._allow("frames", frames, "max_frames", "too_many_frames")
+        self._allow("pixels over all frames", frames * width * height, "max_pixels", "too_many_pixels")
 
     def allow_scans(self, scans: int, width: int, height: int) -> None:
         """Refuse a JPEG with so many scans that decoding would take seconds."""
-        self._allow("progressive scans", scans, "max_scans")
-        self._allow("pixels over all scans", scans * width * height, "max_scan_pixels")
+        self._allow("progressive scans", scans, "max_scans", "too_many_scans")
+        self._allow("pixels over all scans", scans * width * height, "max_scan_pixels", "too_many_scans")
 
     def allow_metadata(self, size: int) -> None:
         """Refuse a file whose metadata has more than the allowed number of bytes."""
-        self._allow("bytes of metadata", size, "max_metadata_bytes")
+        self._allow("bytes of metadata", size, "max_metadata_bytes", "too_much_metadata")
 
-    def _allow(self, what: str, value: int, name: str) -> None:
+    def _allow(self, what: str, value: int, name: str, code: str) -> None:
         limit = getattr(self, name)
         if value > limit:
-            raise TooManyPixelsError(
+            raise LimitExceededError(
                 f"The image has {value:,} {what}, and at most {limit:,} are allowed.",
                 value=value,
                 limit=limit,
+                code=code,
                 hint=f"Send a smaller one, or raise Limits({name}=).",
             )

@@ -1,6 +1,6 @@
 """Photographs in luma and chroma, as their files keep them: half as much to shrink as in red, green and blue.
 
-Most JPEGs and every lossy WebP keep colour at every fourth pixel, and are stored so again. Their chroma is shrunk to
+Most JPEGs and every lossy WebP keep color at every fourth pixel, and are stored so again. Their chroma is shrunk to
 half the size of the luma, which is all that the stored file can hold.
 """
 
@@ -70,7 +70,7 @@ class Planes:
 
 
 def _chroma(plane: Image.Image, size: Size, region: Region) -> Image.Image:
-    """Shrink a chroma to half of *size*. Of an odd size the last pixel has no second one: it gets the colour beside."""
+    """Shrink a chroma to half of *size*. Of an odd size the last pixel has no second one: it gets the color beside."""
     left, top, right, bottom = (edge / 2 for edge in region)
     wide, high = max(1, size[0] // 2), max(1, size[1] // 2)
     right = min(right, left + (right - left) * 2 * wide / size[0])

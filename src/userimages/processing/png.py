@@ -85,7 +85,7 @@ def _size(kind: bytes, body: bytes) -> tuple[int, int]:
 
 
 def _inflated(body: bytes, limits: Limits) -> bytes:
-    """Return the colour profile of an iCCP chunk; none where it is damaged."""
+    """Return the color profile of an iCCP chunk; none where it is damaged."""
     rest = body.partition(b"\0")[2]
     inflate = zlib.decompressobj()
     try:

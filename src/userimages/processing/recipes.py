@@ -9,7 +9,7 @@ from typing import Any, Literal
 import attrs
 
 from userimages.errors import ConfigurationError
-from userimages.identity import VARIANT_NAME
+from userimages.keys import VARIANT_NAME
 from userimages.model import ImageType
 
 Format = Literal["jpeg", "webp", "avif"]
@@ -103,7 +103,7 @@ def _copied(variants: Mapping[str, Fit | Fill]) -> Mapping[str, Fit | Fill]:
 class Recipe:
     """What is stored of a picture of one type.
 
-    *image* bounds the picture itself, *variants* (by name) are made from it. ``format`` None stores JPEG, or WebP
+    *main* bounds the image itself, *variants* (by name) are made from it. ``format`` None stores JPEG, or WebP
     where there is transparency or an animation; ``"jpeg"`` puts transparency on white and keeps the first frame.
     Variants of an animation are still. Qualities are 1 to 100.
 
@@ -111,7 +111,7 @@ class Recipe:
     256
     """
 
-    image: Fit | Fill = Fit(1920, 1920)
+    main: Fit | Fill = Fit(1920, 1920)
     variants: Mapping[str, Fit | Fill] = attrs.field(factory=dict, kw_only=True, converter=_copied)
     format: Format | None = attrs.field(default=None, kw_only=True)
     variant_format: Format = attrs.field(default="webp", kw_only=True)
@@ -119,7 +119,7 @@ class Recipe:
     variant_quality: int = attrs.field(default=80, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        for shape in (self.image, *self.variants.values()):
+        for shape in (self.main, *self.variants.values()):
             if not isinstance(shape, Fit | Fill):
                 raise ConfigurationError(f"A recipe has the shape {shape!r}.", hint="Pass Fit(...) or Fill(...).")
         for name in self.variants:

@@ -48,7 +48,7 @@ def _round(value: float) -> int:
 
 
 def _channels(rgba: bytes) -> tuple[Row, Row, Row, Row]:
-    """Return red, green and blue from 0 to 1, on the average colour where transparent, and alpha (empty if opaque)."""
+    """Return red, green and blue from 0 to 1, on the average color where transparent, and alpha (empty if opaque)."""
     bands = [rgba[band::4] for band in range(4)]
     if min(bands[3]) == 255:
         red, green, blue = (list(map(_UNIT.__getitem__, band)) for band in bands[:3])
@@ -67,7 +67,7 @@ def _transform(channel: Row, width: int, height: int, across: int, down: int) ->
     """Return the constant part of the cosine transform, its waves (each from 0 to 1), and their scale.
 
     The quick sums differ from those of the reference in the last bits. That shows only where a value is a tie, as
-    in flat colours and plain gradients: there the sums are made again in the order of the reference.
+    in flat colors and plain gradients: there the sums are made again in the order of the reference.
     """
     result = _normal(_quick_sums(channel, width, height, across, down))
     if _undecided(*result):
@@ -82,7 +82,7 @@ def _normal(sums: list[float]) -> tuple[float, list[float], float]:
 
 
 def _undecided(dc: float, ac: list[float], scale: float) -> bool:
-    """Tell whether a rounding may depend on the last bits: the constant of a colour that cancels out, or a wave."""
+    """Tell whether a rounding may depend on the last bits: the constant of a color that cancels out, or a wave."""
     if scale == 0:
         return False
     return scale < _TIE or abs(dc) < _TIE or any(abs(15 * value % 1 - 0.5) < _TIE for value in ac)

@@ -14,8 +14,8 @@ from urllib.parse import unquote, urlsplit
 from sqlalchemy import URL, Connection, Engine, Pool, QueuePool, create_engine, event, exc, make_url
 
 from userimages.errors import ConfigurationError
-from userimages.forks import renew_after_fork
-from userimages.repositories.problems import BUSY, LOST, meaning_of, translated
+from userimages.fork_safety import reset_after_fork
+from userimages.repositories.errors import BUSY, LOST, meaning_of, translated
 
 Outcome = TypeVar("Outcome")
 
@@ -38,7 +38,7 @@ class Database:
         self.in_memory = _is_in_memory(self._engine.url)
         self.file = _file(self._engine.url)
         self._turn = _turns.setdefault(self._engine.pool, _Turn()) if self.in_memory else nullcontext()
-        renew_after_fork(self)
+        reset_after_fork(self)
         if self._owned:
             weakref.finalize(self, self._engine.dispose)
 
@@ -67,7 +67,7 @@ class Database:
         if self._owned:
             self._engine.dispose()
 
-    def renew(self) -> None:
+    def reset(self) -> None:
         """Leave the connections that a fork brought along to the parent, unclosed."""
         if not isinstance(self._turn, _Turn):
             _inherited.append(self._engine.pool)
@@ -178,10 +178,10 @@ class _Turn:
     """A lock for callers that share one connection: in a pool of one, some would starve."""
 
     def __init__(self) -> None:
-        self.renew()
-        renew_after_fork(self)
+        self.reset()
+        reset_after_fork(self)
 
-    def renew(self) -> None:
+    def reset(self) -> None:
         """Replace the lock, which another thread of the parent may have held at the fork."""
         self._lock = threading.Lock()
 

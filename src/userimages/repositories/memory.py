@@ -2,18 +2,15 @@
 
 import threading
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 import attrs
 
 from userimages.errors import ConflictError
-from userimages.forks import renew_after_fork
-from userimages.identity import new_id, utcnow
-from userimages.model import ImageType, Intent, Published, UserImage
-
-_DISTANT_PAST = datetime(1970, 1, 1, tzinfo=UTC)
-_SECOND_LOOK = timedelta(hours=1)
+from userimages.fork_safety import reset_after_fork
+from userimages.ids import new_id, utcnow
+from userimages.model import DISTANT_PAST, SECOND_LOOK, ImageType, Intent, PublishResult, UserImage
 
 
 @attrs.frozen
@@ -38,14 +35,14 @@ class MemoryRepository:
         self._intents: dict[UUID, Intent] = {}
         self._primaries: dict[str, UUID] = {}
         self._unique: dict[object, UUID] = {}
-        self.renew()
-        renew_after_fork(self)
+        self.reset()
+        reset_after_fork(self)
 
-    def renew(self) -> None:
+    def reset(self) -> None:
         """Replace the lock, which another thread of the parent may have held at the fork."""
         self._lock = threading.Lock()
 
-    def begin(self, intent: Intent, *, now: datetime) -> UserImage | None:
+    def begin_upload(self, intent: Intent, *, now: datetime) -> UserImage | None:
         """Insert *intent* and return None, or return the image that its idempotency key already made."""
         with self._lock:
             if intent.id in self._intents:
@@ -61,11 +58,11 @@ class MemoryRepository:
             self._intents[intent.id] = intent
             return None
 
-    def publish(self, intent: Intent, image: UserImage, *, is_primary: bool, replace: bool) -> Published | None:
+    def publish(self, intent: Intent, image: UserImage, *, is_primary: bool, replace: bool) -> PublishResult | None:
         """Turn *intent* into *image*; None where the intent is gone, taken or lost its idempotency key."""
         with self._lock:
             held = self._intents.get(intent.id)
-            if held is None or held.taken or held.idempotency_key != intent.idempotency_key:
+            if held is None or held.claimed or held.idempotency_key != intent.idempotency_key:
                 return None
             row = _Row(_bare(image), held.idempotency_key, held.input_sha256)
             claims = _claims(row)
@@ -81,7 +78,7 @@ class MemoryRepository:
             self._unique |= dict.fromkeys(claims, image.id)
             if is_primary:
                 self._primaries[image.user] = image.id
-            return Published(self._seen(row), tuple(self._retire(other) for other in others))
+            return PublishResult(self._seen(row), tuple(self._retire(other) for other in others))
 
     def get(self, id: UUID, *, user: str | None = None) -> UserImage | None:
         """Return one image."""
@@ -126,26 +123,30 @@ class MemoryRepository:
             self._rows[id] = row = attrs.evolve(row, image=attrs.evolve(row.image, caption=caption))
             return self._seen(row)
 
-    def retire(self, id: UUID, *, user: str | None = None) -> Intent | None:
+    def begin_delete(self, id: UUID, *, user: str | None = None) -> Intent | None:
         """Delete the image and insert and return the intent that names its objects."""
         with self._lock:
             return None if self._find(id, user) is None else self._retire(id)
 
-    def forget(self, intent: Intent) -> None:
+    def finish(self, intent: Intent) -> None:
         """Delete the intent, if it is there."""
         with self._lock:
             self._intents.pop(intent.id, None)
 
-    def expired(self, now: datetime, *, limit: int) -> Sequence[Intent]:
+    def claim_expired(self, now: datetime, *, limit: int) -> Sequence[Intent]:
         """Take up to *limit* intents whose lease is at or before *now*, oldest lease first."""
         with self._lock:
-            over = sorted((each for each in self._intents.values() if each.lease <= now), key=lambda each: each.lease)
+            over = sorted(
+                (each for each in self._intents.values() if each.lease_until <= now), key=lambda each: each.lease_until
+            )
             for each in over[:limit]:
-                if not each.taken:
-                    self._intents[each.id] = attrs.evolve(each, taken=True, lease=each.lease + _SECOND_LOOK)
+                if not each.claimed:
+                    self._intents[each.id] = attrs.evolve(
+                        each, claimed=True, lease_until=each.lease_until + SECOND_LOOK
+                    )
             return tuple(over[:limit])
 
-    def rows(self, *, after: str = "", limit: int = 1000) -> Sequence[UserImage]:
+    def list_by_key(self, *, after: str = "", limit: int = 1000) -> Sequence[UserImage]:
         """Return up to *limit* images of all users whose key is greater than *after*, in byte order of the key."""
         with self._lock:
             found = [each for each in self._images() if each.key > after]
@@ -172,7 +173,7 @@ class MemoryRepository:
         """Take the idempotency key from an older intent that is over; refuse where that one is live."""
         for other in self._intents.values():
             if (other.user, other.idempotency_key) == (intent.user, intent.idempotency_key):
-                if not other.taken and other.lease > now:
+                if not other.claimed and other.lease_until > now:
                     raise ConflictError(
                         "Another upload with this idempotency key is still running.", hint="Try again in a while."
                     )
@@ -186,7 +187,7 @@ class MemoryRepository:
             del self._unique[claim]
         if self._primaries.get(image.user) == id:
             del self._primaries[image.user]
-        intent = Intent(id=new_id(utcnow()), user=image.user, object_keys=image.object_keys, lease=_DISTANT_PAST)
+        intent = Intent(id=new_id(utcnow()), user=image.user, object_keys=image.object_keys, lease_until=DISTANT_PAST)
         self._intents[intent.id] = intent
         return intent
 

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import repeat
 from typing import Any
 from uuid import UUID
@@ -10,8 +10,8 @@ from uuid import UUID
 import attrs
 
 from userimages.errors import ConfigurationError, ConflictError
-from userimages.identity import new_id, utcnow
-from userimages.model import ImageType, Intent, Published, UserImage, Variants
+from userimages.ids import new_id, utcnow
+from userimages.model import DISTANT_PAST, SECOND_LOOK, ImageType, Intent, PublishResult, UserImage, Variants
 
 try:
     from sqlalchemy import URL, Connection, Engine, Executable, Select
@@ -27,8 +27,6 @@ from userimages.repositories.tables import metadata
 
 __all__ = ["SQLAlchemyRepository", "metadata"]
 
-_DISTANT_PAST = datetime(1970, 1, 1, tzinfo=UTC)
-_SECOND_LOOK = timedelta(hours=1)
 _PUTTERS = tuple(vars(UserImage)[name].__set__ for name in ("url", *statements.FIELDS))
 
 
@@ -68,7 +66,7 @@ class SQLAlchemyRepository:
         """Close the idle connections of an engine made from a URL; leave a given engine alone."""
         self._database.close()
 
-    def begin(self, intent: Intent, *, now: datetime) -> UserImage | None:
+    def begin_upload(self, intent: Intent, *, now: datetime) -> UserImage | None:
         """Insert *intent* and return None, or return the image that its idempotency key already made."""
 
         def work(connection: Connection) -> UserImage | None:
@@ -97,10 +95,10 @@ class SQLAlchemyRepository:
 
         return self._database.write(work, alone=intent.idempotency_key is None)
 
-    def publish(self, intent: Intent, image: UserImage, *, is_primary: bool, replace: bool) -> Published | None:
+    def publish(self, intent: Intent, image: UserImage, *, is_primary: bool, replace: bool) -> PublishResult | None:
         """Turn *intent* into *image*; None where the intent is gone, taken or lost its idempotency key."""
 
-        def work(connection: Connection) -> Published | None:
+        def work(connection: Connection) -> PublishResult | None:
             if replace and not self._on_sqlite:
                 connection.execute(statements.QUEUE_UP, {"the_text": f"userimages {image.image_type} {image.user}"})
             at_once = self._publish[is_primary and not replace]
@@ -112,7 +110,7 @@ class SQLAlchemyRepository:
                 retired = self._retired(connection, connection.execute(statements.RETIRE_OTHERS, others).all())
             if replace and is_primary:
                 connection.execute(self._set_primary[False], {"the_id": image.id})
-            return Published(_bare(image, is_primary=is_primary), retired)
+            return PublishResult(_bare(image, is_primary=is_primary), retired)
 
         facts = {**_image_row(image, intent), "the_intent": intent.id}
         return self._database.write(work)
@@ -137,7 +135,7 @@ class SQLAlchemyRepository:
         """Return the primary images of *users*; users without one are left out."""
         return self._images(statements.PRIMARIES, {"the_users": list(users)})
 
-    def rows(self, *, after: str = "", limit: int = 1000) -> Sequence[UserImage]:
+    def list_by_key(self, *, after: str = "", limit: int = 1000) -> Sequence[UserImage]:
         """Return up to *limit* images of all users whose key is greater than *after*, in byte order of the key."""
         return self._images(statements.ROWS, {"the_key": after, "the_limit": limit})
 
@@ -149,7 +147,7 @@ class SQLAlchemyRepository:
         """Set the caption and return the image; None where there is no such image."""
         return self._changed(statements.UPDATE[user is not None], id, user, the_caption=caption)
 
-    def retire(self, id: UUID, *, user: str | None = None) -> Intent | None:
+    def begin_delete(self, id: UUID, *, user: str | None = None) -> Intent | None:
         """Delete the image and insert and return the intent that names its objects.
 
         Raises:
@@ -162,18 +160,20 @@ class SQLAlchemyRepository:
 
         return self._database.write(work)
 
-    def forget(self, intent: Intent) -> None:
+    def finish(self, intent: Intent) -> None:
         """Delete the intent, if it is there."""
         intent_id = {"the_id": intent.id}
         self._database.write(lambda connection: connection.execute(statements.FORGET, intent_id).rowcount, alone=True)
 
-    def expired(self, now: datetime, *, limit: int) -> Sequence[Intent]:
+    def claim_expired(self, now: datetime, *, limit: int) -> Sequence[Intent]:
         """Take up to *limit* intents whose lease is at or before *now*, oldest lease first."""
 
         def work(connection: Connection) -> Sequence[Intent]:
             found = connection.execute(statements.EXPIRED, {"the_present": now, "the_limit": limit})
-            over = sorted(map(_intent, found), key=lambda each: each.lease)
-            fresh = [{"the_id": each.id, "the_lease": each.lease + _SECOND_LOOK} for each in over if not each.taken]
+            over = sorted(map(_intent, found), key=lambda each: each.lease_until)
+            fresh = [
+                {"the_id": each.id, "the_lease": each.lease_until + SECOND_LOOK} for each in over if not each.claimed
+            ]
             if fresh:
                 connection.execute(statements.TAKE, fresh)
             return tuple(over)
@@ -205,7 +205,7 @@ class SQLAlchemyRepository:
                 id=new_id(now),
                 user=user,
                 object_keys=(key, *(each.key for each in variants.values())),
-                lease=_DISTANT_PAST,
+                lease_until=DISTANT_PAST,
             )
             for user, key, variants in gone
         )
@@ -261,10 +261,10 @@ def _intent(row: Any) -> Intent:
         id=row.id,
         user=row.user,
         object_keys=tuple(row.object_keys),
-        lease=row.lease,
+        lease_until=row.lease_until,
         idempotency_key=row.idempotency_key,
         input_sha256=row.input_sha256,
-        taken=row.taken,
+        claimed=row.claimed,
     )
 
 
@@ -275,6 +275,6 @@ def _intent_row(intent: Intent) -> dict[str, object]:
         "idempotency_key": intent.idempotency_key,
         "input_sha256": intent.input_sha256,
         "object_keys": intent.object_keys,
-        "lease": intent.lease,
-        "taken": intent.taken,
+        "lease_until": intent.lease_until,
+        "claimed": intent.claimed,
     }

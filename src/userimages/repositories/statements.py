@@ -98,24 +98,28 @@ FREE_KEY = (
     .where(
         intents.c.user == bindparam("the_user"),
         intents.c.idempotency_key == bindparam("the_idempotency_key"),
-        or_(intents.c.taken, intents.c.lease <= bindparam("the_present")),
+        or_(intents.c.claimed, intents.c.lease_until <= bindparam("the_present")),
     )
     .values(idempotency_key=None)
 )
 FORGET = delete(intents).where(intents.c.id == bindparam("the_id"))
 EXPIRED = (
     select(intents)
-    .where(intents.c.lease <= bindparam("the_present"))
-    .order_by(intents.c.lease)
+    .where(intents.c.lease_until <= bindparam("the_present"))
+    .order_by(intents.c.lease_until)
     .limit(_LIMIT)
     .with_for_update(skip_locked=True)
 )
-TAKE = update(intents).where(intents.c.id == bindparam("the_id")).values(taken=true(), lease=bindparam("the_lease"))
+TAKE = (
+    update(intents)
+    .where(intents.c.id == bindparam("the_id"))
+    .values(claimed=true(), lease_until=bindparam("the_lease"))
+)
 
 
 _CLAIM = delete(intents).where(
     intents.c.id == bindparam("the_intent"),
-    ~intents.c.taken,
+    ~intents.c.claimed,
     intents.c.idempotency_key.is_not_distinct_from(bindparam("the_idempotency_key")),
 )
 _NEW_IMAGE = select(*(bindparam(f"the_{column.name}", type_=column.type) for column in images.c))

@@ -111,26 +111,11 @@ class VariantsJSON(TypeDecorator[Variants]):
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Variants]:
         """Return what makes variants of the text."""
-        return StoredVariants
+        return lambda text: Variants.lazy(lambda: _variants(text))
 
 
-class StoredVariants(Variants):
-    """Variants that are decoded on first use: that takes longer than to read the rest of their row."""
-
-    __slots__ = ("_decoded", "_text")
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._decoded: dict[str, Variant] | None = None
-
-    @property
-    def _named(self) -> dict[str, Variant]:  # type: ignore[override]
-        if self._decoded is None:
-            self._decoded = {name: Variant(*facts) for name, facts in json.loads(self._text).items()}
-        return self._decoded
-
-    def __reduce__(self) -> tuple[type["StoredVariants"], tuple[str]]:
-        return StoredVariants, (self._text,)
+def _variants(text: str) -> Mapping[str, Variant]:
+    return {name: Variant(*facts) for name, facts in json.loads(text).items()}
 
 
 def _user(*, primary_key: bool = False) -> Column[str]:
@@ -176,8 +161,8 @@ intents = Table(
     Column("idempotency_key", String(255)),
     Column("input_sha256", String(64), nullable=False),
     Column("object_keys", JSON, nullable=False),
-    Column("lease", UTCDateTime, nullable=False, index=True),
-    Column("taken", Boolean, nullable=False, server_default=false()),
+    Column("lease_until", UTCDateTime, nullable=False, index=True),
+    Column("claimed", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("user", "idempotency_key", name="userimages_intents_idempotency"),
 )
 

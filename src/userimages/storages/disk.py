@@ -20,13 +20,13 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from userimages.errors import (
-    BlobNotFoundError,
     ConfigurationError,
     KeyTakenError,
+    ObjectNotFoundError,
     StorageError,
     StorageUnavailableError,
 )
-from userimages.identity import PREFIX
+from userimages.keys import PREFIX
 from userimages.model import StoredObject
 
 _TMP = ".tmp"
@@ -113,7 +113,7 @@ class DiskStorage:
         """Open the bytes from *start*; with *length* given, at most so many of them, read at once.
 
         Raises:
-            BlobNotFoundError: no file stands under *key*.
+            ObjectNotFoundError: no file stands under *key*.
             StorageError: the key is not one of ours, or the file system refused.
         """
         *folders, name = _parts(key)
@@ -122,7 +122,7 @@ class DiskStorage:
                 with self._folder(folders) as folder:
                     file = _open_file(folder, name)
             except (FileNotFoundError, IsADirectoryError):
-                raise BlobNotFoundError("No file stands under this key.") from None
+                raise ObjectNotFoundError("No file stands under this key.") from None
             size = os.fstat(file.fileno()).st_size
             file.seek(min(start, size))
             if length is None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import BinaryIO
 from urllib.parse import quote
 
-from userimages.errors import BlobNotFoundError, KeyTakenError
+from userimages.errors import KeyTakenError, ObjectNotFoundError
 from userimages.model import StoredObject
 
 
@@ -41,7 +41,7 @@ class MemoryStorage:
         try:
             data, _ = self._objects[key]
         except KeyError:
-            raise BlobNotFoundError("No object stands under this key.") from None
+            raise ObjectNotFoundError("No object stands under this key.") from None
         return io.BytesIO(data[start : None if length is None else start + length])
 
     def delete(self, keys: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ import attrs
 
 from userimages.errors import ConfigurationError, KeyTakenError, StorageError, StorageUnavailableError
 from userimages.model import StoredObject
-from userimages.storages.r2_problems import ENDPOINT_HINT, problem, translated
+from userimages.storages.r2_errors import ENDPOINT_HINT, problem, translated
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -34,28 +34,29 @@ _PER_REQUEST = 1000  # keys in one DeleteObjects
 _CONFLICT_TRIES = 4
 
 
-def _domain(value: str | None) -> str | None:
-    """Return the host of a public domain, which may come with ``https://`` and a slash at its end."""
-    host = (value or "").removeprefix("https://").rstrip("/")
+def _public_url(value: str | None) -> str | None:
+    """Return the public URL of a bucket without a slash at its end. *value* may also be a host alone."""
+    host = (value or "").strip().removeprefix("https://").rstrip("/")
     if set(host) & set("/?#@\\ \t\r\n") or not host.isascii():
         raise ConfigurationError(
-            "R2_PUBLIC_DOMAIN is not the name of a host.", hint="Write it as img.example.com, without a path."
+            "public_url (R2_PUBLIC_DOMAIN) is not the URL of a host.",
+            hint="Write https://img.example.com, or img.example.com, without a path.",
         )
-    return host or None
+    return f"https://{host}" if host else None
 
 
 @attrs.frozen(kw_only=True)
 class R2Storage:
     """Keep objects in one bucket of Cloudflare R2. Most programs write ``R2Storage.from_env()``.
 
-    With *public_domain* (``"img.example.com"``, the bucket's custom domain) objects have public URLs; without it the
-    storage is private. *jurisdiction* is ``"eu"`` or ``"fedramp"``; *endpoint_url* points to another S3 server.
+    With *public_url* (``"https://img.example.com"``, the bucket's custom domain) objects have public URLs; without it
+    the storage is private. *jurisdiction* is ``"eu"`` or ``"fedramp"``; *endpoint_url* points to another S3 server.
 
     Raises:
         ConfigurationError: a setting is missing or wrong, or boto3 is not installed.
 
     >>> storage = R2Storage(account_id="a1", access_key_id="id", secret_access_key="secret", bucket_name="pictures",
-    ...                     public_domain="img.example.com")
+    ...                     public_url="https://img.example.com")
     >>> storage.url("users/a%20b/images/cat.jpg")
     'https://img.example.com/users/a%2520b/images/cat.jpg'
     """
@@ -64,7 +65,7 @@ class R2Storage:
     access_key_id: str
     secret_access_key: str = attrs.field(repr=False)
     bucket_name: str
-    public_domain: str | None = attrs.field(default=None, converter=_domain)
+    public_url: str | None = attrs.field(default=None, converter=_public_url)
     jurisdiction: str | None = None
     endpoint_url: str | None = None
     _clients: dict[int, S3Client] = attrs.field(init=False, factory=dict, repr=False, eq=False)
@@ -125,7 +126,7 @@ class R2Storage:
                     Key=key,
                     Body=data,
                     ContentType=mime_type,
-                    CacheControl=_PUBLIC if self.public_domain else _PRIVATE,
+                    CacheControl=_PUBLIC if self.public_url else _PRIVATE,
                     ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
                     IfNoneMatch="*",
                     Metadata={"sha256": digest.hexdigest()},
@@ -140,7 +141,7 @@ class R2Storage:
         """Open the bytes from *start*, at most *length* of them, with one request; close the stream.
 
         Raises:
-            BlobNotFoundError: no object stands under *key*.
+            ObjectNotFoundError: no object stands under *key*.
             StorageError, StorageUnavailableError: the store refused, or did not answer; reading may raise the latter.
         """
         from botocore.exceptions import ClientError
@@ -199,7 +200,7 @@ class R2Storage:
 
     def url(self, key: str) -> str | None:
         """Return the public URL of *key*, or None where the storage is private."""
-        return f"https://{self.public_domain}/{quote(key)}" if self.public_domain else None
+        return f"{self.public_url}/{quote(key)}" if self.public_url else None
 
     def _holds(self, key: str, size: int, sha256: str) -> bool:
         """Tell whether the bytes under *key* are the ones that we meant to put there."""
@@ -280,7 +281,7 @@ def _retry_conflict(attempts: int, response: Any = None, **_: object) -> float |
 
 
 def _variable(field: str) -> str:
-    return f"R2_{field.upper()}"
+    return "R2_PUBLIC_DOMAIN" if field == "public_url" else f"R2_{field.upper()}"
 
 
 def _check_settings(*, missing: Sequence[str] = (), unknown: Sequence[str] = ()) -> None:

@@ -89,7 +89,7 @@ def make_png_header(width: int, height: int) -> bytes:
 
 
 def make_icc(name: str) -> bytes:
-    """Return a colour profile made from its primaries: ``"display-p3"``, ``"adobe-rgb"`` or ``"gray-2.2"``.
+    """Return a color profile made from its primaries: ``"display-p3"``, ``"adobe-rgb"`` or ``"gray-2.2"``.
 
     Its description is *name*; white is D50 and the curve a plain exponent of 2.2.
     """

@@ -20,9 +20,9 @@ import pytest
 from PIL import Image
 
 from userimages.errors import EmptyImageError, RejectedImageError
-from userimages.identity import EXTENSIONS, VARIANT_NAME
-from userimages.model import ImageType, Processed, Rendition
-from userimages.ports import Processor
+from userimages.keys import EXTENSIONS, VARIANT_NAME
+from userimages.model import ImageType, ProcessedImage, Rendition
+from userimages.protocols import Processor
 from userimages.testing.images import make_exif, make_image, make_png_header
 
 _SCRIPT = b"<script>alert(1)</script>"
@@ -43,7 +43,7 @@ _HOSTILE = {
 
 
 class ProcessorContract:
-    """The sentences of ``userimages.ports.Processor``, each as a test."""
+    """The sentences of ``userimages.protocols.Processor``, each as a test."""
 
     @pytest.fixture
     def processor(self) -> Processor:
@@ -53,7 +53,7 @@ class ProcessorContract:
     @pytest.mark.parametrize("image_type", ImageType)
     def test_a_photo_of_every_type_is_processed(self, processor: Processor, image_type: ImageType) -> None:
         processed = processor(make_image("JPEG", (400, 300)), image_type)
-        assert processed.image.data
+        assert processed.main.data
 
     @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF"])
     def test_the_facts_are_those_of_the_bytes(self, processor: Processor, format: str) -> None:
@@ -76,7 +76,7 @@ class ProcessorContract:
     def test_nothing_is_larger_than_its_source(self, processor: Processor, size: tuple[int, int]) -> None:
         for image_type in ImageType:
             processed = processor(make_image("PNG", size), image_type)
-            assert_within(processed.image, size)
+            assert_within(processed.main, size)
             for variant in processed.variants.values():
                 assert_within(variant, size)
 
@@ -86,7 +86,7 @@ class ProcessorContract:
         stored = upright.rotate(_TURN_BACK.get(orientation, 0), expand=True)
         file = io.BytesIO()
         stored.save(file, "JPEG", quality=95, exif=make_exif(orientation=orientation))
-        image = opened(processor(file.getvalue(), ImageType.GALLERY).image)
+        image = opened(processor(file.getvalue(), ImageType.GALLERY).main)
         assert (image.width > image.height) == (upright.width > upright.height), "it lies on its side"
         assert is_red(image), "it stands on its head"
 
@@ -135,9 +135,9 @@ class ProcessorContract:
         assert getattr(processor, "max_bytes", 1) > 0
 
 
-def renditions(processed: Processed) -> list[Rendition]:
+def renditions(processed: ProcessedImage) -> list[Rendition]:
     """Return the picture and its variants."""
-    return [processed.image, *processed.variants.values()]
+    return [processed.main, *processed.variants.values()]
 
 
 def opened(rendition: Rendition) -> Image.Image:

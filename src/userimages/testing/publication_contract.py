@@ -1,5 +1,5 @@
 # ruff: noqa: D102 - a test is named for the fact it shows
-"""The sentences of ``begin`` and ``publish``: the first half of ``RepositoryContract``."""
+"""The sentences of ``begin_upload`` and ``publish``: the first half of ``RepositoryContract``."""
 
 from functools import partial
 
@@ -7,8 +7,8 @@ import attrs
 import pytest
 
 from userimages.errors import ConflictError
-from userimages.model import Intent, Published, UserImage
-from userimages.ports import ImageRepository
+from userimages.model import Intent, PublishResult, UserImage
+from userimages.protocols import ImageRepository
 from userimages.testing.records import (
     COVER,
     GALLERY,
@@ -17,14 +17,14 @@ from userimages.testing.records import (
     PROFILE,
     TICK,
     at_once,
-    begin,
+    begin_upload,
     by_id,
+    claim_expired_of,
     ids,
-    is_retired,
+    is_deletion,
     new_image,
     new_intent,
     new_user,
-    over,
     primary_ids,
     publish,
     upload,
@@ -38,54 +38,56 @@ class PublicationContract:
 
     def test_begin_inserts_the_intent_whole(self, repository: ImageRepository) -> None:
         intent = new_intent(new_image(new_user()), idempotency_key="a key")
-        assert repository.begin(intent, now=NOW) is None
-        assert over(repository, intent.user, NOW + LEASE) == [intent]
+        assert repository.begin_upload(intent, now=NOW) is None
+        assert claim_expired_of(repository, intent.user, NOW + LEASE) == [intent]
 
     def test_begin_returns_the_image_that_the_key_already_made(self, repository: ImageRepository) -> None:
         first = publish(repository, new_image(new_user()), is_primary=True, idempotency_key="k")
         again = new_intent(new_image(first.user), idempotency_key="k")
-        assert repository.begin(again, now=NOW) == first
-        assert over(repository, first.user, NOW + LEASE) == [], "an intent was inserted"
+        assert repository.begin_upload(again, now=NOW) == first
+        assert claim_expired_of(repository, first.user, NOW + LEASE) == [], "an intent was inserted"
 
     def test_begin_refuses_a_key_that_made_an_image_of_another_file(self, repository: ImageRepository) -> None:
         first = publish(repository, new_image(new_user()), idempotency_key="k")
         again = attrs.evolve(new_intent(new_image(first.user), idempotency_key="k"), input_sha256="e" * 64)
         with pytest.raises(ConflictError):
-            repository.begin(again, now=NOW)
-        assert over(repository, first.user, NOW + LEASE) == [], "an intent was inserted"
+            repository.begin_upload(again, now=NOW)
+        assert claim_expired_of(repository, first.user, NOW + LEASE) == [], "an intent was inserted"
 
     def test_begin_refuses_a_key_that_a_live_intent_holds(self, repository: ImageRepository) -> None:
-        first = begin(repository, new_image(new_user()), idempotency_key="k")
+        first = begin_upload(repository, new_image(new_user()), idempotency_key="k")
         with pytest.raises(ConflictError):
-            begin(repository, new_image(first.user), idempotency_key="k", now=first.lease - TICK)
-        assert over(repository, first.user, NOW + LEASE) == [first], "the second intent was inserted"
+            begin_upload(repository, new_image(first.user), idempotency_key="k", now=first.lease_until - TICK)
+        assert claim_expired_of(repository, first.user, NOW + LEASE) == [first], "the second intent was inserted"
 
     def test_begin_takes_the_key_from_an_intent_that_is_over(self, repository: ImageRepository) -> None:
         image, other = new_image(new_user()), new_image(new_user())
-        late = begin(repository, image, idempotency_key="k")
-        next_try = begin(repository, attrs.evolve(other, user=image.user), idempotency_key="k", now=late.lease)
+        late = begin_upload(repository, image, idempotency_key="k")
+        next_try = begin_upload(
+            repository, attrs.evolve(other, user=image.user), idempotency_key="k", now=late.lease_until
+        )
         assert repository.publish(late, image, is_primary=True, replace=True) is None
         assert repository.publish(next_try, attrs.evolve(other, user=image.user), is_primary=False, replace=False)
         assert ids(repository.list(image.user, limit=9)) == [other.id]
 
     def test_begin_takes_the_key_from_an_intent_that_the_sweep_took(self, repository: ImageRepository) -> None:
-        late = begin(repository, new_image(new_user()), idempotency_key="k")
-        assert over(repository, late.user, late.lease) == [late]
-        begin(repository, new_image(late.user), idempotency_key="k", now=late.lease)
+        late = begin_upload(repository, new_image(new_user()), idempotency_key="k")
+        assert claim_expired_of(repository, late.user, late.lease_until) == [late]
+        begin_upload(repository, new_image(late.user), idempotency_key="k", now=late.lease_until)
 
     def test_keys_are_per_user_and_exact_and_none_is_no_key(self, repository: ImageRepository) -> None:
         user = new_user()
         for key in ("k", "K", "k ", None, None):
-            begin(repository, new_image(user), idempotency_key=key)
-            begin(repository, new_image(new_user()), idempotency_key=key)
-        assert len(over(repository, user, NOW + LEASE)) == 5
+            begin_upload(repository, new_image(user), idempotency_key=key)
+            begin_upload(repository, new_image(new_user()), idempotency_key=key)
+        assert len(claim_expired_of(repository, user, NOW + LEASE)) == 5
 
     def test_of_many_with_one_key_at_once_one_goes_on(self, repository: ImageRepository) -> None:
         for held in (False, True):
             user = new_user()
             if held:
-                begin(repository, new_image(user), idempotency_key="k")
-            go_on = partial(begin, repository, idempotency_key="k", now=NOW + LEASE, lease=NOW + 2 * LEASE)
+                begin_upload(repository, new_image(user), idempotency_key="k")
+            go_on = partial(begin_upload, repository, idempotency_key="k", now=NOW + LEASE, lease_until=NOW + 2 * LEASE)
             tries = [partial(go_on, new_image(user)) for _ in range(8)]
             assert sum(isinstance(outcome, Intent) for outcome in at_once(tries, ConflictError)) == 1
 
@@ -100,15 +102,15 @@ class PublicationContract:
 
     def test_published_is_listed_and_its_intent_gone(self, repository: ImageRepository) -> None:
         image = new_image(new_user())
-        intent = begin(repository, image)
+        intent = begin_upload(repository, image)
         assert not repository.list(image.user, limit=9)
-        assert repository.publish(intent, image, is_primary=False, replace=False) == Published(image)
+        assert repository.publish(intent, image, is_primary=False, replace=False) == PublishResult(image)
         assert ids(repository.list(image.user, limit=9)) == [image.id]
-        assert over(repository, image.user, NOW + LEASE) == []
+        assert claim_expired_of(repository, image.user, NOW + LEASE) == []
 
     def test_publish_again_is_safe(self, repository: ImageRepository) -> None:
         image = new_image(new_user())
-        intent = begin(repository, image, idempotency_key="k")
+        intent = begin_upload(repository, image, idempotency_key="k")
         first = repository.publish(intent, image, is_primary=True, replace=True)
         assert first
         assert repository.publish(intent, image, is_primary=True, replace=True) in (None, first)
@@ -116,9 +118,9 @@ class PublicationContract:
 
     def test_publish_changes_nothing_once_the_intent_cannot_be(self, repository: ImageRepository) -> None:
         kept = publish(repository, new_image(new_user()), is_primary=True)
-        for lost in (repository.forget, lambda intent: over(repository, intent.user, intent.lease)):
+        for lost in (repository.finish, lambda intent: claim_expired_of(repository, intent.user, intent.lease_until)):
             image = new_image(kept.user)
-            intent = begin(repository, image)
+            intent = begin_upload(repository, image)
             lost(intent)
             assert repository.publish(intent, image, is_primary=True, replace=True) is None
             assert repository.get(image.id) is None
@@ -126,21 +128,23 @@ class PublicationContract:
 
     def test_publish_goes_by_the_intent_and_not_by_the_clock(self, repository: ImageRepository) -> None:
         image = new_image(new_user())
-        intent = begin(repository, image, now=NOW + 9 * LEASE)
+        intent = begin_upload(repository, image, now=NOW + 9 * LEASE)
         assert repository.publish(intent, image, is_primary=False, replace=False)
 
     def test_one_intent_published_by_many_makes_one_image(self, repository: ImageRepository) -> None:
         image = new_image(new_user())
-        intent = begin(repository, image)
+        intent = begin_upload(repository, image)
         each = partial(repository.publish, intent, image, is_primary=False, replace=False)
-        assert sum(isinstance(outcome, Published) for outcome in at_once([each] * 6)) == 1
+        assert sum(isinstance(outcome, PublishResult) for outcome in at_once([each] * 6)) == 1
 
     def test_an_intent_is_either_published_or_taken(self, repository: ImageRepository) -> None:
         for _ in range(5):
             image = new_image(new_user())
-            intent = begin(repository, image)
+            intent = begin_upload(repository, image)
             publishing = partial(repository.publish, intent, image, is_primary=False, replace=False)
-            published, taken = at_once([publishing, partial(over, repository, image.user, intent.lease)])
+            published, taken = at_once(
+                [publishing, partial(claim_expired_of, repository, image.user, intent.lease_until)]
+            )
             assert (published is None) == (taken == [intent])
             assert (published is None) == (repository.get(image.id) is None)
 
@@ -164,15 +168,15 @@ class PublicationContract:
         old = [publish(repository, new_image(user, PROFILE), is_primary=True) for _ in range(3)]
         kept = publish(repository, new_image(user, COVER)), publish(repository, new_image(new_user(), PROFILE))
         image = new_image(user, PROFILE)
-        published = repository.publish(begin(repository, image), image, is_primary=False, replace=True)
+        published = repository.publish(begin_upload(repository, image), image, is_primary=False, replace=True)
         assert published
-        assert sorted(each.object_keys for each in published.retired) == sorted(each.object_keys for each in old)
-        assert all(is_retired(each, user) for each in published.retired)
-        assert len({each.id for each in published.retired}) == 3
+        assert sorted(each.object_keys for each in published.replaced) == sorted(each.object_keys for each in old)
+        assert all(is_deletion(each, user) for each in published.replaced)
+        assert len({each.id for each in published.replaced}) == 3
         assert sorted(ids(repository.list(user, limit=9))) == sorted([kept[0].id, image.id])
         assert repository.get(kept[1].id)
         assert primary_ids(repository, user) == []
-        assert by_id(over(repository, user, NOW)) == by_id(published.retired)
+        assert by_id(claim_expired_of(repository, user, NOW)) == by_id(published.replaced)
 
     def test_replace_of_the_primary_by_a_primary_leaves_one(self, repository: ImageRepository) -> None:
         old = publish(repository, new_image(new_user()), is_primary=True)

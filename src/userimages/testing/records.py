@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from userimages.identity import new_id, new_stem
+from userimages.ids import new_id
+from userimages.keys import new_stem
 from userimages.model import ImageType, Intent, UserImage, Variant, Variants
-from userimages.ports import ImageRepository
+from userimages.protocols import ImageRepository
 
 NOW = datetime(2001, 2, 3, 4, 5, 6, 789012, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
@@ -45,22 +46,22 @@ def new_image(user: str, image_type: ImageType = GALLERY, *, at: datetime = NOW)
     )
 
 
-def new_intent(image: UserImage, *, lease: datetime = NOW + LEASE, idempotency_key: str | None = None) -> Intent:
+def new_intent(image: UserImage, *, lease_until: datetime = NOW + LEASE, idempotency_key: str | None = None) -> Intent:
     """Return the intent to upload *image*."""
     return Intent(
         id=new_id(NOW),
         user=image.user,
         object_keys=image.object_keys,
-        lease=lease,
+        lease_until=lease_until,
         idempotency_key=idempotency_key,
         input_sha256="c" * 64,
     )
 
 
-def begin(repository: ImageRepository, image: UserImage, *, now: datetime = NOW, **facts: Any) -> Intent:
+def begin_upload(repository: ImageRepository, image: UserImage, *, now: datetime = NOW, **facts: Any) -> Intent:
     """Begin an upload that must be free to go on."""
     intent = new_intent(image, **facts)
-    assert repository.begin(intent, now=now) is None
+    assert repository.begin_upload(intent, now=now) is None
     return intent
 
 
@@ -68,7 +69,9 @@ def publish(
     repository: ImageRepository, image: UserImage, *, is_primary: bool = False, replace: bool = False, **facts: Any
 ) -> UserImage:
     """Begin and publish *image*."""
-    published = repository.publish(begin(repository, image, **facts), image, is_primary=is_primary, replace=replace)
+    published = repository.publish(
+        begin_upload(repository, image, **facts), image, is_primary=is_primary, replace=replace
+    )
     assert published
     return published.image
 
@@ -76,7 +79,7 @@ def publish(
 def upload(repository: ImageRepository, image: UserImage, **facts: Any) -> UserImage:
     """Publish *image*, or return the one that the idempotency key already made."""
     intent = new_intent(image, **facts)
-    made = repository.begin(intent, now=NOW)
+    made = repository.begin_upload(intent, now=NOW)
     if made is None:
         published = repository.publish(intent, image, is_primary=False, replace=False)
         assert published
@@ -84,7 +87,7 @@ def upload(repository: ImageRepository, image: UserImage, **facts: Any) -> UserI
     return made
 
 
-def gallery(repository: ImageRepository, user: str) -> list[UUID]:
+def publish_gallery(repository: ImageRepository, user: str) -> list[UUID]:
     """Publish images of two types, some at one instant, in no order; return their ids, newest first."""
     steps = (3, 1, 2, 2, 1, 2, 0)
     images = [new_image(user, (COVER, GALLERY)[step % 2], at=NOW + step * TICK) for step in steps]
@@ -93,14 +96,14 @@ def gallery(repository: ImageRepository, user: str) -> list[UUID]:
     return ids(sorted(images, key=lambda image: (image.uploaded_at, image.id), reverse=True))
 
 
-def rows(
+def rows_of(
     repository: ImageRepository, image: UserImage | None = None, *, start: str = "", limit: int = 1000
 ) -> list[UserImage]:
     """Read the rows whose key begins with *start*, page by page; with *image*, only its own."""
     found: list[UserImage] = []
     start = start if image is None else image.key
     after = start[:-1]
-    while page := repository.rows(after=after, limit=limit):
+    while page := repository.list_by_key(after=after, limit=limit):
         assert len(page) <= limit
         found += [each for each in page if each.key.startswith(start)]
         assert page[-1].key > after, "rows gives what it gave before"
@@ -110,23 +113,23 @@ def rows(
     return found
 
 
-def over(repository: ImageRepository, user: str, now: datetime, *, limit: int = 10_000) -> list[Intent]:
+def claim_expired_of(repository: ImageRepository, user: str, now: datetime, *, limit: int = 10_000) -> list[Intent]:
     """Take the intents that are over and return those of *user*."""
-    return [intent for intent in repository.expired(now, limit=limit) if intent.user == user]
+    return [intent for intent in repository.claim_expired(now, limit=limit) if intent.user == user]
 
 
-def forget_all(repository: ImageRepository) -> int:
+def finish_all(repository: ImageRepository) -> int:
     """Forget whatever this suite left, and tell how much it was."""
-    intents = repository.expired(datetime(2002, 1, 1, tzinfo=UTC), limit=100_000)
+    intents = repository.claim_expired(datetime(2002, 1, 1, tzinfo=UTC), limit=100_000)
     for intent in intents:
-        repository.forget(intent)
+        repository.finish(intent)
     return len(intents)
 
 
-def is_retired(intent: Intent, user: str) -> bool:
-    """Tell whether *intent* is as ``retire`` makes one."""
-    long_ago = intent.lease < datetime(2000, 1, 1, tzinfo=UTC)
-    return long_ago and (intent.user, intent.idempotency_key, intent.taken) == (user, None, False)
+def is_deletion(intent: Intent, user: str) -> bool:
+    """Tell whether *intent* is as ``begin_delete`` makes one."""
+    long_ago = intent.lease_until < datetime(2000, 1, 1, tzinfo=UTC)
+    return long_ago and (intent.user, intent.idempotency_key, intent.claimed) == (user, None, False)
 
 
 def primary_ids(repository: ImageRepository, user: str) -> list[UUID]:

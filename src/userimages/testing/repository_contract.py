@@ -25,7 +25,7 @@ import attrs
 import pytest
 
 from userimages.model import ImageType, Intent, UserImage, Variants
-from userimages.ports import ImageRepository
+from userimages.protocols import ImageRepository
 from userimages.testing.publication_contract import PublicationContract
 from userimages.testing.records import (
     COVER,
@@ -34,23 +34,23 @@ from userimages.testing.records import (
     PROFILE,
     TICK,
     at_once,
-    begin,
+    begin_upload,
     by_id,
-    forget_all,
-    gallery,
+    claim_expired_of,
+    finish_all,
     ids,
-    is_retired,
+    is_deletion,
     new_image,
     new_user,
-    over,
     primary_ids,
     publish,
-    rows,
+    publish_gallery,
+    rows_of,
 )
 
 
 class RepositoryContract(PublicationContract):
-    """The sentences of ``userimages.ports.ImageRepository``, each as a test."""
+    """The sentences of ``userimages.protocols.ImageRepository``, each as a test."""
 
     @pytest.fixture
     def repository(self) -> ImageRepository:
@@ -66,7 +66,7 @@ class RepositoryContract(PublicationContract):
             published,
             repository.get(image.id),
             *repository.list(image.user, limit=1),
-            *rows(repository, image),
+            *rows_of(repository, image),
         ):
             assert seen == image
             assert seen is not None
@@ -105,23 +105,23 @@ class RepositoryContract(PublicationContract):
 
     def test_list_is_newest_first_and_ties_by_id(self, repository: ImageRepository) -> None:
         user = new_user()
-        newest_first = gallery(repository, user)
+        newest_first = publish_gallery(repository, user)
         assert ids(repository.list(user, limit=99)) == newest_first
         assert ids(repository.list(user, limit=4)) == newest_first[:4]
         assert not repository.list(new_user(), limit=4)
 
     def test_list_goes_on_after_a_position(self, repository: ImageRepository) -> None:
         user = new_user()
-        newest_first, seen, after = gallery(repository, user), [], None
+        newest_first, seen, after = publish_gallery(repository, user), [], None
         while page := repository.list(user, limit=2, after=after):
             seen += ids(page)
             after = page[-1].uploaded_at, page[-1].id
-            repository.retire(page[-1].id)
+            repository.begin_delete(page[-1].id)
         assert seen == newest_first
 
     def test_list_narrows_to_one_type(self, repository: ImageRepository) -> None:
         user = new_user()
-        newest_first = gallery(repository, user)
+        newest_first = publish_gallery(repository, user)
         images = [image for image in repository.list(user, limit=99) if image.image_type is COVER]
         assert ids(repository.list(user, limit=99, image_type=COVER)) == ids(images)
         assert ids(repository.list(user, limit=1, image_type=COVER)) == ids(images[:1])
@@ -147,12 +147,12 @@ class RepositoryContract(PublicationContract):
         start = new_user()
         users = [start + rest for rest in ("a", "B", "b", "a-b", "a.b", "a_b", "é", "~", "a0")]
         images = {publish(repository, new_image(user, each)).key for user in users for each in ImageType}
-        seen = [each.key for each in rows(repository, start=f"users/{start}", limit=7) if each.key in images]
+        seen = [each.key for each in rows_of(repository, start=f"users/{start}", limit=7) if each.key in images]
         assert seen == sorted(images, key=str.encode)
 
     def test_rows_tell_which_image_is_primary(self, repository: ImageRepository) -> None:
         image = publish(repository, new_image(new_user()), is_primary=True)
-        assert rows(repository, image) == [image]
+        assert rows_of(repository, image) == [image]
 
     # set_primary, update
 
@@ -167,7 +167,7 @@ class RepositoryContract(PublicationContract):
         image = publish(repository, new_image(new_user()), is_primary=True)
         other = publish(repository, new_image(image.user))
         gone = publish(repository, new_image(image.user))
-        repository.retire(gone.id)
+        repository.begin_delete(gone.id)
         assert repository.set_primary(other.id, user=new_user()) is repository.set_primary(gone.id) is None
         assert primary_ids(repository, image.user) == [image.id]
         assert repository.set_primary(other.id, user=image.user) == attrs.evolve(other, is_primary=True)
@@ -208,69 +208,73 @@ class RepositoryContract(PublicationContract):
 
     def test_retire_leaves_an_intent_that_is_over(self, repository: ImageRepository) -> None:
         image = publish(repository, new_image(new_user()), is_primary=True, idempotency_key="k")
-        intent = repository.retire(image.id)
+        intent = repository.begin_delete(image.id)
         assert intent
-        assert is_retired(intent, image.user)
+        assert is_deletion(intent, image.user)
         assert intent.object_keys == image.object_keys
         assert repository.get(image.id) is None
         assert list(repository.list(image.user, limit=9)) == list(repository.primaries([image.user])) == []
-        assert over(repository, image.user, NOW) == [intent]
+        assert claim_expired_of(repository, image.user, NOW) == [intent]
 
     def test_retire_leaves_the_other_images_alone(self, repository: ImageRepository) -> None:
         chosen = publish(repository, new_image(new_user()), is_primary=True)
         other = publish(repository, new_image(chosen.user))
-        assert repository.retire(other.id, user=new_user()) is repository.retire(new_image("x").id) is None
+        assert repository.begin_delete(other.id, user=new_user()) is repository.begin_delete(new_image("x").id) is None
         assert repository.get(other.id) == other
-        assert repository.retire(other.id, user=chosen.user)
+        assert repository.begin_delete(other.id, user=chosen.user)
         assert list(repository.list(chosen.user, limit=9)) == [chosen]
 
     def test_the_idempotency_key_dies_with_the_image(self, repository: ImageRepository) -> None:
         image = publish(repository, new_image(new_user()), idempotency_key="k")
-        repository.retire(image.id)
+        repository.begin_delete(image.id)
         assert publish(repository, new_image(image.user), idempotency_key="k").id != image.id
 
     def test_of_many_that_retire_one_image_one_gets_the_intent(self, repository: ImageRepository) -> None:
         image = publish(repository, new_image(new_user()), is_primary=True)
-        outcomes = at_once([partial(repository.retire, image.id)] * 6)
-        assert over(repository, image.user, NOW) == [each for each in outcomes if each is not None]
+        outcomes = at_once([partial(repository.begin_delete, image.id)] * 6)
+        assert claim_expired_of(repository, image.user, NOW) == [each for each in outcomes if each is not None]
 
     def test_retire_and_set_primary_at_once_leave_no_primary_behind(self, repository: ImageRepository) -> None:
         for _ in range(5):
             image = publish(repository, new_image(new_user()), is_primary=True)
-            calls: list[Callable[[], object]] = [partial(repository.retire, image.id)]
+            calls: list[Callable[[], object]] = [partial(repository.begin_delete, image.id)]
             calls += [partial(repository.set_primary, image.id)] * 3
             assert isinstance(at_once(calls)[0], Intent)
             assert list(repository.primaries([image.user])) == []
 
     def test_forget_deletes_the_one_intent(self, repository: ImageRepository) -> None:
-        one = begin(repository, new_image(new_user()), idempotency_key="k")
-        other = begin(repository, new_image(one.user))
+        one = begin_upload(repository, new_image(new_user()), idempotency_key="k")
+        other = begin_upload(repository, new_image(one.user))
         for _ in range(2):
-            repository.forget(one)
-        assert over(repository, one.user, NOW + LEASE) == [other]
-        begin(repository, new_image(one.user), idempotency_key="k")
+            repository.finish(one)
+        assert claim_expired_of(repository, one.user, NOW + LEASE) == [other]
+        begin_upload(repository, new_image(one.user), idempotency_key="k")
 
     def test_expired_takes_what_is_over_once_and_moves_it_on(self, repository: ImageRepository) -> None:
         image = new_image(new_user())
-        intent, hour = begin(repository, image), timedelta(hours=1)
-        taken = attrs.evolve(intent, taken=True, lease=intent.lease + hour)
-        assert over(repository, image.user, intent.lease - TICK) == []
-        assert over(repository, image.user, intent.lease) == [intent]
-        assert over(repository, image.user, taken.lease - TICK) == []
-        assert over(repository, image.user, taken.lease) == over(repository, image.user, taken.lease) == [taken]
+        intent, hour = begin_upload(repository, image), timedelta(hours=1)
+        taken = attrs.evolve(intent, claimed=True, lease_until=intent.lease_until + hour)
+        assert claim_expired_of(repository, image.user, intent.lease_until - TICK) == []
+        assert claim_expired_of(repository, image.user, intent.lease_until) == [intent]
+        assert claim_expired_of(repository, image.user, taken.lease_until - TICK) == []
+        assert (
+            claim_expired_of(repository, image.user, taken.lease_until)
+            == claim_expired_of(repository, image.user, taken.lease_until)
+            == [taken]
+        )
 
     def test_expired_gives_the_oldest_first_up_to_the_limit(self, repository: ImageRepository) -> None:
-        forget_all(repository)
+        finish_all(repository)
         leases = [NOW + LEASE * step for step in (3, 1, 2, 4)]
         for lease in leases:
-            begin(repository, new_image(new_user()), lease=lease)
-        assert [each.lease for each in repository.expired(NOW + 9 * LEASE, limit=2)] == sorted(leases)[:2]
-        assert [each.lease for each in repository.expired(NOW + 3 * LEASE, limit=2)] == sorted(leases)[2:3]
-        assert forget_all(repository) == 4
+            begin_upload(repository, new_image(new_user()), lease_until=lease)
+        assert [each.lease_until for each in repository.claim_expired(NOW + 9 * LEASE, limit=2)] == sorted(leases)[:2]
+        assert [each.lease_until for each in repository.claim_expired(NOW + 3 * LEASE, limit=2)] == sorted(leases)[2:3]
+        assert finish_all(repository) == 4
 
     def test_an_untaken_intent_is_given_to_one_caller_only(self, repository: ImageRepository) -> None:
         user = new_user()
-        begun = [begin(repository, new_image(user)) for _ in range(20)]
-        given = at_once([partial(over, repository, user, NOW + LEASE, limit=25)] * 6)
-        given.append(over(repository, user, NOW + LEASE))
+        begun = [begin_upload(repository, new_image(user)) for _ in range(20)]
+        given = at_once([partial(claim_expired_of, repository, user, NOW + LEASE, limit=25)] * 6)
+        given.append(claim_expired_of(repository, user, NOW + LEASE))
         assert by_id(intent for each in given for intent in each) == by_id(begun)

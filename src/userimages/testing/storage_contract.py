@@ -24,16 +24,16 @@ from uuid import uuid4
 
 import pytest
 
-from userimages.errors import BlobNotFoundError, KeyTakenError
+from userimages.errors import KeyTakenError, ObjectNotFoundError
 from userimages.model import StoredObject
-from userimages.ports import Storage
+from userimages.protocols import Storage
 
 _CAT = bytes(range(256)) * 8
 _CLOCK_SKEW = timedelta(minutes=5)  # between this machine and the store's
 
 
 class StorageContract:
-    """The sentences of ``userimages.ports.Storage``, each as a test."""
+    """The sentences of ``userimages.protocols.Storage``, each as a test."""
 
     @pytest.fixture
     def storage(self) -> Storage:
@@ -100,7 +100,7 @@ class StorageContract:
         with ThreadPoolExecutor(1) as pool:
             writing = pool.submit(storage.put, key, data, mime_type="image/jpeg")
             while not writing.done():
-                with suppress(BlobNotFoundError):
+                with suppress(ObjectNotFoundError):
                     expect(read(storage, key), data)
             writing.result()
         expect(read(storage, key), data)
@@ -110,7 +110,7 @@ class StorageContract:
         storage.put(key, _CAT, mime_type="image/jpeg")
         for missing in (new_key(), key + ".webp", key[:-1]):
             for start, length in ((0, None), (0, 1), (5, None), (0, 0)):
-                with pytest.raises(BlobNotFoundError):
+                with pytest.raises(ObjectNotFoundError):
                     storage.open(missing, start=start, length=length)
 
     def test_open_gives_the_range_that_is_asked_for(self, storage: Storage) -> None:
@@ -149,7 +149,7 @@ class StorageContract:
         storage.delete(gone)
         assert keys_of(storage, user) == sorted(kept)
         for key in gone:
-            with pytest.raises(BlobNotFoundError):
+            with pytest.raises(ObjectNotFoundError):
                 storage.open(key)
 
     def test_delete_of_missing_keys_is_fine(self, storage: Storage) -> None:

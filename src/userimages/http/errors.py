@@ -1,4 +1,4 @@
-"""What may go wrong, and how it is said: one table from the class of an error to a status and its words."""
+"""Which status and words answer which error: one table."""
 
 import json
 import logging
@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from userimages.errors import (
-    BlobNotFoundError,
     BusyError,
     ConflictError,
     FileTooLargeError,
     ImageNotFoundError,
     InvalidFieldError,
+    ObjectNotFoundError,
     RejectedImageError,
     RepositoryError,
     StorageError,
@@ -69,7 +69,7 @@ STATUS: Mapping[type[BaseException], tuple[int, str]] = {
     ForbiddenError: (403, "Forbidden"),
     RouteNotFoundError: (404, "Not found"),
     ImageNotFoundError: (404, "Image not found"),
-    BlobNotFoundError: (404, "Image file not found"),
+    ObjectNotFoundError: (404, "Image file not found"),
     MethodNotAllowedError: (405, "Method not allowed"),
     ConflictError: (409, "Conflict: the image is still in use, or the idempotency key belongs to another upload"),
     FileTooLargeError: (413, "File size exceeds {limit:g}MB limit"),
@@ -83,12 +83,12 @@ STATUS: Mapping[type[BaseException], tuple[int, str]] = {
 }
 """Error class -> (status, words). The nearest class counts; without words, the error's own message is the sentence.
 
-Its hint is left out: that is for who calls the library, and the sentence is for who uses the application.
+The hint is omitted: hints are for developers, messages for end users.
 """
 
 
 def json_response(status: int, content: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    """Return *content* as JSON, for nobody to store."""
+    """Return *content* as an uncacheable JSON response."""
     body = json.dumps(content).encode()
     always = {
         "Content-Type": "application/json",
@@ -99,10 +99,10 @@ def json_response(status: int, content: Mapping[str, Any], headers: Mapping[str,
     return Response(status, always | dict(headers or {}), body)
 
 
-def problem(error: Exception, *, max_bytes: int) -> Response:
-    """Return the answer for *error*: its row of ``STATUS``, with a detail only where the client can mend it.
+def error_response(error: Exception, *, max_bytes: int) -> Response:
+    """Return the response for *error*: its row of ``STATUS``, with a detail only if the client can mend it.
 
-    The cause of a status from 500 up goes to the log, and only there.
+    The cause of a status of 500 and more goes to the log, and only there.
     """
     nearest = next(each for each in type(error).__mro__ if each in STATUS)
     status, words = STATUS[nearest]
@@ -110,7 +110,7 @@ def problem(error: Exception, *, max_bytes: int) -> Response:
     if isinstance(error, FileTooLargeError):
         words = words.format(limit=(error.limit or max_bytes) / 2**20)
     elif status in (400, 415):
-        words = ": ".join(part for part in (words, str(error.args[0]) if error.args else "") if part)
+        words = ": ".join(part for part in (words, error.message if isinstance(error, UserImagesError) else "") if part)
     if status >= 500:
         _log.error("A request failed and was answered with %d.", status, exc_info=error, extra={"status": status})
     return json_response(status, {"error": words, "code": code}, _headers(error))

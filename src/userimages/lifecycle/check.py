@@ -9,19 +9,19 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from userimages.errors import (
-    BlobNotFoundError,
     KeyTakenError,
+    ObjectNotFoundError,
     RepositoryError,
     StorageError,
     StorageUnavailableError,
     UserImagesError,
 )
-from userimages.identity import new_id
+from userimages.ids import new_id
+from userimages.keys import PROBE_PREFIX
+from userimages.lifecycle.sweep import CLOCK_SKEW
 from userimages.model import Check, CheckReport, Intent
-from userimages.objects import PROBE_PREFIX
-from userimages.ports import ImageRepository, Storage
+from userimages.protocols import ImageRepository, Storage
 
-_MAX_SKEW = timedelta(minutes=5)  # what the sweep allows for
 _PATIENCE = 10  # seconds
 _MIME_TYPE = "image/webp"
 
@@ -102,7 +102,7 @@ def _compare_clocks(storage: Storage, key: str, now: datetime) -> str:
         raise StorageError("The listing lacks what was just written.", hint="Use a store whose listing is up to date.")
     skew = now - found.modified
     words = f"This machine's clock differs from the store's by {abs(skew.total_seconds()):.0f} s."
-    if abs(skew) > _MAX_SKEW:
+    if abs(skew) > CLOCK_SKEW:
         raise StorageError(words, hint="Set it by NTP: the sweep allows for 5 minutes between machines.")
     return words
 
@@ -111,7 +111,7 @@ def _delete(storage: Storage, key: str) -> str:
     storage.delete([key, *_old_probes(storage, key)])
     try:
         storage.open(key).close()
-    except BlobNotFoundError:
+    except ObjectNotFoundError:
         return "It was deleted."
     raise StorageError("The object is still there after its deletion.", hint="Look for a lock rule of the bucket.")
 
@@ -205,9 +205,9 @@ def _judge_schema(missing: Sequence[str]) -> str:
 
 
 def _begin_and_forget(repository: ImageRepository, now: datetime) -> str:
-    intent = Intent(id=new_id(now), user="userimages-probe", object_keys=(), lease=now)
-    repository.begin(intent, now=now)
-    repository.forget(intent)
+    intent = Intent(id=new_id(now), user="userimages-probe", object_keys=(), lease_until=now)
+    repository.begin_upload(intent, now=now)
+    repository.finish(intent)
     return "A probe intent was begun and forgotten."
 
 
@@ -220,5 +220,5 @@ def _tried(name: str, work: Callable[[], str]) -> Check:
 
 def _failed(name: str, exc: Exception) -> Check:
     if isinstance(exc, UserImagesError):
-        return Check(name, ok=False, detail=str(exc.args[0]), hint=exc.hint)
+        return Check(name, ok=False, detail=str(exc.message), hint=exc.hint)
     return Check(name, ok=False, detail=f"It raised {type(exc).__name__}.", hint="Look at the log of the backend.")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from userimages.errors import BlobNotFoundError, KeyTakenError, StorageError, StorageUnavailableError
+from userimages.errors import KeyTakenError, ObjectNotFoundError, StorageError, StorageUnavailableError
 
 _KEYS = "Look at R2_ACCESS_KEY_ID and R2_SECRET_ACCESS_KEY."
 ENDPOINT_HINT = "Look at R2_ACCOUNT_ID, R2_JURISDICTION and R2_ENDPOINT_URL."
@@ -30,7 +30,7 @@ _PROBLEMS: dict[str, Problem] = {
     "NoSuchBucket": (StorageError, "There is no such bucket.", f"Look at R2_BUCKET_NAME. {ENDPOINT_HINT}"),
     "InvalidBucketName": (StorageError, "That cannot be the name of a bucket.", "Look at R2_BUCKET_NAME."),
     "ParamValidationError": (StorageError, "boto3 refused the request unsent.", "Look at R2_BUCKET_NAME."),
-    "NoSuchKey": (BlobNotFoundError, "No object stands under this key.", ""),
+    "NoSuchKey": (ObjectNotFoundError, "No object stands under this key.", ""),
     "404": (StorageUnavailableError, "Nothing is there, not even the answer of an S3 server.", ENDPOINT_HINT),
     "412": (KeyTakenError, "Other bytes already stand under this key.", "Use a new key: keys never repeat."),
     "InvalidRegionName": _OTHER_PLACE,

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from userimages import ImageService, ImageType
-from userimages.identity import UploadClock, instant, microseconds, new_id, new_stem, object_key, stem_of, user_segment
+from userimages.ids import UploadClock, instant, microseconds, new_id
+from userimages.keys import new_stem, object_key, stem_of, user_segment
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
 
@@ -107,7 +108,7 @@ def test_microseconds_and_instant_are_inverse(moment: datetime) -> None:
 def test_the_upload_clock_works_in_a_child_forked_while_its_lock_was_held() -> None:
     code = (
         "import os\n"
-        "from userimages.identity import UploadClock, utcnow\n"
+        "from userimages.ids import UploadClock, utcnow\n"
         "clock = UploadClock(utcnow)\n"
         "clock._lock.acquire()\n"
         "if os.fork():\n"

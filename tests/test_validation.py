@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from userimages import FileTooLargeError, ImageType, InvalidFieldError, captions, fields
-from userimages.identity import utcnow
+from userimages import FileTooLargeError, ImageType, InvalidFieldError, validation
+from userimages.ids import utcnow
 
 
 class Endless(io.RawIOBase):
@@ -21,15 +21,15 @@ class Endless(io.RawIOBase):
 
 
 def test_c24_a_file_of_exactly_the_limit_passes() -> None:
-    assert len(fields.read_file(io.BytesIO(b"x" * 100), limit=100)) == 100
-    assert len(fields.read_file(b"x" * 100, limit=100)) == 100
+    assert len(validation.read_file(io.BytesIO(b"x" * 100), limit=100)) == 100
+    assert len(validation.read_file(b"x" * 100, limit=100)) == 100
 
 
 def test_c24_mended_reading_stops_one_byte_past_the_limit() -> None:
     file = Endless()
 
     with pytest.raises(FileTooLargeError, match="10,485,760 bytes") as error:
-        fields.read_file(file, limit=10 * 1024 * 1024)
+        validation.read_file(file, limit=10 * 1024 * 1024)
 
     assert file.given == 10 * 1024 * 1024 + 1
     assert error.value.limit == 10 * 1024 * 1024
@@ -43,7 +43,7 @@ def test_a_file_that_gives_little_at_a_time_is_read_to_its_end() -> None:
         def read(self, n: int, /) -> bytes:
             return self.left.pop(0)
 
-    assert fields.read_file(Dribble(), limit=10) == b"abc"
+    assert validation.read_file(Dribble(), limit=10) == b"abc"
 
 
 def test_a_file_to_await_is_refused_with_what_to_pass() -> None:
@@ -52,7 +52,7 @@ def test_a_file_to_await_is_refused_with_what_to_pass() -> None:
             return b""
 
     with pytest.raises(InvalidFieldError, match=r"upload\.file") as error:
-        fields.read_file(Upload(), limit=10)  # type: ignore[arg-type]
+        validation.read_file(Upload(), limit=10)  # type: ignore[arg-type]
     assert error.value.field == "file"
 
 
@@ -61,18 +61,18 @@ def test_a_file_to_await_is_refused_with_what_to_pass() -> None:
 )
 def test_what_is_not_a_file_is_refused(file: object) -> None:
     with pytest.raises(InvalidFieldError, match="'rb'"):
-        fields.read_file(file, limit=10)  # type: ignore[arg-type]
+        validation.read_file(file, limit=10)  # type: ignore[arg-type]
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=150))
 def test_a_user_of_any_unicode_passes_unchanged(user: str) -> None:
-    assert fields.checked_user(user) == user
+    assert validation.checked_user(user) == user
 
 
 @pytest.mark.parametrize("user", ["", "x" * 151, "a\0b", "\ud800", None, 7])
 def test_other_users_are_refused(user: object) -> None:
     with pytest.raises(InvalidFieldError) as error:
-        fields.checked_user(user)  # type: ignore[arg-type]
+        validation.checked_user(user)  # type: ignore[arg-type]
     assert error.value.field == "user"
 
 
@@ -80,7 +80,7 @@ def test_other_users_are_refused(user: object) -> None:
     "caption", ["", "I <3 you & me > all", "a < b", "Tom & Jerry's", "&lt;b&gt; &copy x", "é\n\tü", "a <b"]
 )
 def test_c28_a_caption_is_kept_as_text(caption: str) -> None:
-    assert fields.checked_caption(caption) == caption
+    assert validation.checked_caption(caption) == caption
 
 
 @pytest.mark.parametrize(
@@ -96,74 +96,74 @@ def test_c28_a_caption_is_kept_as_text(caption: str) -> None:
     ],
 )
 def test_c28_mended_only_tags_and_control_characters_go(given: str, kept: str) -> None:
-    assert fields.checked_caption(given) == kept
+    assert validation.checked_caption(given) == kept
 
 
 def test_c28_mended_an_over_long_caption_is_an_error_and_never_cut() -> None:
-    assert fields.checked_caption("é" * 1000) == "é" * 1000
-    assert fields.checked_caption("<i>" * 100 + "x" * 1000) == "x" * 1000
+    assert validation.checked_caption("é" * 1000) == "é" * 1000
+    assert validation.checked_caption("<i>" * 100 + "x" * 1000) == "x" * 1000
     for caption in ("x" * 1001, "<i>" * 10_000):
         with pytest.raises(InvalidFieldError, match="1000") as error:
-            fields.checked_caption(caption)
+            validation.checked_caption(caption)
         assert error.value.field == "caption"
 
 
 @pytest.mark.parametrize("caption", [None, 7, "a\0", "\udfff"])
 def test_what_is_no_caption_is_refused(caption: object) -> None:
     with pytest.raises(InvalidFieldError):
-        fields.checked_caption(caption)  # type: ignore[arg-type]
+        validation.checked_caption(caption)  # type: ignore[arg-type]
 
 
 def test_c2_the_three_types_and_their_labels() -> None:
-    labels = [each.label for each in map(fields.checked_image_type, ("profile", "gallery", ImageType.COVER))]
+    labels = [each.label for each in map(validation.checked_image_type, ("profile", "gallery", ImageType.COVER))]
     assert labels == ["Profile Picture", "Gallery Image", "Cover Photo"]
 
 
 @pytest.mark.parametrize("image_type", ["banana", "", "PROFILE", None, 1])
 def test_c2_mended_any_other_type_is_a_clear_error(image_type: object) -> None:
     with pytest.raises(InvalidFieldError, match="profile, gallery, cover") as error:
-        fields.checked_image_type(image_type)  # type: ignore[arg-type]
+        validation.checked_image_type(image_type)  # type: ignore[arg-type]
     assert error.value.field == "image_type"
 
 
 def test_a_cursor_comes_back_as_its_position() -> None:
     position = (utcnow(), uuid4())
-    assert fields.decode_cursor(fields.encode_cursor(*position)) == position
+    assert validation.decode_cursor(validation.encode_cursor(*position)) == position
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "é", "AAAA", "A" * 33, "////////////////////////////////", None, 7])
 def test_any_other_cursor_is_an_invalid_field(cursor: object) -> None:
     with pytest.raises(InvalidFieldError, match="next_cursor") as error:
-        fields.decode_cursor(cursor)  # type: ignore[arg-type]
+        validation.decode_cursor(cursor)  # type: ignore[arg-type]
     assert error.value.field == "cursor"
 
 
 @pytest.mark.parametrize("limit", [0, -1, 201, 1.5, True, "50", None])
 def test_a_limit_is_a_whole_number_from_1_to_200(limit: object) -> None:
     with pytest.raises(InvalidFieldError) as error:
-        fields.checked_limit(limit)  # type: ignore[arg-type]
+        validation.checked_limit(limit)  # type: ignore[arg-type]
     assert error.value.field == "limit"
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "ü", " x", "x ", "a\nb", 7])
 def test_an_idempotency_key_is_1_to_255_printable_ascii(key: object) -> None:
-    assert fields.checked_idempotency_key("x" * 255) == "x" * 255
+    assert validation.checked_idempotency_key("x" * 255) == "x" * 255
     with pytest.raises(InvalidFieldError):
-        fields.checked_idempotency_key(key)  # type: ignore[arg-type]
+        validation.checked_idempotency_key(key)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("id", ["", "x", 7, None, "0" * 31])
 def test_an_id_is_a_uuid_or_its_string(id: object) -> None:
     with pytest.raises(InvalidFieldError) as error:
-        fields.checked_id(id)  # type: ignore[arg-type]
+        validation.checked_id(id)  # type: ignore[arg-type]
     assert error.value.field == "id"
 
 
 def test_users_are_a_list_and_not_one_name() -> None:
-    assert fields.checked_users(["a", "b", "a"]) == ["a", "b"]
+    assert validation.checked_users(["a", "b", "a"]) == ["a", "b"]
     for users in ("ana", None, [str(n) for n in range(1001)]):
         with pytest.raises(InvalidFieldError) as error:
-            fields.checked_users(users)
+            validation.checked_users(users)
         assert error.value.field == "users"
 
 
@@ -172,18 +172,22 @@ def test_users_are_a_list_and_not_one_name() -> None:
     ["<\x01script>alert(1)</\x01script>", "<\x85b>alert(1)", "<<b>script>alert(1)</script>", "<<<b>b>i>alert(1)"],
 )
 def test_c28_mended_what_is_left_of_one_tag_makes_no_other(caption: str) -> None:
-    assert fields.checked_caption(caption) == "alert(1)"
+    assert validation.checked_caption(caption) == "alert(1)"
 
 
 def test_c28_tags_within_tags_cost_a_bounded_number_of_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    passes, parsed = [], captions._without_tags
-    monkeypatch.setattr(captions, "_without_tags", lambda text: passes.append(text) or parsed(text))
+    passes, parsed = [], validation._without_tags
+    monkeypatch.setattr(validation, "_without_tags", lambda text: passes.append(text) or parsed(text))
     with pytest.raises(InvalidFieldError, match="tags within tags"):
-        fields.checked_caption("<" * 3300 + "b>" * 3300)
+        validation.checked_caption("<" * 3300 + "b>" * 3300)
     assert len(passes) <= 8
 
 
 def test_a_number_of_thousands_of_digits_is_refused_like_any_other() -> None:
-    for refused in (fields.checked_limit, fields.checked_image_type, lambda number: fields.checked_range(-number, 1)):
+    for refused in (
+        validation.checked_limit,
+        validation.checked_image_type,
+        lambda number: validation.check_range(-number, 1),
+    ):
         with pytest.raises(InvalidFieldError):
             refused(10**5000)

@@ -7,9 +7,9 @@ import pytest
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import SSLError
 
-from userimages.errors import BlobNotFoundError, KeyTakenError, StorageError, StorageUnavailableError
+from userimages.errors import KeyTakenError, ObjectNotFoundError, StorageError, StorageUnavailableError
 from userimages.storages.r2 import R2Storage
-from userimages.storages.r2_problems import translated
+from userimages.storages.r2_errors import translated
 
 from .conftest import MOTO_ENVIRON, Answer
 
@@ -76,11 +76,11 @@ def test_an_answer_says_what_is_wrong_and_which_setting_to_look_at(scripted, req
 def test_a_missing_object_is_not_a_missing_bucket(scripted):
     scripted.answers += [Answer(404, "NoSuchKey"), Answer(404, "NoSuchBucket")]
 
-    with pytest.raises(BlobNotFoundError):
+    with pytest.raises(ObjectNotFoundError):
         open_(scripted.storage)
     with pytest.raises(StorageError, match="no such bucket") as caught:
         open_(scripted.storage)
-    assert not isinstance(caught.value, BlobNotFoundError)
+    assert not isinstance(caught.value, ObjectNotFoundError)
 
 
 # Writes of which the answer is lost, or that come twice

@@ -10,10 +10,10 @@ from operator import itemgetter
 import attrs
 
 from userimages.errors import StorageError
-from userimages.identity import PREFIX, stem_of
+from userimages.keys import PREFIX, PROBE_PREFIX, stem_of
+from userimages.lifecycle.deletion import OnDeleted, delete_objects
 from userimages.model import AuditReport, MissingObject, StoredObject, UserImage
-from userimages.objects import PROBE_PREFIX, OnDeleted, remove_objects
-from userimages.ports import ImageRepository, Storage
+from userimages.protocols import ImageRepository, Storage
 
 ORPHAN_AGE = timedelta(hours=24)
 _BATCH = 100
@@ -83,7 +83,7 @@ def delete_orphans(
     deleted = 0
     for batch in _batches(report.orphans):
         keys = [each.key for each in batch if not _is_named(repository, each.key)]
-        remove_objects(storage, keys, on_deleted)
+        delete_objects(storage, keys, on_deleted)
         deleted += len(keys)
     return attrs.evolve(report, deleted=deleted)
 
@@ -104,7 +104,7 @@ def _named(repository: ImageRepository, after: str) -> Iterator[tuple[str, UserI
     """Yield the keys past *after* that rows name, in byte order: those of one image lie together, by their stem."""
     folder, slash, name = after.rpartition("/")
     position = folder + slash + name.partition(".")[0]
-    while rows := repository.rows(after=position):
+    while rows := repository.list_by_key(after=position):
         for image in rows:
             yield from ((key, image) for key in sorted(image.object_keys) if key > after)
         position = rows[-1].key
@@ -118,7 +118,7 @@ def _stands(storage: Storage, key: str) -> bool:
 def _is_named(repository: ImageRepository, key: str) -> bool:
     """Tell whether an image names *key* by now."""
     stem = stem_of(key) or key
-    return any(stem_of(image.key) == stem for image in repository.rows(after=stem, limit=1))
+    return any(stem_of(image.key) == stem for image in repository.list_by_key(after=stem, limit=1))
 
 
 def _batches(orphans: Sequence[StoredObject]) -> Iterator[Sequence[StoredObject]]:

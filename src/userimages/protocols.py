@@ -1,4 +1,4 @@
-"""The three seams: what a storage, a repository and a processor must do, in prose.
+"""The three protocols: what a storage, a repository and a processor must do.
 
 A third party writes a plain class with these methods, imports nothing from here, and proves it with the contract
 suites of ``userimages.testing``. Methods may be called from several threads at once. Errors are those of
@@ -10,7 +10,9 @@ from datetime import datetime
 from typing import BinaryIO, Protocol
 from uuid import UUID
 
-from userimages.model import ImageType, Intent, Processed, Published, StoredObject, UserImage
+from userimages.model import ImageType, Intent, ProcessedImage, PublishResult, StoredObject, UserImage
+
+DEFAULT_MAX_BYTES = 10 * 1024 * 1024  # of a file, where the processor states no limit of its own
 
 
 class Readable(Protocol):
@@ -41,7 +43,7 @@ class Storage(Protocol):
         A *start* at or past the end gives an empty stream. One request, or none before the first read.
 
         Raises:
-            BlobNotFoundError: nothing stands under *key*. Raised here, not by the first read.
+            ObjectNotFoundError: nothing stands under *key*. Raised here, not by the first read.
             StorageError, StorageUnavailableError: as for ``put``.
         """
 
@@ -70,7 +72,7 @@ class ImageRepository(Protocol):
     good as missing. Instants are aware UTC with microseconds. A failure of the database is ``RepositoryError``.
     """
 
-    def begin(self, intent: Intent, *, now: datetime) -> UserImage | None:
+    def begin_upload(self, intent: Intent, *, now: datetime) -> UserImage | None:
         """Insert *intent* and return None; or return the image that its idempotency key already made.
 
         With ``intent.idempotency_key`` set, (user, key) is unique among intents and images together. Insert first,
@@ -82,12 +84,13 @@ class ImageRepository(Protocol):
                 was inserted.
         """
 
-    def publish(self, intent: Intent, image: UserImage, *, is_primary: bool, replace: bool) -> Published | None:
+    def publish(self, intent: Intent, image: UserImage, *, is_primary: bool, replace: bool) -> PublishResult | None:
         """Turn *intent* into *image*: from this commit on it is listed. Return None where the intent cannot be.
 
-        One transaction: delete the intent unless it is gone, ``taken``, or lost its idempotency key (then: None, and
-        nothing changes); insert the image, with the intent's idempotency key and ``input_sha256``; make it the user's
-        primary if *is_primary*; with *replace*, also retire every other image of this user and type, as ``retire``.
+        One transaction. Delete the intent, unless it is gone, was claimed, or lost its idempotency key: then nothing
+        changes, and None is returned. Insert the image, with the intent's idempotency key and ``input_sha256``. With
+        *is_primary*, make it the user's primary. With *replace*, do for every other image of this user and type what
+        ``begin_delete`` does.
 
         Raises:
             ConflictError: a foreign key of the application's own refuses to let a replaced image go. Nothing changed.
@@ -117,7 +120,7 @@ class ImageRepository(Protocol):
     def update(self, id: UUID, *, caption: str, user: str | None = None) -> UserImage | None:
         """Set the caption and return the image; None where there is no such image."""
 
-    def retire(self, id: UUID, *, user: str | None = None) -> Intent | None:
+    def begin_delete(self, id: UUID, *, user: str | None = None) -> Intent | None:
         """Delete the image and, where it was, the user's primary; insert and return the intent that names its objects.
 
         One transaction. The intent is new, untaken and already over (its lease lies in the distant past), without an
@@ -127,18 +130,18 @@ class ImageRepository(Protocol):
             ConflictError: a foreign key of the application's own tables refuses. Nothing changed.
         """
 
-    def forget(self, intent: Intent) -> None:
+    def finish(self, intent: Intent) -> None:
         """Delete the intent, if it is there."""
 
-    def expired(self, now: datetime, *, limit: int) -> Sequence[Intent]:
+    def claim_expired(self, now: datetime, *, limit: int) -> Sequence[Intent]:
         """Take up to *limit* intents whose lease is at or before *now*, oldest lease first.
 
         One that is not taken yet becomes so and its lease moves on by one hour, so that nobody can publish it any
-        more; it is returned with ``taken=False``, as it was. One that was taken before is returned with
-        ``taken=True`` and stays as it is. Of two callers at once, only one is given an untaken intent.
+        more; it is returned with ``claimed=False``, as it was. One that was taken before is returned with
+        ``claimed=True`` and stays as it is. Of two callers at once, only one is given an untaken intent.
         """
 
-    def rows(self, *, after: str = "", limit: int = 1000) -> Sequence[UserImage]:
+    def list_by_key(self, *, after: str = "", limit: int = 1000) -> Sequence[UserImage]:
         """Return up to *limit* images of all users whose ``key`` is greater than *after*, in byte order of ``key``."""
 
 
@@ -149,7 +152,7 @@ class Processor(Protocol):
     stops reading a file; without it that is 10 MiB.
     """
 
-    def __call__(self, data: bytes, image_type: ImageType) -> Processed:
+    def __call__(self, data: bytes, image_type: ImageType) -> ProcessedImage:
         """Return freshly encoded bytes: upright, bounded, without metadata.
 
         Raises:

@@ -1,4 +1,7 @@
-"""What a caller may pass: every argument is checked here, and refused as ``InvalidFieldError``; a file is read."""
+"""Check the arguments of a call, clean a caption, and read the uploaded file.
+
+What is wrong is refused as ``InvalidFieldError``.
+"""
 
 import base64
 import binascii
@@ -8,11 +11,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from uuid import UUID
 
-from userimages.captions import plain_text
 from userimages.errors import FileTooLargeError, InvalidFieldError
-from userimages.identity import instant, microseconds
+from userimages.ids import instant, microseconds
 from userimages.model import ImageType
-from userimages.ports import Readable
+from userimages.protocols import Readable
 
 MAX_USER = 150
 MAX_CAPTION = 1000
@@ -20,6 +22,8 @@ MAX_PAGE = 200
 MAX_USERS = 1000
 _CHUNK = 1024 * 1024
 _MAX_RAW_CAPTION = 20 * MAX_CAPTION
+_TAG_PASSES = 8
+_CONTROLS = re.compile(r"[\x01-\x08\x0b-\x1f\x7f-\x9f]")
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 
 
@@ -119,6 +123,45 @@ def checked_caption(caption: str) -> str:
     )
 
 
+def plain_text(caption: str) -> str:
+    """Return *caption* (without NUL) with no HTML tags and no control characters but tabs and line ends.
+
+    Tags that only appear once others are gone go too, as far as anybody types them.
+    """
+    text = _CONTROLS.sub("", caption.replace("\r\n", "\n").replace("\r", "\n"))
+    for _ in range(_TAG_PASSES):
+        fewer = _without_tags(text) if "<" in text else text
+        if fewer == text:
+            return text
+        text = fewer
+    raise InvalidFieldError(
+        f"The caption holds HTML tags within tags, {_TAG_PASSES} deep or more.", field="caption", hint="Remove them."
+    )
+
+
+def _without_tags(text: str) -> str:
+    """Return *text* without what a browser would take for a tag, a comment or a declaration.
+
+    An ampersand travels as NUL, which the text cannot hold, so that the parser leaves entities as they were typed;
+    what it holds back as unfinished (``a <b``) is text.
+    """
+    from html.parser import HTMLParser
+
+    kept: list[str] = []
+
+    class TextOnly(HTMLParser):
+        def handle_data(self, data: str) -> None:
+            kept.append(data)
+
+        def parse_marked_section(self, i: int, report: int = 1) -> int:
+            """Take ``<![`` for the comment that it is in HTML: the parser's own way is to raise AssertionError."""
+            return self.parse_bogus_comment(i)
+
+    parser = TextOnly(convert_charrefs=False)
+    parser.feed(text.replace("&", "\0"))
+    return "".join((*kept, parser.rawdata)).replace("\0", "&")
+
+
 def read_file(file: bytes | Readable, *, limit: int) -> bytes:
     """Return the bytes of *file*; no more than one byte past *limit* is ever read.
 
@@ -184,7 +227,7 @@ def check_audit(*, delete: bool, after: str, limit: int | None, max_share: float
         raise InvalidFieldError(f"The share {_shown(max_share)} is not a number from 0 to 1.", field="max_share")
 
 
-def checked_range(start: int, length: int | None) -> None:
+def check_range(start: int, length: int | None) -> None:
     """Refuse a byte range that is not of whole numbers from 0 up."""
     for name, value in (("start", start), ("length", length)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):

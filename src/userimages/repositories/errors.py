@@ -4,7 +4,7 @@ import sqlite3
 
 from sqlalchemy import exc
 
-from userimages.errors import ConflictError, RepositoryError, UserImagesError
+from userimages.errors import ConflictError, DatabaseBusyError, InvalidFieldError, RepositoryError, UserImagesError
 
 Meaning = tuple[str, str]  # what happened, and the hint
 
@@ -115,4 +115,6 @@ def translated(error: Exception, meaning: Meaning) -> UserImagesError:
     what, hint = meaning
     if meaning is _FAILED:
         what = f"{what} ({type(cause).__name__}{f', {code}' if code else ''})"
-    return RepositoryError(what, hint=hint, unchanged=meaning in (BUSY, _POOL, _NOT_UNICODE))
+    if meaning is _NOT_UNICODE:
+        return InvalidFieldError(what, field="text", hint=hint)
+    return DatabaseBusyError(what, hint=hint) if meaning in (BUSY, _POOL) else RepositoryError(what, hint=hint)

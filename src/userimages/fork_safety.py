@@ -1,0 +1,29 @@
+"""What a forked child must replace: locks that another thread of the parent may have held, and shared connections."""
+
+import os
+import weakref
+from typing import Protocol
+
+
+class Resettable(Protocol):
+    """Anything with ``reset()``, compared by identity."""
+
+    def reset(self) -> None:
+        """Replace what must not be shared with the parent."""
+
+
+_registered = weakref.WeakSet[Resettable]()
+
+
+def reset_after_fork(thing: Resettable) -> None:
+    """Call ``thing.reset()`` in every child that is forked while *thing* lives."""
+    _registered.add(thing)
+
+
+def _reset_all() -> None:
+    for thing in tuple(_registered):
+        thing.reset()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_all)

@@ -1,0 +1,197 @@
+"""Store an image: record the intent, put the objects, publish the image."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+import attrs
+
+from userimages import ids, keys
+from userimages.errors import (
+    ConfigurationError,
+    ConflictError,
+    DatabaseBusyError,
+    KeyTakenError,
+    RepositoryError,
+    may_have_happened,
+)
+from userimages.lifecycle.deletion import delete_objects
+from userimages.logs import log_left_over
+from userimages.model import ImageType, Intent, ProcessedImage, PublishResult, Rendition, UserImage, Variant, Variants
+from userimages.protocols import ImageRepository, Storage
+
+LEASE = timedelta(minutes=10)  # an upload that takes longer is taken for dead, and swept
+_PARALLEL_PUTS = 8
+_PUBLISH_TRIES = 3
+
+
+def build_image(
+    user: str, image_type: ImageType, caption: str, processed: ProcessedImage, *, at: datetime
+) -> tuple[UserImage, dict[str, Rendition]]:
+    """Return the record of what was processed, and its objects by key.
+
+    Raises:
+        ConfigurationError: the processor made a media type or named a variant that no key can hold.
+    """
+    _check_processed(processed)
+    stem = keys.new_stem(user, image_type, at)
+    main = processed.main
+    variants, objects = {}, {keys.object_key(stem, main.mime_type): main}
+    for name, each in processed.variants.items():
+        key = keys.object_key(stem, each.mime_type, name)
+        objects[key] = each
+        variants[name] = Variant(key, each.width, each.height, len(each.data), each.mime_type, _sha256(each.data))
+    image = UserImage(
+        id=ids.new_id(at),
+        user=user,
+        image_type=image_type,
+        caption=caption,
+        uploaded_at=at,
+        key=keys.object_key(stem, main.mime_type),
+        width=main.width,
+        height=main.height,
+        size_bytes=len(main.data),
+        mime_type=main.mime_type,
+        sha256=_sha256(main.data),
+        placeholder=processed.placeholder,
+        variants=Variants(variants),
+    )
+    return image, objects
+
+
+def store(
+    storage: Storage,
+    repository: ImageRepository,
+    intent: Intent,
+    image: UserImage,
+    objects: Mapping[str, Rendition],
+    *,
+    clock: Callable[[], datetime],
+    is_primary: bool,
+    replace: bool,
+) -> PublishResult:
+    """Record *intent*, put *objects*, publish *image*. An object never exists without a row that names it.
+
+    Returns:
+        The published image, or the one that the idempotency key had already made.
+
+    Raises:
+        ConflictError: the idempotency key is in use, or the upload outlived its lease. Nothing is stored.
+        StorageError: an object could not be put. What was put is deleted, at once or by the sweep.
+        RepositoryError: the outcome is unknown, also after it was tried again and read again.
+    """
+    existing = _begin(repository, intent, now=clock())
+    if existing is not None:
+        return PublishResult(existing)
+    failures = put_objects(storage, objects)
+    if failures:
+        _undo(storage, repository, intent, failures, now=clock())
+        raise next(iter(failures.values()))
+    try:
+        published = _publish(repository, intent, image, is_primary=is_primary, replace=replace)
+    except ConflictError:
+        _undo(storage, repository, intent, {}, now=clock())
+        raise
+    if published is None:
+        delete_objects(storage, intent.object_keys)
+        raise ConflictError("The upload took too long, so its lease ended and it was swept.", hint="Upload it again.")
+    return published
+
+
+def put_objects(storage: Storage, objects: Mapping[str, Rendition]) -> dict[str, Exception]:
+    """Put the objects side by side. Return what failed, by key, once every PUT has ended."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    def put(key: str) -> Exception | None:
+        try:
+            storage.put(key, objects[key].data, mime_type=objects[key].mime_type)
+        except Exception as exc:
+            return exc
+        return None
+
+    try:
+        with ThreadPoolExecutor(min(_PARALLEL_PUTS, len(objects))) as pool:
+            outcomes = list(pool.map(put, objects))
+    except RuntimeError:  # no thread can be started any more; a second put of the same bytes succeeds
+        outcomes = [put(key) for key in objects]
+    return {key: failure for key, failure in zip(objects, outcomes, strict=True) if failure}
+
+
+def _begin(repository: ImageRepository, intent: Intent, *, now: datetime) -> UserImage | None:
+    """Record the intent. If that may have happened, remove it, so that the caller can retry with the same key."""
+    try:
+        return repository.begin_upload(intent, now=now)
+    except Exception as exc:
+        if may_have_happened(exc):
+            with suppress(Exception):
+                repository.finish(intent)
+        raise
+
+
+def _publish(
+    repository: ImageRepository, intent: Intent, image: UserImage, *, is_primary: bool, replace: bool
+) -> PublishResult | None:
+    """Publish the image. If the outcome is unknown, try again and read again, but never undo it."""
+    unknown = False
+    for tries_left in reversed(range(_PUBLISH_TRIES)):
+        try:
+            published = repository.publish(intent, image, is_primary=is_primary, replace=replace)
+            if published is None and (found := repository.get(image.id)):
+                return PublishResult(found)  # by an earlier try, whose answer was lost
+        except ConflictError:  # it proves that the intent was still there, so no earlier try has published
+            raise
+        except DatabaseBusyError as exc:
+            if unknown:  # this try did nothing, but an earlier one may have published
+                raise RepositoryError(exc.message, hint=exc.hint) from exc
+            raise
+        except Exception:
+            unknown = True
+            if not tries_left:
+                raise
+        else:
+            return published
+    return None
+
+
+def _undo(
+    storage: Storage,
+    repository: ImageRepository,
+    intent: Intent,
+    failures: Mapping[str, Exception],
+    *,
+    now: datetime,
+) -> None:
+    """Delete what was put. If a PUT's outcome is unknown, it may land later, so the sweep deletes it once more."""
+    ours = tuple(key for key in intent.object_keys if not isinstance(failures.get(key), KeyTakenError))
+    unknown = any(map(may_have_happened, failures.values()))
+    try:
+        delete_objects(storage, ours)
+    except Exception as exc:
+        log_left_over(intent, exc)
+        unknown = True
+    try:
+        if unknown:
+            # Record the work under a new id, without the idempotency key, so that the caller can retry at once. The
+            # new intent comes first: a process that dies in between must leave a row that names the objects.
+            rest = attrs.evolve(intent, id=ids.new_id(now), object_keys=ours, idempotency_key=None)
+            repository.begin_upload(rest, now=now)
+        repository.finish(intent)
+    except Exception as exc:
+        log_left_over(intent, exc)
+
+
+def _check_processed(processed: ProcessedImage) -> None:
+    """Refuse what a processor made if no key can hold it."""
+    made = {processed.main.mime_type, *(each.mime_type for each in processed.variants.values())}
+    if unknown := sorted(made - keys.EXTENSIONS.keys()):
+        known = ", ".join(keys.EXTENSIONS)
+        raise ConfigurationError(f"The processor made {', '.join(unknown)}.", hint=f"It may make {known}.")
+    if wrong := [name for name in processed.variants if not keys.VARIANT_NAME.fullmatch(name)]:
+        raise ConfigurationError(
+            f"The processor named a variant {wrong[0]!r}.", hint="Use a-z, 0-9, - and _, at most 32 of them."
+        )
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
