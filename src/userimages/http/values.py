@@ -1,6 +1,6 @@
 """The values of the contract: what an adapter hands in, and what it hands on."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Protocol
 
 import attrs
@@ -45,15 +45,17 @@ class Request:
     """The facts of a request.
 
     *path* is below the mount point and percent-decoded, *query* is the raw query string. *form* is called at most
-    once, for an upload only, and not before the request may have a body at all; it raises ``FileTooLargeError`` if the
-    body has more than ``Api.max_body`` bytes. *source* is the framework's request, for the guard.
+    once, for an upload or an update only, after the method, the length and the origin were found to be good. It may
+    be ``async`` where the adapter is. It raises ``FileTooLargeError`` if the body has more than ``Api.max_body`` bytes,
+    ``LengthRequiredError`` if it can only be read with a length, ``RequestCutOffError`` if the client goes away.
+    *source* is the framework's request, for the guard.
     """
 
     method: str
     path: str
     query: str
     headers: Headers
-    form: Callable[[], Form]
+    form: Callable[[], Form | Awaitable[Form]]
     source: Any
 
 
