@@ -1,5 +1,7 @@
 """The HTTP contract on FastAPI (or Starlette): build a ``Request``, await the ``Api``, hand on its ``Response``."""
 
+import asyncio
+import contextlib
 import functools
 from collections.abc import AsyncIterator, Collection
 
@@ -12,6 +14,8 @@ from starlette.types import Message
 
 from userimages import AsyncImageService, FileTooLargeError, ImageService
 from userimages.http import (
+    DRAIN_SECONDS,
+    MAX_DRAIN,
     METHODS,
     ROOTS,
     Api,
@@ -63,6 +67,8 @@ def create_router(
             response = await api.answer(facts)
         finally:
             await body.close()
+        if response.status >= 400 and request.method == "POST":
+            await body.drain()
         headers = dict(response.headers)
         if isinstance(response.body, bytes):
             return Response(response.body, response.status, headers)
@@ -88,11 +94,11 @@ class Body:
 
     def __init__(self, request: fastapi.Request, limit: int) -> None:
         self._request, self._limit, self._read = request, limit, 0
-        self._form = None
+        self._more, self._form = True, None
 
     async def form(self) -> Form:
         """Return the form; files beyond a megabyte wait on disk."""
-        counted = fastapi.Request(self._request.scope, self._receive)
+        counted = fastapi.Request(self._request.scope, self._receive_within_limit)
         try:
             self._form = await counted.form(max_part_size=self._limit)
         except (HTTPException, MultiPartException) as exc:
@@ -109,9 +115,21 @@ class Body:
         if self._form is not None:
             await self._form.close()
 
-    async def _receive(self) -> Message:
+    async def drain(self) -> None:
+        """Read what is left of a refused body, because a client that can send no more never reads the answer."""
+        announced = int(self._request.headers.get("Content-Length", 0))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while self._more and max(self._read, announced) <= MAX_DRAIN:
+                    await self._receive()
+
+    async def _receive_within_limit(self) -> Message:
         if self._read > self._limit:
             raise MultiPartException("too large")  # which makes the parser close the files that it has begun
+        return await self._receive()
+
+    async def _receive(self) -> Message:
         message = await self._request.receive()
         self._read += len(message.get("body", b""))
+        self._more = message.get("more_body", False)
         return message

@@ -1,6 +1,8 @@
 """The HTTP contract on Flask: build a ``Request``, call the ``Api``, hand on its ``Response``."""
 
+import contextlib
 from collections.abc import Collection
+from typing import BinaryIO
 
 import flask
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
@@ -18,6 +20,7 @@ from userimages.http import (
     MissingFieldsError,
     Request,
     RequestCutOffError,
+    drain,
 )
 
 
@@ -51,6 +54,7 @@ def create_blueprint(
         request = flask.request
         if "Transfer-Encoding" in request.headers and not request.environ.get("wsgi.input_terminated"):
             raise LengthRequiredError
+        request.environ["wsgi.input"] = Input(request.environ["wsgi.input"])
         request.max_content_length = request.max_form_memory_size = api.max_body
         try:
             images = request.files.getlist("image")
@@ -59,7 +63,7 @@ def create_blueprint(
             if request.content_length is None:
                 raise FileTooLargeError from exc
             raise MissingFieldsError("the form has too many parts") from exc
-        except (ClientDisconnected, ConnectionError) as exc:
+        except ClientDisconnected as exc:
             raise RequestCutOffError from exc
         return Form(fields, [FilePart(each.stream, each.filename or "", each.mimetype or "") for each in images])
 
@@ -73,6 +77,9 @@ def create_blueprint(
             source=flask.request,
         )
         response = api(request)
+        if response.status == 413:
+            with contextlib.suppress(OSError, RequestCutOffError):
+                drain(flask.request.environ["wsgi.input"], flask.request.content_length)
         return flask.Response(response.body or None, response.status, response.headers)
 
     blueprint.record(lambda state: state.app.url_map.converters.update(userimages_rest=Rest))
@@ -85,6 +92,19 @@ def create_blueprint(
         merge_slashes=False,
     )
     return blueprint
+
+
+class Input:
+    """The body as the server gives it. Whatever it raises is the client's doing, such as a chunk that is none."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._stream.read(size)
+        except Exception as exc:
+            raise RequestCutOffError from exc
 
 
 class Rest(BaseConverter):

@@ -131,7 +131,7 @@ def serve_django(backstage: Backstage, folders: pytest.TempPathFactory) -> Itera
     from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler, get_internal_wsgi_application
     from userimages_django import views
 
-    api = Api(Behind(backstage), authorize=backstage.authorize, trusted_origins=None)
+    api = django_api(Behind(backstage), backstage.authorize)
     views.api = lambda: api
     assert django.VERSION >= (5, 2)
     server = ThreadedWSGIServer(("127.0.0.1", 0), WSGIRequestHandler, allow_reuse_address=False)
@@ -163,6 +163,16 @@ def storages() -> object:
 
 
 DELIVERED = {}
+
+
+def django_api(service: object, guard: Callable) -> Api:
+    """Return the API as the Django app makes it of its settings, with another service and guard."""
+    from userimages_django import views
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(views, "images", lambda: service)
+        patch.setattr(views, "import_string", lambda name: guard)
+        return DELIVERED["api"].__wrapped__()
 
 
 def prepare_django(folders: pytest.TempPathFactory) -> None:

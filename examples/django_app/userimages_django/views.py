@@ -1,5 +1,6 @@
 """The HTTP contract on Django: build a ``Request``, call the ``Api``, hand on its ``Response``."""
 
+import contextlib
 import functools
 
 from django.conf import settings
@@ -20,6 +21,7 @@ from userimages.http import (
     Request,
     RequestCutOffError,
     Response,
+    drain,
 )
 
 from .service import images
@@ -47,6 +49,9 @@ def answer(request: HttpRequest, path: str) -> HttpResponse:
     without a route, because a request that cannot be read must not change anything.
     """
     if error := _unreadable(request):
+        if isinstance(error, FileTooLargeError):
+            with contextlib.suppress(OSError):
+                drain(request, int(request.META["CONTENT_LENGTH"]))
         return _sent(api().refuse(error))
     response = _protected(request, path)
     if response.status_code == 403 and "json" not in response["Content-Type"]:  # Django's page about CSRF

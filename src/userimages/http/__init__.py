@@ -16,9 +16,22 @@ below the mount point (usually ``/api/``):
 
 from userimages.http.api import Api, Authorize, image_json
 from userimages.http.errors import STATUS, LengthRequiredError, MissingFieldsError, RequestCutOffError
-from userimages.http.values import METHODS, ROOTS, ByteStream, FilePart, Form, Request, Response
+from userimages.http.values import (
+    DRAIN_SECONDS,
+    MAX_DRAIN,
+    METHODS,
+    ROOTS,
+    ByteStream,
+    FilePart,
+    Form,
+    Request,
+    Response,
+    drain,
+)
 
 __all__ = [
+    "DRAIN_SECONDS",
+    "MAX_DRAIN",
     "METHODS",
     "ROOTS",
     "STATUS",
@@ -32,5 +45,6 @@ __all__ = [
     "Request",
     "RequestCutOffError",
     "Response",
+    "drain",
     "image_json",
 ]

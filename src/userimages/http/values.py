@@ -1,5 +1,6 @@
 """The values of the contract: what an adapter hands in, and what it hands on."""
 
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Protocol
 
@@ -12,6 +13,12 @@ ROOTS = ("upload_user_image", "user_images", "user_image")
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 """The methods that an adapter lets through: the ``Api`` answers those that a route lacks with 405."""
+
+MAX_DRAIN = 64 * 1024 * 1024
+"""How many bytes of a refused body an adapter reads, because a client that can send no more never reads the answer."""
+
+DRAIN_SECONDS = 5
+"""How long it reads them."""
 
 _CHUNK = 64 * 1024
 
@@ -66,6 +73,17 @@ class Response:
     status: int
     headers: Mapping[str, str]
     body: "bytes | ByteStream"
+
+
+def drain(stream: Readable, length: int | None) -> None:
+    """Read what is left of a refused body and drop it: *length* bytes (None: to its end), within both limits.
+
+    A body that is announced as longer than ``MAX_DRAIN`` is not read at all.
+    """
+    deadline = time.monotonic() + DRAIN_SECONDS
+    left = MAX_DRAIN if length is None else length
+    while 0 < left <= MAX_DRAIN and time.monotonic() < deadline and (chunk := stream.read(min(_CHUNK, left))):
+        left -= len(chunk)
 
 
 class ByteStream:
