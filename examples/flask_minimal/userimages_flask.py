@@ -54,7 +54,6 @@ def create_blueprint(
         request = flask.request
         if "Transfer-Encoding" in request.headers and not request.environ.get("wsgi.input_terminated"):
             raise LengthRequiredError
-        request.environ["wsgi.input"] = Input(request.environ["wsgi.input"])
         request.max_content_length = request.max_form_memory_size = api.max_body
         try:
             images = request.files.getlist("image")
@@ -68,6 +67,7 @@ def create_blueprint(
         return Form(fields, [FilePart(each.stream, each.filename or "", each.mimetype or "") for each in images])
 
     def answer(root: str, rest: str) -> flask.Response:
+        body = flask.request.environ["wsgi.input"] = Body(flask.request.environ["wsgi.input"])
         request = Request(
             method=flask.request.method,
             path=f"{root}/{rest}",
@@ -79,7 +79,8 @@ def create_blueprint(
         response = api(request)
         if response.status == 413:
             with contextlib.suppress(OSError, RequestCutOffError):
-                drain(flask.request.environ["wsgi.input"], flask.request.content_length)
+                length = flask.request.content_length
+                drain(body, None if length is None else length - body.given)
         return flask.Response(response.body or None, response.status, response.headers)
 
     blueprint.record(lambda state: state.app.url_map.converters.update(userimages_rest=Rest))
@@ -94,17 +95,20 @@ def create_blueprint(
     return blueprint
 
 
-class Input:
+class Body:
     """The body as the server gives it. Whatever it raises is the client's doing, such as a chunk that is none."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
+        self.given = 0
 
     def read(self, size: int = -1) -> bytes:
         try:
-            return self._stream.read(size)
+            data = self._stream.read(size)
         except Exception as exc:
             raise RequestCutOffError from exc
+        self.given += len(data)
+        return data
 
 
 class Rest(BaseConverter):
