@@ -3,14 +3,15 @@
 import contextvars
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, ParamSpec, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ParamSpec, Protocol, Self, TypeVar
 from uuid import UUID
 
 from userimages.errors import ConfigurationError, InvalidFieldError
 from userimages.fork_safety import reset_after_fork
-from userimages.model import ImageType, Page, UserImage
+from userimages.model import Page, Usage, UserDeletion, UserImage
 from userimages.protocols import Readable
 from userimages.service import ImageService
 
@@ -84,11 +85,13 @@ class AsyncImageService:
         user: str,
         file: "bytes | Readable | AsyncReadable",
         *,
-        image_type: ImageType | str,
+        image_type: str,
         is_primary: bool = False,
         caption: str = "",
+        meta: Mapping[str, Any] | None = None,
         replace: bool = False,
         idempotency_key: str | None = None,
+        uploaded_at: datetime | None = None,
     ) -> UserImage:
         """See ``ImageService.upload``. *file* may also be one whose ``read(n)`` is awaited, as Starlette's are."""
         return await self.run(
@@ -98,35 +101,56 @@ class AsyncImageService:
             image_type=image_type,
             is_primary=is_primary,
             caption=caption,
+            meta=meta,
             replace=replace,
             idempotency_key=idempotency_key,
+            uploaded_at=uploaded_at,
         )
 
     async def get(self, id: UUID | str, *, user: str | None = None) -> UserImage:
         """See ``ImageService.get``."""
         return await self.run(self.images.get, id, user=user)
 
+    async def get_many(self, ids: Iterable[UUID | str]) -> dict[UUID, UserImage]:
+        """See ``ImageService.get_many``."""
+        return await self.run(self.images.get_many, ids)
+
     async def list(
-        self, user: str, *, limit: int = 50, cursor: str | None = None, image_type: ImageType | str | None = None
+        self, user: str, *, limit: int = 50, cursor: str | None = None, image_type: str | None = None
     ) -> Page:
         """See ``ImageService.list``."""
         return await self.run(self.images.list, user, limit=limit, cursor=cursor, image_type=image_type)
 
-    async def primary(self, user: str) -> UserImage | None:
-        """See ``ImageService.primary``."""
-        return await self.run(self.images.primary, user)
+    async def recent(self, *, limit: int = 50, cursor: str | None = None, image_type: str | None = None) -> Page:
+        """See ``ImageService.recent``."""
+        return await self.run(self.images.recent, limit=limit, cursor=cursor, image_type=image_type)
 
-    async def primaries(self, users: Sequence[str]) -> dict[str, UserImage]:
+    async def primary(self, user: str, *, image_type: str | None = None) -> UserImage | None:
+        """See ``ImageService.primary``."""
+        return await self.run(self.images.primary, user, image_type=image_type)
+
+    async def primaries(self, users: Sequence[str], *, image_type: str | None = None) -> dict[str, UserImage]:
         """See ``ImageService.primaries``."""
-        return await self.run(self.images.primaries, users)
+        return await self.run(self.images.primaries, users, image_type=image_type)
 
     async def set_primary(self, id: UUID | str, *, user: str | None = None) -> UserImage:
         """See ``ImageService.set_primary``."""
         return await self.run(self.images.set_primary, id, user=user)
 
-    async def update(self, id: UUID | str, *, caption: str, user: str | None = None) -> UserImage:
+    async def update(
+        self,
+        id: UUID | str,
+        *,
+        caption: str | None = None,
+        meta: Mapping[str, Any] | None = None,
+        user: str | None = None,
+    ) -> UserImage:
         """See ``ImageService.update``."""
-        return await self.run(self.images.update, id, caption=caption, user=user)
+        return await self.run(self.images.update, id, caption=caption, meta=meta, user=user)
+
+    async def usage(self, user: str) -> Usage:
+        """See ``ImageService.usage``."""
+        return await self.run(self.images.usage, user)
 
     async def open(
         self,
@@ -159,7 +183,7 @@ class AsyncImageService:
         """See ``ImageService.delete``."""
         await self.run(self.images.delete, id, user=user)
 
-    async def delete_user(self, user: str) -> int:
+    async def delete_user(self, user: str) -> UserDeletion:
         """See ``ImageService.delete_user``."""
         return await self.run(self.images.delete_user, user)
 

@@ -23,7 +23,7 @@ from userimages.testing import make_image
 
 JPEG = make_image("JPEG", (160, 80))
 # What is no verb of a request: operators call these, by `run` where they have a loop.
-OF_OPERATORS = {"in_memory", "max_bytes", "sweep", "audit", "check", "rebuild_all"}
+OF_OPERATORS = {"in_memory", "max_bytes", "image_types", "sweep", "audit", "check", "rebuild_all"}
 
 
 def verbs(kind):

@@ -14,7 +14,7 @@ below the mount point (usually ``/api/``):
 ===================================  ============  ================================================================
 """
 
-from userimages.http.api import Api, Authorize, image_json
+from userimages.http.api import Api, Authorize
 from userimages.http.errors import STATUS, LengthRequiredError, MissingFieldsError, RequestCutOffError
 from userimages.http.values import (
     DRAIN_SECONDS,
@@ -46,5 +46,4 @@ __all__ = [
     "RequestCutOffError",
     "Response",
     "drain",
-    "image_json",
 ]

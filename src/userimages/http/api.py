@@ -22,7 +22,7 @@ from userimages.http.errors import (
 from userimages.http.serving import asked_range, canvas_headers, etag_matches, serve_headers
 from userimages.http.uploads import flag, only_image, whole_number
 from userimages.http.values import ByteStream, Form, Request, Response
-from userimages.model import UserImage, Variant
+from userimages.model import UserImage
 from userimages.service import ImageService
 from userimages.validation import checked_user
 
@@ -214,12 +214,12 @@ class Api:
             cursor=query.get("cursor") or None,
             image_type=query.get("image_type") or None,
         )
-        images = [image_json(image) for image in page]
+        images = [image.to_dict() for image in page]
         return json_response(200, {"success": True, "images": images, "count": len(images), "next": page.next_cursor})
 
     async def _get(self, request: Request, id: str) -> Response:
         image = await self._owned(request, "serve", id)
-        return json_response(200, {"success": True, "image": image_json(image)})
+        return json_response(200, {"success": True, "image": image.to_dict()})
 
     async def _update(self, request: Request, id: str) -> Response:
         image = await self._owned(request, "update", id)
@@ -268,30 +268,8 @@ class Api:
         return image
 
 
-def image_json(image: UserImage) -> dict[str, Any]:
-    """Return the fields of *image* that the contract shows to clients; the storage key is not among them."""
-    return {
-        "id": str(image.id),
-        "url": image.url,
-        "image_type": image.image_type.value,
-        "is_primary": image.is_primary,
-        "caption": image.caption,
-        "uploaded_at": image.uploaded_at.isoformat(),
-        "width": image.width,
-        "height": image.height,
-        "size_bytes": image.size_bytes,
-        "mime_type": image.mime_type,
-        "placeholder": image.placeholder,
-        "variants": {name: _variant_json(variant) for name, variant in image.variants.items()},
-    }
-
-
-def _variant_json(variant: Variant) -> dict[str, Any]:
-    return {name: getattr(variant, name) for name in ("url", "width", "height", "size_bytes", "mime_type")}
-
-
 def _done(message: str, image: UserImage | None = None) -> Response:
-    shown = {} if image is None else {"image": image_json(image)}
+    shown = {} if image is None else {"image": image.to_dict()}
     return json_response(200, {"success": True, "message": message, **shown})
 
 
