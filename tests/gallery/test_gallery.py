@@ -50,7 +50,7 @@ class Visit:
 
     def upload(self, name="cat.jpg", data=WIDE, *, caption=""):
         before = self.cards.count()
-        self.page.fill("[name=caption]", caption)
+        self.page.fill("#options [name=caption]", caption)
         self.choose((name, data))
         expect(self.cards).to_have_count(before + 1)
 
@@ -141,7 +141,7 @@ def test_a_picture_that_is_pasted_is_uploaded(visit):
 
 def test_several_files_are_uploaded_and_the_panel_says_what_became_of_one(visit):
     ana = visit()
-    ana.page.fill("[name=caption]", 'Ana & "Ben" <3')
+    ana.page.fill("#options [name=caption]", 'Ana & "Ben" <3')
     ana.choose(("one.jpg", WIDE), ("two.jpg", make_image("JPEG", (300, 600))))
     expect(ana.cards).to_have_count(2)
     ana.page.reload()
@@ -213,6 +213,88 @@ def test_one_click_makes_a_picture_primary_and_it_stays(visit):
     expect(ana.page.locator("#avatar img")).to_have_count(1)
 
 
+def test_the_box_makes_the_first_of_a_drop_primary(visit):
+    """ "Make it the primary picture" counts for one picture of one drop, and is not ticked any more afterwards."""
+    ana = visit()
+    ana.upload("old.jpg", caption="old")
+    ana.page.check("#options [name=is_primary]")
+    ana.page.fill("#options [name=caption]", "new")
+    ana.choose(("one.jpg", make_image("JPEG", (300, 200))), ("two.jpg", make_image("JPEG", (200, 300))))
+
+    expect(ana.cards).to_have_count(3)
+    pressed = ana.page.locator(".star[aria-pressed=true]")
+    expect(pressed).to_have_attribute("aria-label", "Primary: new")
+    expect(pressed).to_have_count(1)
+    expect(ana.page.locator("#options [name=is_primary]")).not_to_be_checked()
+    ana.page.reload()
+    expect(pressed).to_have_attribute("aria-label", "Primary: new")
+    assert ana.page.locator(".card:has(.star[aria-pressed=true]) img").get_attribute("width") == "300"
+
+
+def test_a_second_click_on_the_star_is_answered(visit):
+    """Who clicks the star of the primary picture sees why nothing changes."""
+    ana = visit()
+    ana.upload(caption="cat")
+    star = ana.page.get_by_role("button", name="Primary: cat")
+    star.click()
+    expect(star).to_have_attribute("aria-pressed", "true")
+    star.click()
+
+    expect(ana.page.locator(".toast")).to_contain_text("primary picture already")
+
+
+def test_a_caption_is_changed_in_the_panel(visit):
+    """The new caption is seen in the panel, on the card and after a reload, and too long a one says so."""
+    ana = visit()
+    ana.upload(caption="one of four")
+    ana.page.locator(".view").click()
+    field = ana.page.locator("#panel-caption [name=caption]")
+    expect(field).to_have_value("one of four")
+    field.fill("<i>Sea</i> & 'sky'")
+    ana.page.locator("#panel-caption button").click()
+
+    expect(ana.page.locator("#panel-saved")).to_have_text("Saved.")
+    expect(ana.page.locator("#panel-title")).to_have_text("Sea & 'sky'")
+    ana.page.evaluate("document.querySelector('#panel-caption [name=caption]').maxLength = 2000")
+    field.fill("x" * 1001)
+    field.press("Enter")
+    expect(ana.page.locator("#panel-saved")).to_contain_text("at most 1000")
+    ana.page.keyboard.press("Escape")
+    assert focused(ana.page) == "view"
+    expect(ana.page.locator(".caption span")).to_have_text("Sea & 'sky'")
+    expect(ana.page.get_by_role("button", name="Delete: Sea & 'sky'")).to_have_count(1)
+    ana.page.reload()
+    expect(ana.page.locator(".caption span")).to_have_text("Sea & 'sky'")
+
+
+def test_refusals_are_dismissed_together(visit):
+    """Two refusals or more can go with one click."""
+    ana = visit()
+    ana.page.click("summary:has-text('See what is refused')")
+    for count, name in enumerate(("An empty file", "A web page named .jpg"), 1):
+        ana.page.get_by_role("button", name=name).click()
+        expect(ana.page.locator(".item.bad")).to_have_count(count)
+        assert ana.page.locator("#dismiss-all").is_visible() is (count == 2)
+    ana.page.click("#dismiss-all")
+
+    expect(ana.page.locator(".item")).to_have_count(0)
+    expect(ana.page.locator("#queue-section")).to_be_hidden()
+
+
+def test_a_picture_in_its_own_tab_looks_as_usual(visit):
+    """The browser's own page around a picture has its styles: no complaint, the usual dark ground, in the middle."""
+    ana = visit()
+    ana.upload(data=make_image("JPEG", (300, 200)))
+    ana.page.goto(ana.url + ana.page.locator(".view img").get_attribute("src").partition("?")[0])
+
+    shown = ana.page.locator("img")
+    assert shown.evaluate("each => each.naturalWidth") == 300
+    assert ana.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(14, 14, 14)"
+    box, size = shown.bounding_box(), ana.page.viewport_size
+    assert box["x"] + box["width"] / 2 == pytest.approx(size["width"] / 2, abs=2)
+    assert ana.complaints == []
+
+
 def test_a_deletion_waits_can_be_undone_and_is_sent_once_its_notice_goes(visit):
     ana = visit()
     ana.upload(caption="cat")
@@ -247,7 +329,7 @@ def test_leaving_the_page_finishes_a_deletion_that_waits(visit):
     [
         ("A web page named .jpg", "Unsupported file format", "415 unsupported_format"),
         ("An empty file", "empty", "400 empty_image"),
-        ("A 2.5-gigapixel bomb", "50", "400 too_many_pixels"),
+        ("A 2.5-gigapixel bomb", "50", "400 side_too_long"),
         ("11 megabytes", "File size exceeds 10MB limit", "413 file_too_large"),
     ],
 )
