@@ -414,6 +414,12 @@ def test_nothing_is_cut_off_on_a_phone(visit, width):
 
     assert guest.page.evaluate("document.documentElement.scrollWidth") == width
     assert float(guest.page.locator(".bin").first.evaluate("each => getComputedStyle(each).opacity")) == 1
+    expect(guest.page.locator(".drop-hint")).to_be_hidden()
+    guest.page.click("summary:has-text('See what is refused')")
+    guest.page.get_by_role("button", name="A web page named .jpg").click()
+    words, button = (guest.page.locator(f".item.bad {part}").bounding_box() for part in (".words", ".buttons"))
+    assert words["x"] + words["width"] <= button["x"]
+    assert words["y"] <= button["y"] + button["height"] / 2 <= words["y"] + words["height"]
     guest.page.locator(".view").first.click()
     panel = guest.page.locator("#panel")
     expect(panel).to_be_visible()
