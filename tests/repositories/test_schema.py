@@ -100,7 +100,7 @@ DIFFERENT: dict[str, Any] = {
     "one primary for all types": (
         'PRIMARY KEY ("user", scope)',
         'PRIMARY KEY ("user")',
-        "primary key of userimages_prim",
+        "primary key of",
     ),
     "no cascade": ("ON DELETE CASCADE", "", "lacks ON DELETE CASCADE"),
 }
