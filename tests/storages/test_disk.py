@@ -2,11 +2,13 @@
 
 import errno
 import os
+import shutil
 import signal
+import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,7 +21,6 @@ from userimages.errors import (
     StorageError,
     StorageUnavailableError,
 )
-from userimages.storages import disk
 from userimages.storages.disk import DiskStorage
 from userimages.testing.storage_contract import keys_of, new_key, read
 
@@ -30,13 +31,8 @@ BAD_KEYS = ["", "/", "/etc/cat", "../cat", "users/../../cat", "users/./cat", "us
 BAD_KEYS += ["a\\..\\cat", "users/a\0b", "users/a\nb", "users/\u00e9", "users/\udc80", ".tmp/cat", ".tmp"]
 
 
-@pytest.fixture(params=["unnamed", "named"])
-def storage(request, tmp_path, monkeypatch):
-    """Both ways of writing: an unnamed file, and one that is named after its key where there are no unnamed ones."""
-    if request.param == "named":
-        monkeypatch.setattr(disk, "_UNNAMED", 0)
-    elif not disk._UNNAMED:
-        pytest.skip("this system has no unnamed files")
+@pytest.fixture
+def storage(tmp_path):
     return DiskStorage(tmp_path / "root")
 
 
@@ -177,9 +173,7 @@ def test_a_put_that_is_killed_shows_nothing_and_leaves_nothing_after_a_delete(st
     assert files(tmp_path) == []
 
 
-def test_a_delete_leaves_the_temporary_files_of_other_keys(tmp_path, monkeypatch):
-    monkeypatch.setattr(disk, "_UNNAMED", 0)
-    storage = DiskStorage(tmp_path)
+def test_a_delete_leaves_the_temporary_files_of_other_keys(storage, tmp_path, monkeypatch):
     killed_at("link", storage, monkeypatch)
 
     storage.delete([KEY + ".webp", "users/ana/images/dog.jpg"])
@@ -274,22 +268,50 @@ def test_a_folder_that_cannot_be_synced_leaves_the_outcome_unknown(storage, monk
         put(storage)
 
 
-def test_a_disk_that_is_really_full_refuses_and_goes_on_when_there_is_room(tmp_path):
+@pytest.fixture
+def mounted(tmp_path):
+    """Mount a small file system at a folder, with the given options, until the test ends."""
     if sys.platform != "linux" or os.geteuid() != 0:
         pytest.skip("only root may mount a small disk")
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("nothing can be mounted here")
-    try:
-        storage = DiskStorage(tmp_path)
-        put(storage, "users/a/1", b"x" * 600_000)
-        with pytest.raises(StorageError, match="disk is full"):
-            put(storage, "users/a/2", b"x" * 600_000)
-        assert keys_of(storage, "") == ["users/a/1"]
-        storage.delete(["users/a/1"])
+    with ExitStack() as stack:
+
+        def mount(options):
+            folder = tmp_path / "disk"
+            folder.mkdir(exist_ok=True)
+            command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+            if subprocess.run(command, capture_output=True, check=False).returncode:
+                pytest.skip("nothing can be mounted here")
+            stack.callback(subprocess.run, ["umount", "-l", str(folder)], check=False, capture_output=True)
+            return folder
+
+        yield mount
+
+
+def test_a_full_disk_refuses_and_goes_on_when_there_is_room(mounted):
+    storage = DiskStorage(mounted("size=1m"))
+    put(storage, "users/a/1", b"x" * 600_000)
+    with pytest.raises(StorageError, match="disk is full"):
         put(storage, "users/a/2", b"x" * 600_000)
-    finally:
-        subprocess.run(["umount", str(tmp_path)], check=True)
+    assert keys_of(storage, "") == ["users/a/1"]
+    storage.delete(["users/a/1"])
+    put(storage, "users/a/2", b"x" * 600_000)
+
+
+@pytest.mark.parametrize("left", range(4))
+def test_a_disk_without_inodes_is_not_called_full(mounted, left):
+    """However many of the inodes that a put needs are left, and although there is space."""
+    storage = DiskStorage(root := mounted("size=1m,nr_inodes=30"))
+    spare = root / "spare"
+    spare.mkdir()
+    while os.statvfs(root).f_favail > left:
+        (spare / str(os.statvfs(root).f_favail)).touch()
+
+    with pytest.raises(StorageError, match="no free inodes.*ENOSPC") as caught:
+        put(storage)
+    assert type(caught.value) is StorageError
+    assert keys_of(storage, "users/") == []
+    shutil.rmtree(spare)
+    put(storage)
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP])
@@ -318,17 +340,34 @@ def test_a_root_that_goes_away_is_not_taken_for_an_empty_one(storage, tmp_path):
     (tmp_path / "root").rename(tmp_path / "elsewhere")
 
     for request in (lambda: put(storage), lambda: storage.open(KEY), lambda: list(storage.list())):
-        with pytest.raises(StorageError, match="is gone") as caught:
+        with pytest.raises(StorageError, match="is missing") as caught:
             request()
         assert not isinstance(caught.value, ObjectNotFoundError)
 
 
-def test_a_mount_point_without_its_disk_takes_no_files(storage, tmp_path):
+@pytest.mark.parametrize(
+    "verb", [put, lambda storage: storage.open(KEY), lambda storage: list(storage.list())], ids=["put", "open", "list"]
+)
+def test_a_mount_point_without_its_disk_is_not_an_empty_store(storage, tmp_path, verb):
+    """Its objects are away, not deleted: none is missing, and none is stored beside them."""
     (tmp_path / "root" / ".tmp").rmdir()
 
-    with pytest.raises(StorageError, match="is gone"):
-        put(storage)
+    with pytest.raises(StorageError, match="is missing") as caught:
+        verb(storage)
+    assert not isinstance(caught.value, ObjectNotFoundError)
     assert files(tmp_path) == []
+
+
+def test_a_disk_that_is_unmounted_and_mounted_again_is_noticed(mounted):
+    storage = DiskStorage(root := mounted("size=1m"))
+    put(storage)
+    subprocess.run(["umount", str(root)], check=True)
+    for request in (put, lambda storage: storage.open(KEY), lambda storage: storage.delete([KEY])):
+        with pytest.raises(StorageError, match="is missing"):
+            request(storage)
+    mounted("size=1m")
+    with pytest.raises(StorageError, match="is missing"):
+        storage.open(KEY)
 
 
 # Nothing left
@@ -430,6 +469,27 @@ def test_a_stored_file_may_be_read_by_a_web_server(storage, tmp_path):
     finally:
         os.umask(umask)
     assert (tmp_path / "root" / KEY).stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("made_before", [None, ".tmp"], ids=["new root", "old root"])
+def test_the_group_of_a_setgid_root_is_kept(tmp_path, made_before):
+    """Folders and files have it alike, also if the root became setgid after its folder .tmp was made."""
+    groups = [group for group in os.getgroups() if group != os.getegid()] or [os.getegid() + 1]
+    root = tmp_path / "root"
+    root.mkdir()
+    if made_before:
+        DiskStorage(root)
+    try:
+        os.chown(root, -1, groups[0])
+    except PermissionError:
+        pytest.skip("this user is in one group alone")
+    root.chmod(0o2775)
+    put(DiskStorage(root))
+
+    for folder in ("users", "users/ana", "users/ana/images"):
+        assert (root / folder).stat().st_gid == groups[0]
+        assert (root / folder).stat().st_mode & stat.S_ISGID
+    assert (root / KEY).stat().st_gid == groups[0]
 
 
 def test_no_descriptor_stays_open(storage):
