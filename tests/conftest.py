@@ -27,7 +27,7 @@ class S3Server:
     def environ(self) -> dict[str, str]:
         """Return the settings that point R2Storage at this server."""
         return {
-            "R2_ACCOUNT_ID": "account",
+            "R2_ACCOUNT_ID": "0123456789abcdef0123456789abcdef",
             "R2_ACCESS_KEY_ID": self.access_key,
             "R2_SECRET_ACCESS_KEY": self.secret_key,
             "R2_BUCKET_NAME": self.bucket,

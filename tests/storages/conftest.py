@@ -15,7 +15,7 @@ from userimages.testing.wire_check import WireCheck, check_wire
 Checked = tuple[R2Storage, WireCheck]
 
 MOTO_ENVIRON = {
-    "R2_ACCOUNT_ID": "account",
+    "R2_ACCOUNT_ID": "0123456789abcdef0123456789abcdef",
     "R2_ACCESS_KEY_ID": "key",
     "R2_SECRET_ACCESS_KEY": "hush-hush",
     "R2_BUCKET_NAME": "userimages",

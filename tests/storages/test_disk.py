@@ -306,7 +306,7 @@ def test_a_disk_without_inodes_is_not_called_full(mounted, left):
     while os.statvfs(root).f_favail > left:
         (spare / str(os.statvfs(root).f_favail)).touch()
 
-    with pytest.raises(StorageError, match="no free inodes.*ENOSPC") as caught:
+    with pytest.raises(StorageError, match=r"no free inodes.*ENOSPC") as caught:
         put(storage)
     assert type(caught.value) is StorageError
     assert keys_of(storage, "users/") == []

@@ -7,19 +7,26 @@ import sys
 from contextlib import ExitStack
 from urllib.parse import parse_qs, urlsplit
 
+import botocore.session
 import pytest
 
 from userimages.errors import ConfigurationError
 from userimages.storages.r2 import R2Storage
 from userimages.testing.storage_contract import at_once, new_key, read
 
+ACCOUNT = "0123456789abcdef0123456789abcdef"
 FULL = {
-    "R2_ACCOUNT_ID": "a1b2",
+    "R2_ACCOUNT_ID": ACCOUNT,
     "R2_ACCESS_KEY_ID": "key",
     "R2_SECRET_ACCESS_KEY": "the secret",
     "R2_BUCKET_NAME": "pictures",
 }
-REQUIRED = {"account_id": "a1b2", "access_key_id": "key", "secret_access_key": "the secret", "bucket_name": "pictures"}
+REQUIRED = {
+    "account_id": ACCOUNT,
+    "access_key_id": "key",
+    "secret_access_key": "the secret",
+    "bucket_name": "pictures",
+}
 
 
 @pytest.fixture
@@ -50,8 +57,11 @@ def sent_by(before):
 
 
 def test_c21_the_endpoint_comes_from_the_account_and_the_jurisdiction():
-    assert R2Storage.from_env(FULL).client.meta.endpoint_url == "https://a1b2.r2.cloudflarestorage.com"
-    assert R2Storage.from_env(FULL | {"R2_JURISDICTION": "eu"}).endpoint == "https://a1b2.eu.r2.cloudflarestorage.com"
+    assert R2Storage.from_env(FULL).client.meta.endpoint_url == f"https://{ACCOUNT}.r2.cloudflarestorage.com"
+    assert (
+        R2Storage.from_env(FULL | {"R2_JURISDICTION": "eu"}).endpoint
+        == f"https://{ACCOUNT}.eu.r2.cloudflarestorage.com"
+    )
     assert R2Storage.from_env(FULL | {"R2_ENDPOINT_URL": "http://127.0.0.1:9"}).endpoint == "http://127.0.0.1:9"
     assert R2Storage.from_env(FULL).client.meta.region_name == "auto"
 
@@ -92,6 +102,40 @@ def test_an_unknown_setting_is_named_together_with_the_missing_ones():
         R2Storage.from_env(environ)
 
 
+@pytest.mark.parametrize(
+    "account", ["a1b2", ACCOUNT[:-1], ACCOUNT + "0", ACCOUNT[:-1] + "g", f"https://{ACCOUNT}.r2.cloudflarestorage.com"]
+)
+def test_an_account_id_that_cannot_be_one_is_refused(account):
+    with pytest.raises(ConfigurationError, match="R2_ACCOUNT_ID is not an account id"):
+        R2Storage.from_env(FULL | {"R2_ACCOUNT_ID": account})
+    assert R2Storage.from_env(FULL | {"R2_ACCOUNT_ID": account, "R2_ENDPOINT_URL": "http://127.0.0.1:9"})
+
+
+def test_the_jurisdictions_are_those_of_r2():
+    for written, endpoint in (("EU", ".eu."), ("fedramp", ".fedramp."), ("default", "."), ("Default", ".")):
+        storage = R2Storage.from_env(FULL | {"R2_JURISDICTION": written})
+        assert storage.endpoint == f"https://{ACCOUNT}{endpoint}r2.cloudflarestorage.com"
+    with pytest.raises(ConfigurationError, match="R2_JURISDICTION is neither"):
+        R2Storage.from_env(FULL | {"R2_JURISDICTION": "europe"})
+
+
+@pytest.mark.parametrize("path", ["/pictures", "/pictures/", "//x", "/?a=b", "#a"])
+def test_an_endpoint_with_a_path_is_refused(path):
+    """The dashboard shows the endpoint with the bucket in it, and every key would begin with its name."""
+    host = "http://127.0.0.1:8333"
+    with pytest.raises(ConfigurationError, match=r"R2_ENDPOINT_URL has a path.*R2_BUCKET_NAME"):
+        R2Storage.from_env(FULL | {"R2_ENDPOINT_URL": host + path})
+    assert R2Storage.from_env(FULL | {"R2_ENDPOINT_URL": host + "/"})
+
+
+def test_all_settings_that_are_wrong_are_named_at_once():
+    environ = FULL | {"R2_ACCOUNT_ID": "a", "R2_JURISDICTION": "b", "R2_BUCKET_NAME": "", "R2_REGION": "auto"}
+
+    words = "Missing: R2_BUCKET_NAME.*Unknown: R2_REGION.*R2_ACCOUNT_ID is.*R2_JURISDICTION is"
+    with pytest.raises(ConfigurationError, match=words):
+        R2Storage.from_env(environ)
+
+
 def test_a_line_end_after_a_value_is_not_part_of_it():
     assert R2Storage.from_env({name: f"{value}\n" for name, value in FULL.items()}) == R2Storage(**REQUIRED)
 
@@ -127,16 +171,40 @@ def test_the_aws_profile_of_this_machine_has_no_say(monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
     client = R2Storage(**REQUIRED).client
 
-    assert client.meta.endpoint_url == "https://a1b2.r2.cloudflarestorage.com"
+    assert client.meta.endpoint_url == f"https://{ACCOUNT}.r2.cloudflarestorage.com"
     assert client.meta.config.retries["total_max_attempts"] == 2
     assert client._request_signer._credentials.token is None
+
+
+def test_no_aws_variable_of_this_machine_has_a_say(monkeypatch):
+    """Each of them with a value that no setting takes, and with one that some do."""
+
+    def facts():
+        client = R2Storage(**REQUIRED).client
+        config = {name: value for name, value in vars(client.meta.config).items() if not name.startswith("_")}
+        return config | {"endpoint": client.meta.endpoint_url, "verify": client._endpoint.http_session._verify}
+
+    variables = {each[1] for each in botocore.session.Session.SESSION_VARIABLES.values() if isinstance(each[1], str)}
+    without = facts()
+    for value in ("nonsense", "true", "auto"):
+        for name in variables - {"AWS_CA_BUNDLE"}:
+            monkeypatch.setenv(name, value)
+        assert facts() == without
+
+
+def test_the_certificates_that_this_machine_trusts_are_read(monkeypatch):
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/etc/proxy.pem")
+
+    assert R2Storage(**REQUIRED).client._endpoint.http_session._verify == "/etc/proxy.pem"
 
 
 def test_the_client_waits_not_for_long_and_has_room_for_parallel_puts():
     config = R2Storage(**REQUIRED).client.meta.config
 
-    assert (config.connect_timeout, config.read_timeout, config.max_pool_connections) == (2, 10, 50)
+    between_tries = 1
     assert config.retries == {"mode": "standard", "total_max_attempts": 2}
+    assert 2 * (config.connect_timeout + config.read_timeout) + between_tries <= 25
+    assert config.max_pool_connections == 50
 
 
 def test_c22_mended_no_checksum_is_left_to_the_defaults_of_boto3():

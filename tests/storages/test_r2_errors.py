@@ -9,12 +9,13 @@ from urllib3.exceptions import SSLError
 
 from userimages.errors import KeyTakenError, ObjectNotFoundError, StorageError, StorageUnavailableError
 from userimages.storages.r2 import R2Storage
-from userimages.storages.r2_errors import translated
+from userimages.storages.r2_errors import translate_errors
 
 from .conftest import MOTO_ENVIRON, Answer
 
 KEY = "users/ana/images/cat.jpg"
 HEADERS_OF_CAT = {"Content-Length": "3", "x-amz-meta-sha256": hashlib.sha256(b"cat").hexdigest()}
+ETAG = {"ETag": '"1"'}
 UNANSWERED = Answer(cut=-1)
 
 
@@ -45,7 +46,7 @@ ALL = pytest.mark.parametrize("request_of", [put, open_, delete, list_])
         ((403, "SignatureDoesNotMatch"), StorageError, "R2_SECRET_ACCESS_KEY"),
         ((403, "AccessDenied"), StorageError, "R2_BUCKET_NAME"),
         ((403, "NotEntitled"), StorageError, "subscription"),
-        ((401, "Unauthorized"), StorageError, "rewrites the request"),
+        ((401, "Unauthorized"), StorageError, "proxy that adds headers"),
         ((404, "NoSuchBucket"), StorageError, "R2_BUCKET_NAME"),
         ((400, "InvalidBucketName"), StorageError, "R2_BUCKET_NAME"),
         ((400, "InvalidRegionName"), StorageError, "R2_JURISDICTION"),
@@ -73,12 +74,24 @@ def test_an_answer_says_what_is_wrong_and_which_setting_to_look_at(scripted, req
     assert not any(private in str(caught.value) for private in ("ana", "cat.jpg", "127.0.0.1", "hush"))
 
 
+@pytest.mark.parametrize(("status", "code"), [(403, "AccessDenied"), (403, "")])
+def test_a_403_for_an_object_may_mean_that_it_is_missing(scripted, status, code):
+    """A key that may not list must not learn whether an object exists."""
+    scripted.answers += [Answer(status, code), Answer(status, code)]
+
+    with pytest.raises(StorageError, match="ListBucket"):
+        open_(scripted.storage)
+    with pytest.raises(StorageError) as caught:
+        put(scripted.storage)
+    assert "ListBucket" not in str(caught.value)
+
+
 def test_a_missing_object_is_not_a_missing_bucket(scripted):
     scripted.answers += [Answer(404, "NoSuchKey"), Answer(404, "NoSuchBucket")]
 
     with pytest.raises(ObjectNotFoundError):
         open_(scripted.storage)
-    with pytest.raises(StorageError, match="no such bucket") as caught:
+    with pytest.raises(StorageError, match="Bucket not found") as caught:
         open_(scripted.storage)
     assert not isinstance(caught.value, ObjectNotFoundError)
 
@@ -111,7 +124,7 @@ def test_other_bytes_under_the_key_are_an_error(scripted, there):
 
 
 def test_a_conditional_write_that_another_was_in_the_way_of_is_repeated(scripted):
-    scripted.answers += [Answer(409, "ConditionalRequestConflict")] * 3 + [Answer(headers={"ETag": '"1"'})]
+    scripted.answers += [Answer(409, "ConditionalRequestConflict")] * 3 + [Answer(headers=ETAG)]
 
     put(scripted.storage)
 
@@ -148,13 +161,13 @@ def test_a_refusal_of_the_second_try_tells_nothing_of_the_first(scripted, first)
 
 def test_a_body_that_ends_early_is_unavailable_and_never_a_short_file(scripted):
     for read in (lambda stream: stream.read(), lambda stream: [*iter(lambda: stream.read(4), b"")]):
-        scripted.answers.append(Answer(body=b"0123456789", cut=7))
+        scripted.answers.append(Answer(body=b"0123456789", cut=7, headers=ETAG))
         with scripted.storage.open(KEY) as stream, pytest.raises(StorageUnavailableError, match="connection broke"):
             read(stream)
 
 
 def test_a_stream_that_is_closed_early_lets_go_of_its_connection(scripted):
-    scripted.answers.append(Answer(body=b"0" * 1_000_000))
+    scripted.answers.append(Answer(body=b"0" * 1_000_000, headers=ETAG))
     stream = scripted.storage.open(KEY)
     answer = stream.raw._body._raw_stream
     assert stream.read(1) == b"0"
@@ -176,9 +189,38 @@ def test_a_key_that_was_not_deleted_is_an_error_with_its_reason(scripted):
 
 
 def test_a_key_that_was_missing_anyway_is_no_error(scripted):
-    scripted.answers.append(Answer(body=b"<DeleteResult><Error><Code>NoSuchKey</Code></Error></DeleteResult>"))
+    body = f"<DeleteResult><Error><Key>{KEY}</Key><Code>NoSuchKey</Code></Error></DeleteResult>"
+    scripted.answers.append(Answer(body=body.encode()))
 
     delete(scripted.storage)
+
+
+def deleted(*keys):
+    named = "".join(f"<Deleted><Key>{key}</Key></Deleted>" for key in keys)
+    return Answer(body=f"<DeleteResult>{named}</DeleteResult>".encode())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(),
+        Answer(body=b"<html><body>Please sign in</body></html>", headers={"Content-Type": "text/html"}),
+        Answer(body=b"<ListAllMyBucketsResult/>"),
+        Answer(body=b"<DeleteResult/>"),
+        deleted("a", "c"),
+        deleted("a", "b", "d"),
+        deleted("a", "b", "c"),
+    ],
+    ids=["nothing", "a page", "another document", "no key", "less keys", "another key", "all keys"],
+)
+def test_only_keys_that_the_answer_names_are_deleted(scripted, answer):
+    scripted.answers += [answer] * 2
+
+    if answer == deleted("a", "b", "c"):
+        scripted.storage.delete(["a", "b", "c"])
+        return
+    with pytest.raises(StorageUnavailableError, match="not that of an S3 server"):
+        scripted.storage.delete(["a", "b", "c"])
 
 
 def test_a_listing_out_of_byte_order_stops(scripted):
@@ -194,8 +236,8 @@ def test_a_listing_out_of_byte_order_stops(scripted):
         next(listing)
 
 
-@pytest.mark.parametrize("page", [b"<html><p>Welcome to your router", b"<html></html>"])
-@pytest.mark.parametrize("verb", [list_, put])
+@pytest.mark.parametrize("page", [b"<html><p>Welcome to your router", b"<html></html>", b""])
+@pytest.mark.parametrize("verb", [list_, put, delete, open_])
 def test_an_answer_that_is_not_of_s3_is_unavailable(scripted, verb, page):
     scripted.answers += [Answer(body=page)] * 2
 
@@ -264,7 +306,7 @@ def named(error, name):
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda each: each.__name__)
 def test_every_error_of_botocore_becomes_one_of_ours(error):
-    with pytest.raises(StorageError) as caught, translated():
+    with pytest.raises(StorageError) as caught, translate_errors():
         raise named(error, error.__name__)
 
     unsent = any(each.__name__ in UNSENT for each in error.__mro__)
@@ -286,7 +328,7 @@ def test_every_error_of_botocore_becomes_one_of_ours(error):
     ids=lambda each: f"{each.__module__}.{each.__name__}",
 )
 def test_every_way_in_which_no_answer_comes_has_words_of_its_own(error):
-    with pytest.raises(StorageUnavailableError) as caught, translated():
+    with pytest.raises(StorageUnavailableError) as caught, translate_errors():
         raise named(error, error.__name__)
 
     assert not str(caught.value).startswith("The request to the store failed.")

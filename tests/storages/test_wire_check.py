@@ -15,7 +15,7 @@ OBJECT = {"Bucket": "userimages", "Key": "users/ana/images/cat.jpg"}
 PLAIN = {"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
 
 
-def client_of(endpoint="https://account.eu.r2.cloudflarestorage.com", **settings):
+def client_of(endpoint="https://0123456789abcdef0123456789abcdef.eu.r2.cloudflarestorage.com", **settings):
     return boto3.client(
         "s3",
         region_name="auto",

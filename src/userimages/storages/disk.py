@@ -304,7 +304,7 @@ def _lacks_inodes(root: Path) -> bool:
 
 
 def _hand_down_group(folder: int, file: int) -> None:
-    """Give *file* the group of *folder* if the folder is setgid, as if it had been created there and not in ``.tmp``."""
+    """Give *file* the group of *folder* if the folder is setgid, as a file that is created there has it."""
     parent = os.fstat(folder)
     if parent.st_mode & stat.S_ISGID and os.fstat(file).st_gid != parent.st_gid:
         with contextlib.suppress(
