@@ -126,7 +126,7 @@ def reset_at(byte: int) -> Fault:
     return fault
 
 
-class LandsLate:
+class LateWrite:
     """Raise *error* at once; what was asked for happens all the same, when ``land()`` is called."""
 
     def __init__(self, error: BaseException = TIMED_OUT) -> None:

@@ -1,14 +1,17 @@
 """Pictures for tests: made on the spot, with something of a photograph, and the same bytes for the same arguments."""
 
+from __future__ import annotations
+
 import io
 import random
 import struct
 import zlib
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from PIL import Image
+if TYPE_CHECKING:
+    from PIL import Image
 
 _OCTAVES = ((3, 1.0), (9, 0.5), (27, 0.28), (81, 0.16), (243, 0.09))
 
@@ -59,7 +62,9 @@ def make_image(
 
 
 def make_pixels(size: tuple[int, int] = (640, 480), *, mode: str = "RGB", seed: int = 0) -> Image.Image:
-    """Return the picture that ``make_image`` encodes."""
+    """Return the image that ``make_image`` encodes."""
+    from PIL import Image
+
     image = _photo(size, seed)
     if mode in ("RGBA", "LA"):
         image = image.convert(mode[:-1])
@@ -73,6 +78,8 @@ def make_pixels(size: tuple[int, int] = (640, 480), *, mode: str = "RGB", seed: 
 
 def make_exif(*, orientation: int | None = None, gps: bool = False) -> bytes:
     """Return an EXIF block with this orientation, and a place at 48 51' 29.6" N, 2 17' 40.2" E; b"" for neither."""
+    from PIL import Image
+
     exif = Image.Exif()
     if orientation is not None:
         exif[0x0112] = orientation
@@ -135,6 +142,8 @@ def _profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
 @lru_cache(maxsize=8)
 def _photo(size: tuple[int, int], seed: int) -> Image.Image:
     """Return noise of several sizes laid over each other, as in a photograph: coarse shapes strong, fine ones weak."""
+    from PIL import Image
+
     random_bytes = random.Random(seed).randbytes  # noqa: S311 - pixels
     image = Image.new("RGB", size, (128, 128, 128))
     for cells, weight in _OCTAVES:
