@@ -245,6 +245,14 @@ def test_an_answer_that_is_not_of_s3_is_unavailable(scripted, verb, page):
         verb(scripted.storage)
 
 
+@ALL
+def test_a_redirect_to_a_login_page_is_unavailable(scripted, request_of):
+    scripted.answers += [Answer(302, headers={"Location": "http://127.0.0.1:1/login"})] * 9
+
+    with pytest.raises(StorageUnavailableError, match="R2_ENDPOINT_URL"):
+        request_of(scripted.storage)
+
+
 @pytest.mark.parametrize("verb", [put, open_, list_])
 def test_a_page_that_is_not_found_is_no_missing_object(scripted, verb):
     scripted.answers += [Answer(404, body=b"<html>Nothing here")] * 2

@@ -63,6 +63,7 @@ _MEANINGS: dict[str, Meaning] = {
         "The store does not implement this request, such as conditional writes (If-None-Match).",
         "Use R2, or a server that does. Check R2_ENDPOINT_URL.",
     ),
+    "3xx": NOT_S3,
     "5xx": (StorageUnavailableError, "The store failed.", _LATER),
     "4xx": (StorageError, "The store refused the request.", _ENDPOINT),
     # What boto3 raises if there was no answer, by the name of the class or of a parent.
