@@ -246,11 +246,14 @@ def test_an_answer_that_is_not_of_s3_is_unavailable(scripted, verb, page):
 
 
 @ALL
-def test_a_redirect_to_a_login_page_is_unavailable(scripted, request_of):
-    scripted.answers += [Answer(302, headers={"Location": "http://127.0.0.1:1/login"})] * 9
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed(scripted, request_of, status):
+    """Not even by botocore, which would look for the bucket in another region, without end."""
+    scripted.answers += [Answer(status, headers={"Location": "http://127.0.0.1:1/login"})] * 9
 
-    with pytest.raises(StorageUnavailableError, match="R2_ENDPOINT_URL"):
+    with pytest.raises(StorageError, match="R2_ENDPOINT_URL"):
         request_of(scripted.storage)
+    assert len(scripted.requests) == 1
 
 
 @pytest.mark.parametrize("verb", [put, open_, list_])

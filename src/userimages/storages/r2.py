@@ -292,6 +292,7 @@ def _new_client(storage: R2Storage) -> S3Client:
         ) from exc
     client.meta.events.register_first("before-send.s3.PutObject", _without_expect)
     client.meta.events.register("needs-retry.s3.PutObject", _retry_conflict)  # type: ignore[arg-type]
+    client.meta.events.register_first("needs-retry.s3", _stay_in_region)
     return client
 
 
@@ -307,6 +308,14 @@ def _retry_conflict(attempts: int, response: Any = None, **_: object) -> float |
     """Return the delay, in seconds, before boto3 repeats a conditional write that met a 409; None for other answers."""
     conflict = response is not None and response[0].status_code == 409
     return 0.05 * attempts if conflict and attempts < _CONFLICT_TRIES else None
+
+
+def _stay_in_region(request_dict: dict[str, Any], **_: object) -> None:
+    """Keep botocore from looking for the bucket in another region after a redirect.
+
+    R2 has no regions, and a login page that redirects every request sends botocore into an endless recursion.
+    """
+    request_dict["context"].setdefault("s3_redirect", {})["redirected"] = True
 
 
 def _variable(field: str) -> str:
