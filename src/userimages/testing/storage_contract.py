@@ -1,5 +1,5 @@
 # ruff: noqa: D102 - a test is named for the fact it shows
-"""What every storage must do, as tests: subclass ``StorageContract`` and give it one fixture.
+"""What every storage must do, as tests. Subclass ``StorageContract`` and write one fixture.
 
 ::
 
@@ -8,7 +8,7 @@
         def storage(self):
             return MyStorage(...)
 
-A test never looks outside of the random users that it makes up, so the storage may be one shared bucket.
+Each test uses keys of random users only, so the storage may be a bucket that others use, too.
 """
 
 import threading
@@ -37,8 +37,8 @@ class StorageContract:
 
     @pytest.fixture
     def storage(self) -> Storage:
-        """Return the storage to test, ready for use; the only thing that a subclass must give."""
-        raise NotImplementedError("Override the fixture `storage` and return yours.")
+        """Return the storage to test, ready for use. A subclass must override it."""
+        raise NotImplementedError("Override the fixture `storage` and return your storage.")
 
     def test_put_stores_every_byte(self, storage: Storage) -> None:
         for size in (1, 2, 255, 65_537, 3_000_001):
@@ -134,7 +134,7 @@ class StorageContract:
     def test_open_gives_a_stream_that_may_be_closed_early(self, storage: Storage) -> None:
         key, data = new_key(), _CAT * 1000
         storage.put(key, data, mime_type="image/jpeg")
-        for _ in range(60):  # more than a pool of connections would hold
+        for _ in range(60):  # more than a pool of connections holds
             stream = storage.open(key)
             expect(stream.read(10), data[:10])
             stream.close()
@@ -221,7 +221,7 @@ class StorageContract:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda key: storage.put(key, b"cat", mime_type="image/jpeg"), keys))
         listing = storage.list(f"{user}/")
-        assert iter(listing) is listing, "a list of all objects does not fit into memory"
+        assert iter(listing) is listing, "all objects together do not fit into memory"
         assert [found.key for found in islice(listing, 3)] == keys[:3]
         assert keys_of(storage, f"{user}/") == keys
         assert keys_of(storage, f"{user}/", after=keys[1001]) == keys[1002:]
@@ -245,27 +245,27 @@ class StorageContract:
 
 
 def new_user() -> str:
-    """Return the beginning of the keys of a user that nobody else has: ``users/...``."""
+    """Return the beginning of the keys of a new user: ``users/...``."""
     return f"users/contract{uuid4().hex}"
 
 
 def new_key() -> str:
-    """Return a key that nobody else has."""
+    """Return a key of a new user."""
     return f"{new_user()}/images/profile_1795000000000000_aaaaaaaaaaaaaaaa.jpg"
 
 
 def read(storage: Storage, key: str, **range: Any) -> bytes:
-    """Return all the bytes of a key, or of a range of it."""
+    """Return the bytes of a key, or of a range of them."""
     with storage.open(key, **range) as stream:
         return stream.read()
 
 
 def expect(found: bytes, wanted: bytes, where: str = "") -> None:
-    """Fail unless the bytes are the same, in one line: a diff of megabytes, as pytest makes in CI, takes an hour."""
+    """Fail in one line unless the bytes are equal, because pytest needs an hour for a diff of megabytes in CI."""
     if found != wanted:
         same = next((at for at, (one, other) in enumerate(zip(found, wanted, strict=False)) if one != other), None)
-        place = "one is the beginning of the other" if same is None else f"they differ from byte {same} on"
-        pytest.fail(f"{len(wanted)} bytes were expected{where} and {len(found)} came back; {place}.")
+        place = "one is the beginning of the other" if same is None else f"they differ from byte {same}"
+        pytest.fail(f"Expected {len(wanted)} bytes{where}, got {len(found)}; {place}.")
 
 
 def keys_of(storage: Storage, prefix: str, *, after: str = "") -> list[str]:
@@ -274,7 +274,7 @@ def keys_of(storage: Storage, prefix: str, *, after: str = "") -> list[str]:
 
 
 def put(storage: Storage, key: str, data: bytes) -> type[KeyTakenError] | None:
-    """Put, and return KeyTakenError where it was raised."""
+    """Put, and return KeyTakenError if it was raised."""
     try:
         storage.put(key, data, mime_type="image/jpeg")
     except KeyTakenError as exc:
@@ -283,7 +283,7 @@ def put(storage: Storage, key: str, data: bytes) -> type[KeyTakenError] | None:
 
 
 def at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
-    """Make all calls at the same moment, each in a thread of its own, and return what they returned."""
+    """Make all calls at the same moment, each in its own thread, and return their results."""
     barrier = threading.Barrier(len(calls))
 
     def together(call: Callable[[], Any]) -> Any:
