@@ -259,7 +259,7 @@ def test_the_contract_notices_a_broken_method(broken):
     assert failures(method, broken)
 
 
-def test_the_contract_has_nothing_against_a_good_storage():
+def test_a_good_storage_passes_the_contract():
     assert failures("", MemoryStorage) == []
 
 

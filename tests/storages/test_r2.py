@@ -56,7 +56,9 @@ def sent_by(before):
 # Settings
 
 
-def test_c21_the_endpoint_comes_from_the_account_and_the_jurisdiction():
+@pytest.mark.contract("C21")
+def test_the_endpoint_follows_from_the_account():
+    """And from the jurisdiction, unless another endpoint is given."""
     assert R2Storage.from_env(FULL).client.meta.endpoint_url == f"https://{ACCOUNT}.r2.cloudflarestorage.com"
     assert (
         R2Storage.from_env(FULL | {"R2_JURISDICTION": "eu"}).endpoint
@@ -66,15 +68,17 @@ def test_c21_the_endpoint_comes_from_the_account_and_the_jurisdiction():
     assert R2Storage.from_env(FULL).client.meta.region_name == "auto"
 
 
-def test_c21_from_env_and_the_constructor_make_the_same_storage(monkeypatch):
+@pytest.mark.contract("C21")
+def test_from_env_equals_the_constructor(monkeypatch):
     for name, value in FULL.items():
         monkeypatch.setenv(name, value)
 
     assert R2Storage.from_env() == R2Storage.from_env(FULL) == R2Storage(**REQUIRED)
 
 
+@pytest.mark.contract("C21")
 @pytest.mark.parametrize("absent", ["", None, " \n"])
-def test_c21_mended_every_missing_setting_is_named_at_once(absent):
+def test_every_missing_setting_is_named_at_once(absent):
     environ = {
         name: value for name, value in (FULL | {"R2_BUCKET_NAME": absent, "R2_ACCOUNT_ID": absent}).items() if value
     }
@@ -86,7 +90,9 @@ def test_c21_mended_every_missing_setting_is_named_at_once(absent):
     assert "the secret" not in str(caught.value)
 
 
-def test_c21_mended_nothing_of_anybody_is_a_default():
+@pytest.mark.contract("C21")
+def test_no_setting_has_a_default():
+    """Neither an account nor a domain."""
     with pytest.raises(
         ConfigurationError, match="R2_ACCOUNT_ID, R2_ACCESS_KEY_ID, R2_SECRET_ACCESS_KEY, R2_BUCKET_NAME"
     ):
@@ -94,7 +100,8 @@ def test_c21_mended_nothing_of_anybody_is_a_default():
     assert R2Storage.from_env(FULL).public_url is None
 
 
-def test_an_unknown_setting_is_named_together_with_the_missing_ones():
+def test_an_unknown_setting_is_named():
+    """Together with those that are missing."""
     environ = FULL | {"R2_PUBLIC_DOMIAN": "img.example.com", "R2_REGION": "auto", "OTHER": "1"}
     del environ["R2_ACCOUNT_ID"]
 
@@ -192,13 +199,14 @@ def test_no_aws_variable_of_this_machine_has_a_say(monkeypatch):
         assert facts() == without
 
 
-def test_the_certificates_that_this_machine_trusts_are_read(monkeypatch):
+def test_the_trusted_certificates_are_read(monkeypatch):
     monkeypatch.setenv("AWS_CA_BUNDLE", "/etc/proxy.pem")
 
     assert R2Storage(**REQUIRED).client._endpoint.http_session._verify == "/etc/proxy.pem"
 
 
-def test_the_client_waits_not_for_long_and_has_room_for_parallel_puts():
+def test_a_request_to_a_store_that_hangs_ends():
+    """Within 25 s, and there are connections for parallel puts."""
     config = R2Storage(**REQUIRED).client.meta.config
 
     between_tries = 1
@@ -207,7 +215,8 @@ def test_the_client_waits_not_for_long_and_has_room_for_parallel_puts():
     assert config.max_pool_connections == 50
 
 
-def test_c22_mended_no_checksum_is_left_to_the_defaults_of_boto3():
+@pytest.mark.contract("C22")
+def test_checksums_are_not_left_to_boto3():
     config = R2Storage(**REQUIRED).client.meta.config
 
     assert config.request_checksum_calculation == config.response_checksum_validation == "when_required"
@@ -216,13 +225,15 @@ def test_c22_mended_no_checksum_is_left_to_the_defaults_of_boto3():
 # URLs
 
 
-def test_c5_a_public_domain_gives_percent_encoded_urls():
+@pytest.mark.contract("C5")
+def test_a_public_domain_gives_percent_encoded_urls():
     storage = R2Storage(**REQUIRED, public_url="img.example.com")
 
     assert storage.url("users/a%20b/images/c~1.jpg") == "https://img.example.com/users/a%2520b/images/c~1.jpg"
 
 
-def test_c5_mended_without_a_public_domain_there_is_no_url_of_somebody_else():
+@pytest.mark.contract("C5")
+def test_without_a_public_domain_there_is_no_url():
     assert R2Storage(**REQUIRED).url("users/a/images/b.jpg") is None
 
 
@@ -242,7 +253,9 @@ def test_a_public_domain_that_is_not_a_host_is_refused(written):
 # Requests
 
 
-def test_c22_a_put_sends_its_type_its_caching_its_one_digest_and_its_condition(r2_moto, sent_by):
+@pytest.mark.contract("C22")
+def test_the_headers_of_a_put(r2_moto, sent_by):
+    """Its type, how it may be cached, one digest and its condition."""
     sent = sent_by(r2_moto)
     r2_moto.put(new_key(), b"cat", mime_type="image/webp")
     (request,) = sent
@@ -256,7 +269,9 @@ def test_c22_a_put_sends_its_type_its_caching_its_one_digest_and_its_condition(r
     assert [name for name in headers if "checksum" in name or "md5" in name] == ["x-amz-checksum-sha256"]
 
 
-def test_c22_mended_a_put_sends_neither_expect_nor_chunks_nor_an_acl(r2_moto, sent_by):
+@pytest.mark.contract("C22")
+def test_what_a_put_does_not_send(r2_moto, sent_by):
+    """No Expect, no chunks, no ACL."""
     sent = sent_by(r2_moto)
     r2_moto.put(new_key(), b"cat" * 100_000, mime_type="image/jpeg")
     names = {name.lower() for name in sent[0].headers}
@@ -272,7 +287,8 @@ def test_c22_mended_a_put_sends_neither_expect_nor_chunks_nor_an_acl(r2_moto, se
     assert not sent[0].headers["X-Amz-Content-SHA256"].startswith(b"STREAMING")
 
 
-def test_c22_mended_the_objects_of_a_private_storage_are_not_for_shared_caches(r2_seaweedfs):
+@pytest.mark.contract("C22")
+def test_private_objects_are_not_for_shared_caches(r2_seaweedfs):
     key = new_key()
     r2_seaweedfs.put(key, b"cat", mime_type="image/png")
     found = r2_seaweedfs.client.head_object(Bucket=r2_seaweedfs.bucket_name, Key=key)
@@ -296,7 +312,8 @@ def test_open_is_one_request_with_the_range_in_it(r2_moto, sent_by):
     ]
 
 
-def test_delete_is_one_request_for_a_thousand_keys_and_none_for_no_key(r2_moto, sent_by):
+def test_delete_sends_a_thousand_keys_at_once(r2_moto, sent_by):
+    """And no request for no key."""
     sent = sent_by(r2_moto)
     r2_moto.delete([])
     assert sent == []
@@ -304,7 +321,7 @@ def test_delete_is_one_request_for_a_thousand_keys_and_none_for_no_key(r2_moto, 
     assert [(request.method, request.body.count(b"<Key>")) for request in sent] == [("POST", 1000), ("POST", 1)]
 
 
-def test_list_asks_for_the_next_page_only_when_it_is_wanted(r2_moto, sent_by, before):
+def test_list_asks_for_a_page_when_it_is_wanted(r2_moto, sent_by, before):
     for number in range(5):
         r2_moto.put(f"users/ana/images/{number}", b"cat", mime_type="image/jpeg")
     sent = sent_by(r2_moto)
@@ -331,7 +348,8 @@ def test_a_put_from_many_threads_makes_one_client():
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-def test_a_forked_child_makes_a_client_of_its_own_whatever_the_parent_held(r2_seaweedfs):
+def test_a_forked_child_makes_its_own_client(r2_seaweedfs):
+    """Also if another thread of the parent was making one."""
     key = new_key()
     r2_seaweedfs.put(key, b"cat", mime_type="image/jpeg")
     parent, lock = r2_seaweedfs.client, r2_seaweedfs._locks[os.getpid()]

@@ -61,7 +61,7 @@ ALL = pytest.mark.parametrize("request_of", [put, open_, delete, list_])
         ((500, "InternalError"), StorageUnavailableError, "failed"),
     ],
 )
-def test_an_answer_says_what_is_wrong_and_which_setting_to_look_at(scripted, request_of, answer, error, words):
+def test_an_answer_says_which_setting_to_check(scripted, request_of, answer, error, words):
     status, code = answer
     scripted.answers += [Answer(status, code)] * 4
 
@@ -75,7 +75,7 @@ def test_an_answer_says_what_is_wrong_and_which_setting_to_look_at(scripted, req
 
 
 @pytest.mark.parametrize(("status", "code"), [(403, "AccessDenied"), (403, "")])
-def test_a_403_for_an_object_may_mean_that_it_is_missing(scripted, status, code):
+def test_a_403_may_mean_that_the_object_is_missing(scripted, status, code):
     """A key that may not list must not learn whether an object exists."""
     scripted.answers += [Answer(status, code), Answer(status, code)]
 
@@ -123,7 +123,8 @@ def test_other_bytes_under_the_key_are_an_error(scripted, there):
         put(scripted.storage)
 
 
-def test_a_conditional_write_that_another_was_in_the_way_of_is_repeated(scripted):
+def test_a_conflict_is_repeated(scripted):
+    """It means that another conditional write was in the way."""
     scripted.answers += [Answer(409, "ConditionalRequestConflict")] * 3 + [Answer(headers=ETAG)]
 
     put(scripted.storage)
@@ -131,7 +132,7 @@ def test_a_conditional_write_that_another_was_in_the_way_of_is_repeated(scripted
     assert len(scripted.requests) == 4
 
 
-def test_a_conflict_that_stays_is_an_error_after_some_tries(scripted):
+def test_a_conflict_that_stays_is_an_error(scripted):
     scripted.answers += [Answer(409, "ConditionalRequestConflict")] * 9
 
     with pytest.raises(StorageUnavailableError, match="in the way"):
@@ -139,7 +140,7 @@ def test_a_conflict_that_stays_is_an_error_after_some_tries(scripted):
     assert len(scripted.requests) == 4
 
 
-def test_a_store_that_does_not_answer_is_asked_twice_and_then_unavailable(scripted):
+def test_a_store_that_does_not_answer_is_asked_twice(scripted):
     scripted.answers += [UNANSWERED] * 2
 
     with pytest.raises(StorageUnavailableError) as caught:
@@ -149,7 +150,7 @@ def test_a_store_that_does_not_answer_is_asked_twice_and_then_unavailable(script
 
 
 @pytest.mark.parametrize("first", [UNANSWERED, Answer(500, "InternalError")])
-def test_a_refusal_of_the_second_try_tells_nothing_of_the_first(scripted, first):
+def test_a_refused_retry_says_nothing_of_the_first(scripted, first):
     scripted.answers += [first, Answer(403, "AccessDenied")]
 
     with pytest.raises(StorageUnavailableError):
@@ -159,14 +160,15 @@ def test_a_refusal_of_the_second_try_tells_nothing_of_the_first(scripted, first)
 # Bodies and lists of answers
 
 
-def test_a_body_that_ends_early_is_unavailable_and_never_a_short_file(scripted):
+def test_a_body_that_ends_early_is_unavailable(scripted):
+    """It is never taken for a short file."""
     for read in (lambda stream: stream.read(), lambda stream: [*iter(lambda: stream.read(4), b"")]):
         scripted.answers.append(Answer(body=b"0123456789", cut=7, headers=ETAG))
         with scripted.storage.open(KEY) as stream, pytest.raises(StorageUnavailableError, match="connection broke"):
             read(stream)
 
 
-def test_a_stream_that_is_closed_early_lets_go_of_its_connection(scripted):
+def test_a_stream_closed_early_frees_its_connection(scripted):
     scripted.answers.append(Answer(body=b"0" * 1_000_000, headers=ETAG))
     stream = scripted.storage.open(KEY)
     answer = stream.raw._body._raw_stream
@@ -177,7 +179,8 @@ def test_a_stream_that_is_closed_early_lets_go_of_its_connection(scripted):
     assert answer.closed
 
 
-def test_a_key_that_was_not_deleted_is_an_error_with_its_reason(scripted):
+def test_a_key_that_was_not_deleted_is_an_error(scripted):
+    """The error names the reason and no key."""
     failed = "".join(
         f"<Error><Key>users/ana/{code}</Key><Code>{code}</Code></Error>" for code in ("NoSuchKey", "AccessDenied")
     )
@@ -188,7 +191,7 @@ def test_a_key_that_was_not_deleted_is_an_error_with_its_reason(scripted):
     assert "ana" not in str(caught.value)
 
 
-def test_a_key_that_was_missing_anyway_is_no_error(scripted):
+def test_a_key_that_was_missing_counts_as_deleted(scripted):
     body = f"<DeleteResult><Error><Key>{KEY}</Key><Code>NoSuchKey</Code></Error></DeleteResult>"
     scripted.answers.append(Answer(body=body.encode()))
 
@@ -257,14 +260,15 @@ def test_a_redirect_is_not_followed(scripted, request_of, status):
 
 
 @pytest.mark.parametrize("verb", [put, open_, list_])
-def test_a_page_that_is_not_found_is_no_missing_object(scripted, verb):
+def test_a_page_not_found_is_not_a_missing_object(scripted, verb):
     scripted.answers += [Answer(404, body=b"<html>Nothing here")] * 2
 
     with pytest.raises(StorageUnavailableError, match="R2_ENDPOINT_URL"):
         verb(scripted.storage)
 
 
-def test_whose_object_was_gone_again_before_a_look_at_it_is_unknown(scripted):
+def test_an_object_gone_before_the_check_is_unknown(scripted):
+    """The put hears that the key is taken, and then finds nothing there."""
     scripted.answers += [Answer(412, "PreconditionFailed"), Answer(404)]
 
     with pytest.raises(StorageUnavailableError):
@@ -287,7 +291,8 @@ def test_a_setting_that_leads_nowhere_is_named(request_of, settings, words):
         request_of(R2Storage.from_env(MOTO_ENVIRON | settings))
 
 
-def test_a_wrong_secret_and_a_wrong_key_are_told_apart_by_a_real_server(seaweedfs):
+def test_a_wrong_secret_and_a_wrong_key_differ(seaweedfs):
+    """On a real server."""
     for setting, words in (("R2_SECRET_ACCESS_KEY", "secret does not belong"), ("R2_ACCESS_KEY_ID", "does not know")):
         with pytest.raises(StorageError, match=words):
             put(R2Storage.from_env(seaweedfs.environ() | {setting: "wrong"}))
@@ -338,7 +343,7 @@ def test_every_error_of_botocore_becomes_one_of_ours(error):
     + [ResponseParserError, SSLError],
     ids=lambda each: f"{each.__module__}.{each.__name__}",
 )
-def test_every_way_in_which_no_answer_comes_has_words_of_its_own(error):
+def test_every_missing_answer_has_its_own_message(error):
     with pytest.raises(StorageUnavailableError) as caught, translate_errors():
         raise named(error, error.__name__)
 

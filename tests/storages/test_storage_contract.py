@@ -26,8 +26,9 @@ class TestDiskStorage(StorageContract):
         return DiskStorage(tmp_path, public_url="https://img.example.com")
 
 
+@pytest.mark.contract("C3")
 @pytest.mark.parametrize("make", [lambda _: MemoryStorage(), DiskStorage], ids=["memory", "disk"])
-def test_c3_mended_a_key_is_never_written_over(tmp_path, make):
+def test_a_key_is_never_overwritten(tmp_path, make):
     storage = make(tmp_path)
     storage.put("users/ana/images/cat.jpg", b"cat", mime_type="image/jpeg")
 
