@@ -1,4 +1,4 @@
-"""DiskStorage: nothing outside the root, nothing half, nothing lost, nothing left."""
+"""DiskStorage: no file outside the root, none half written, none lost, none left behind."""
 
 import errno
 import os
@@ -24,7 +24,7 @@ from userimages.errors import (
 from userimages.storages.disk import DiskStorage
 from userimages.testing.storage_contract import keys_of, new_key, read
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # the children only put and die
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # the children only put and end
 
 KEY = "users/ana/images/cat.jpg"
 BAD_KEYS = ["", "/", "/etc/cat", "../cat", "users/../../cat", "users/./cat", "users//cat", "users/ana/", ".", ".."]
@@ -145,14 +145,14 @@ def test_a_folder_swapped_for_a_link_leads_nowhere(storage, tmp_path):
         swapping = pool.submit(swap)
         assert sum(future.result() for future in [pool.submit(use), pool.submit(use)]) > 0
     assert files(outside) == []
-    assert (outside / "ana").is_dir(), "no delete has come here either"
+    assert (outside / "ana").is_dir(), "no delete has reached it either"
 
 
 # Nothing half
 
 
 def killed_at(step, storage, monkeypatch):
-    """Put in a child process that is killed at a call of ``os``: with ``step`` "fsync" when the bytes are written."""
+    """Put in a child process that is killed when it calls a function of ``os``: "fsync" is after the write."""
 
     def kill(*_, **__):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -203,7 +203,7 @@ def test_a_put_syncs_the_file_and_every_new_folder(storage, tmp_path, monkeypatc
 
     synced.clear()
     put(storage, "users/ana/images/dog.jpg")
-    assert len(synced) == 2, "a folder that was there needs no sync of its parents"
+    assert len(synced) == 2, "a folder that existed needs no sync of its parents"
 
 
 @pytest.mark.parametrize("processes", [4])
@@ -304,7 +304,7 @@ def test_a_full_disk_goes_on_when_there_is_room(mounted):
 
 @pytest.mark.parametrize("left", range(4))
 def test_a_disk_without_inodes_is_not_called_full(mounted, left):
-    """However many of the inodes that a put needs are left, and although there is space."""
+    """Whichever of the inodes that a put needs is the last one."""
     storage = DiskStorage(root := mounted("size=1m,nr_inodes=30"))
     spare = root / "spare"
     spare.mkdir()
@@ -356,7 +356,7 @@ def test_a_root_that_goes_away_is_not_an_empty_one(storage, tmp_path):
     "verb", [put, lambda storage: storage.open(KEY), lambda storage: list(storage.list())], ids=["put", "open", "list"]
 )
 def test_a_mount_point_without_its_disk_is_not_empty(storage, tmp_path, verb):
-    """Its objects are away, not deleted: none is missing, and none is stored beside them."""
+    """Its objects are away, not deleted. So none is reported as missing, and none is stored in the empty folder."""
     (tmp_path / "root" / ".tmp").rmdir()
 
     with pytest.raises(StorageError, match="is missing") as caught:
@@ -485,7 +485,7 @@ def test_a_stored_file_may_be_read_by_a_web_server(storage, tmp_path):
 
 @pytest.mark.parametrize("made_before", [None, ".tmp"], ids=["new root", "old root"])
 def test_the_group_of_a_setgid_root_is_kept(tmp_path, made_before):
-    """Folders and files have it alike, also if the root became setgid after its folder .tmp was made."""
+    """By folders and by files, also if the root became setgid after its folder .tmp was created."""
     groups = [group for group in os.getgroups() if group != os.getegid()] or [os.getegid() + 1]
     root = tmp_path / "root"
     root.mkdir()

@@ -1,4 +1,4 @@
-"""R2Storage: its settings, and what it sends."""
+"""R2Storage: its settings, its URLs and its requests."""
 
 import hashlib
 import os
@@ -31,7 +31,7 @@ REQUIRED = {
 
 @pytest.fixture
 def before():
-    """Register a handler of a client's event until the test ends: the client lives longer."""
+    """Register a handler of a client's event until the test ends, because the client lives longer."""
     with ExitStack() as stack:
 
         def register(client, event, handler):
@@ -43,7 +43,7 @@ def before():
 
 @pytest.fixture
 def sent_by(before):
-    """Keep every request of a storage, from the call on, as it leaves."""
+    """Record the requests that a storage sends after the call."""
 
     def keep(storage):
         sent = []

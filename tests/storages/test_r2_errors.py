@@ -1,4 +1,4 @@
-"""Whatever a store answers, or does not: one of our errors that says what is wrong and where to look."""
+"""Whatever a store answers, or if it does not: an error of the library says what is wrong and what to check."""
 
 import hashlib
 
@@ -96,7 +96,7 @@ def test_a_missing_object_is_not_a_missing_bucket(scripted):
     assert not isinstance(caught.value, ObjectNotFoundError)
 
 
-# Writes of which the answer is lost, or that come twice
+# Writes whose answer is lost, or that are sent twice
 
 
 def test_a_retry_finds_what_the_first_try_has_stored(scripted):
@@ -214,7 +214,7 @@ def deleted(*keys):
         deleted("a", "b", "d"),
         deleted("a", "b", "c"),
     ],
-    ids=["nothing", "a page", "another document", "no key", "less keys", "another key", "all keys"],
+    ids=["nothing", "a page", "another document", "no key", "fewer keys", "another key", "all keys"],
 )
 def test_only_keys_that_the_answer_names_are_deleted(scripted, answer):
     scripted.answers += [answer] * 2
@@ -275,7 +275,7 @@ def test_an_object_gone_before_the_check_is_unknown(scripted):
         put(scripted.storage)
 
 
-# Settings that lead nowhere
+# Wrong settings
 
 
 @ALL

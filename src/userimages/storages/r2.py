@@ -69,7 +69,7 @@ class R2Storage:
         ConfigurationError: a setting is missing or wrong, or boto3 is not installed.
 
     >>> storage = R2Storage(account_id="0123456789abcdef0123456789abcdef", access_key_id="id",
-    ...                     secret_access_key="secret", bucket_name="pictures", public_url="https://img.example.com")
+    ...                     secret_access_key="secret", bucket_name="images", public_url="https://img.example.com")
     >>> storage.url("users/a%20b/images/cat.jpg")
     'https://img.example.com/users/a%2520b/images/cat.jpg'
     """

@@ -88,7 +88,7 @@ class ProcessorContract:
         stored.save(file, "JPEG", quality=95, exif=make_exif(orientation=orientation))
         image = opened(processor(file.getvalue(), ImageType.GALLERY).main)
         assert (image.width > image.height) == (upright.width > upright.height), "it lies on its side"
-        assert is_red(image), "it stands on its head"
+        assert is_red(image), "it is upside down"
 
     def test_no_metadata_and_no_tail_is_stored(self, processor: Processor) -> None:
         for data in (
