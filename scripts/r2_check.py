@@ -1,7 +1,7 @@
 """Try your own bucket: run ``userimages check``, then upload one image, read, replace and delete it.
 
-It needs the R2_* settings in the environment, sends about twenty requests, and leaves nothing in the bucket. The records
-are in memory, so no database is used.
+It needs the R2_* settings in the environment, sends about twenty requests, and leaves nothing in the bucket. Its
+records are in memory, so no database is used.
 """
 
 import os

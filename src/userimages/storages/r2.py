@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 _REQUIRED = ("account_id", "access_key_id", "secret_access_key", "bucket_name")
+_SETTINGS = (*_REQUIRED, "public_url", "jurisdiction", "endpoint_url")
 _PUBLIC = "public, max-age=31536000, s-maxage=86400, immutable"
 _PRIVATE = "private, max-age=3600"
 _PER_REQUEST = 1000  # keys in one DeleteObjects
@@ -85,7 +86,7 @@ class R2Storage:
     _locks: dict[int, threading.Lock] = attrs.field(init=False, factory=dict, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
-        _check_settings({field.name: getattr(self, field.name) for field in attrs.fields(R2Storage) if field.init})
+        _check_settings({name: getattr(self, name) for name in _SETTINGS})
         if importlib.util.find_spec("boto3") is None:
             raise ConfigurationError("boto3 is not installed.", hint="pip install 'userimages[r2]'")
 
@@ -97,7 +98,7 @@ class R2Storage:
             ConfigurationError: variables are missing, unknown or wrong. The message names every one of them.
         """
         environ = os.environ if environ is None else environ
-        names = {_variable(field.name): field.name for field in attrs.fields(cls) if field.init}
+        names = {_variable(name): name for name in _SETTINGS}
         values = {name: environ.get(variable, "").strip() or None for variable, name in names.items()}
         _check_settings(
             values, unknown=sorted(name for name in environ if name.startswith("R2_") and name not in names)
@@ -322,7 +323,7 @@ def _variable(field: str) -> str:
     return "R2_PUBLIC_DOMAIN" if field == "public_url" else f"R2_{field.upper()}"
 
 
-def _check_settings(values: Mapping[str, str | None], *, unknown: Sequence[str] = ()) -> None:
+def _check_settings(values: Mapping[str, Any], *, unknown: Sequence[str] = ()) -> None:
     """Refuse *values*, by field, and *unknown* variables. One message names everything that is wrong."""
     missing = [_variable(name) for name in _REQUIRED if not values[name]]
     wrong = [f"Missing: {', '.join(missing)}."] if missing else []
@@ -336,7 +337,7 @@ def _check_settings(values: Mapping[str, str | None], *, unknown: Sequence[str] 
     if endpoint and endpoint.startswith("http") and not re.fullmatch("https?://[^/?#]*/*", endpoint):
         wrong.append("R2_ENDPOINT_URL has a path; the bucket goes into R2_BUCKET_NAME.")
     if wrong:
-        known = ", ".join(_variable(field.name) for field in attrs.fields(R2Storage) if field.init)
+        known = ", ".join(map(_variable, _SETTINGS))
         raise ConfigurationError(f"The R2 settings are not usable. {' '.join(wrong)}", hint=f"Known: {known}.")
 
 
