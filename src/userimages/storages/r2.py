@@ -293,7 +293,7 @@ def _new_client(storage: R2Storage) -> S3Client:
         ) from exc
     client.meta.events.register_first("before-send.s3.PutObject", _without_expect)
     client.meta.events.register("needs-retry.s3.PutObject", _retry_conflict)  # type: ignore[arg-type]
-    client.meta.events.register_first("needs-retry.s3", _stay_in_region)
+    client.meta.events.register_first("needs-retry.s3", _ask_no_region)
     return client
 
 
@@ -311,12 +311,14 @@ def _retry_conflict(attempts: int, response: Any = None, **_: object) -> float |
     return 0.05 * attempts if conflict and attempts < _CONFLICT_TRIES else None
 
 
-def _stay_in_region(request_dict: dict[str, Any], **_: object) -> None:
-    """Keep botocore from looking for the bucket in another region after a redirect.
+def _ask_no_region(request_dict: dict[str, Any], response: Any = None, **_: object) -> None:
+    """Keep botocore from asking for the bucket's region after a redirect that does not name it.
 
-    R2 has no regions, and a login page that redirects every request sends botocore into an endless recursion.
+    A login page redirects that question, too, and botocore would ask again without end.
     """
-    request_dict["context"].setdefault("s3_redirect", {})["redirected"] = True
+    redirect = response is not None and 300 <= response[0].status_code < 400
+    if redirect and "x-amz-bucket-region" not in response[0].headers:
+        request_dict["context"].setdefault("s3_redirect", {})["redirected"] = True
 
 
 def _variable(field: str) -> str:
