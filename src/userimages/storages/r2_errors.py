@@ -104,7 +104,9 @@ def translate_errors() -> Iterator[None]:
             error = StorageUnavailableError  # the first try got no answer, so it may have happened
         if exc.operation_name == "GetObject" and hint == _KEYS_AND_BUCKET:
             hint = f"{hint} {_PERHAPS_MISSING}"
-        raise error(f"{words} (HTTP {status}, {code})", hint=hint) from exc
+        failure = error(f"{words} (HTTP {status}, {code})", hint=hint)
+        failure.status = status
+        raise failure from exc
     except (BotoCoreError, ResponseParserError, HTTPError) as exc:
         names = [each.__name__ for each in type(exc).__mro__]
         error, words, hint = meaning_of(*names)
