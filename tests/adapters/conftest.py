@@ -13,9 +13,9 @@ from tests.parts import needs
 
 from userimages import ImageService
 from userimages.http import Api
-from userimages.model import ProcessedImage, Rendition
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
+from userimages.testing import instant_processor
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "examples/django_app")]
@@ -83,12 +83,7 @@ def site(running: Site) -> Site:
 def light(site: Site) -> Site:
     """Return a server whose processor stores a file as it is: for tests about everything else."""
 
-    def as_it_is(data, image_type):
-        return ProcessedImage(
-            Rendition(bytes(data), 10, 5, "image/jpeg"), {"64": Rendition(b"small", 4, 2, "image/webp")}, ""
-        )
-
-    site.backstage.service = ImageService(MemoryStorage(), MemoryRepository(), processor=as_it_is)
+    site.backstage.service = ImageService(MemoryStorage(), MemoryRepository(), processor=instant_processor)
     return site
 
 
