@@ -68,8 +68,8 @@ def unreadable_bodies():
 
     files = b"".join(b'--x\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\nf\r\n' for _ in range(101))
     yield "multipart over the limit", parts([("a", "x" * 11 * 2**20)]), multipart, 413
-    yield "urlencoded over the limit", b"a=" + b"x" * 3_000_000, urlencoded, 413
-    yield "a multipart field over the limit", parts([("a", "x" * 3_000_000)]), multipart, 413
+    yield "urlencoded over Django's limit", b"a=" + b"x" * 3_000_000, urlencoded, 400
+    yield "a multipart field over Django's limit", parts([("a", "x" * 3_000_000)]), multipart, 400
     yield "too many urlencoded fields", b"&".join(b"a%d=1" % number for number in range(1001)), urlencoded, 400
     yield "too many multipart fields", parts([(f"a{number}", "1") for number in range(1001)]), multipart, 400
     yield "too many files", files + b"--x--\r\n", multipart, 400
