@@ -13,11 +13,11 @@ import pytest
 from tests.adapters.openapi import document
 from tests.parts import needs
 
-from userimages import EmptyImageError, ImageService
+from userimages import ImageService
 from userimages.http import Api
-from userimages.model import ProcessedImage, Rendition
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
+from userimages.testing import instant_processor
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "examples/django_app")]
@@ -104,13 +104,7 @@ def backstage() -> Backstage:
 
 
 def light_service() -> ImageService:
-    def as_it_is(data, image_type):
-        if not data:
-            raise EmptyImageError("The file is empty.")
-        variants = {"64": Rendition(b"small", 4, 2, "image/webp")}
-        return ProcessedImage(Rendition(bytes(data), 10, 5, "image/jpeg"), variants, "")
-
-    return ImageService(MemoryStorage(), MemoryRepository(), processor=as_it_is)
+    return ImageService(MemoryStorage(), MemoryRepository(), processor=instant_processor)
 
 
 def serve_flask(backstage: Backstage, _) -> Iterator[Site]:

@@ -345,7 +345,7 @@ def test_the_database_url_is_that_of_databases(project, settings, url):
 # C23
 
 R2 = {
-    "R2_ACCOUNT_ID": "abc",
+    "R2_ACCOUNT_ID": "0123456789abcdef0123456789abcdef",
     "R2_ACCESS_KEY_ID": "id",
     "R2_SECRET_ACCESS_KEY": "secret",
     "R2_BUCKET_NAME": "bucket",
@@ -360,7 +360,7 @@ def test_c23_the_storages_entries_carry_the_options_that_r2_needs(project, stora
     media = StorageHandler(entries)["default"]
     config = media.client_config
 
-    assert media.endpoint_url == "https://abc.eu.r2.cloudflarestorage.com"
+    assert media.endpoint_url == "https://0123456789abcdef0123456789abcdef.eu.r2.cloudflarestorage.com"
     assert (media.region_name, media.default_acl, media.location) == ("auto", None, "media")
     assert (config.request_checksum_calculation, config.response_checksum_validation) == ("when_required",) * 2
     assert media.url("a b.txt") == "https://img.example.com/media/a%20b.txt"
