@@ -44,7 +44,9 @@ def upload(session, url, user):
 
 
 @pytest.mark.parametrize("example", COMMANDS)
-def test_c20_two_browsers_are_two_users_in_every_example(example, tmp_path):
+@pytest.mark.contract("C20")
+def test_two_browsers_are_two_users_in_every_example(example, tmp_path):
+    """Two browsers are two users in every example."""
     with running(example, tmp_path) as (url, log):
         with person(example, url, "ana") as ana, person(example, url, "ben") as ben:
             image = upload(ana, url, "ana").json()["image"]
@@ -60,7 +62,9 @@ def test_c20_two_browsers_are_two_users_in_every_example(example, tmp_path):
 
 
 @pytest.mark.parametrize("example", COMMANDS)
-def test_c20_the_open_switch_lets_anybody_in_and_says_so(example, tmp_path):
+@pytest.mark.contract("C20")
+def test_the_open_switch_lets_anybody_in(example, tmp_path):
+    """The open switch lets anybody in, and says so."""
     with running(example, tmp_path, USERIMAGES_EXAMPLE_OPEN="1") as (url, log):
         with person(example, url) as anybody:
             assert upload(anybody, url, "somebody-else").status_code == 200

@@ -77,6 +77,7 @@ def visit(browser, gallery, request):
 
 
 def test_six_pictures_are_there_at_the_first_start(visit):
+    """Six pictures are there at the first start."""
     guest = visit("demo")
 
     expect(guest.cards).to_have_count(6)
@@ -97,6 +98,7 @@ def test_six_pictures_are_there_at_the_first_start(visit):
 
 
 def test_the_page_asks_nobody_else_for_anything(visit, gallery):
+    """The page asks nobody else for anything."""
     guest = visit("demo")
     expect(guest.page.locator(".view img.here")).to_have_count(6)
     guest.page.locator(".view").first.click()
@@ -104,7 +106,8 @@ def test_the_page_asks_nobody_else_for_anything(visit, gallery):
     assert {request.split()[1].startswith((gallery, "data:", "blob:")) for request in guest.requests} == {True}
 
 
-def test_a_picture_that_is_dropped_is_uploaded_with_its_progress_and_stays_after_a_reload(visit):
+def test_a_dropped_picture_is_uploaded_and_stays(visit):
+    """A picture that is dropped is uploaded, shows its progress, and stays after a reload."""
     ana = visit()
     ana.page.evaluate(
         "window.seen = []; new MutationObserver(() => seen.push(document.querySelector('#queue .status')?.textContent))"
@@ -130,6 +133,7 @@ def test_a_picture_that_is_dropped_is_uploaded_with_its_progress_and_stays_after
 
 
 def test_a_picture_that_is_pasted_is_uploaded(visit):
+    """A picture that is pasted is uploaded."""
     ana = visit()
     transfer = ana.transfer("image.png", make_image("PNG", (60, 40)), "image/png")
     ana.page.evaluate_handle(
@@ -139,7 +143,8 @@ def test_a_picture_that_is_pasted_is_uploaded(visit):
     expect(ana.cards).to_have_count(1)
 
 
-def test_several_files_are_uploaded_and_the_panel_says_what_became_of_one(visit):
+def test_the_panel_says_what_became_of_a_file(visit):
+    """Several files are uploaded, and the panel says what became of one."""
     ana = visit()
     ana.page.fill("#options [name=caption]", 'Ana & "Ben" <3')
     ana.choose(("one.jpg", WIDE), ("two.jpg", make_image("JPEG", (300, 600))))
@@ -160,7 +165,8 @@ def test_several_files_are_uploaded_and_the_panel_says_what_became_of_one(visit)
     assert 'open("one.jpg", "rb")' in code
 
 
-def test_a_profile_picture_is_cropped_to_a_square_with_the_keyboard_alone(visit):
+def test_a_profile_picture_is_cropped_by_keyboard(visit):
+    """A profile picture is cropped to a square with the keyboard alone."""
     ana = visit()
     ana.page.check("[value=profile]", force=True)
     ana.choose(("me.jpg", WIDE))
@@ -179,7 +185,8 @@ def test_a_profile_picture_is_cropped_to_a_square_with_the_keyboard_alone(visit)
     expect(ana.page.locator("#panel-facts")).to_contain_text("cropped to a square")
 
 
-def test_a_profile_picture_can_be_dragged_kept_whole_or_left_out(visit):
+def test_a_crop_is_dragged_kept_whole_or_left_out(visit):
+    """A profile picture can be dragged, kept whole or left out."""
     ana = visit()
     ana.page.check("[value=profile]", force=True)
     ana.choose(("me.jpg", WIDE))
@@ -199,7 +206,8 @@ def test_a_profile_picture_can_be_dragged_kept_whole_or_left_out(visit):
     expect(ana.cards).to_have_count(1)
 
 
-def test_one_click_makes_a_picture_primary_and_it_stays(visit):
+def test_one_click_makes_a_picture_primary(visit):
+    """One click makes a picture primary, and it stays so."""
     ana = visit()
     ana.upload("one.jpg", caption="one")
     ana.upload("two.jpg", make_image("JPEG", (300, 300)), caption="two")
@@ -295,7 +303,8 @@ def test_a_picture_in_its_own_tab_looks_as_usual(visit):
     assert ana.complaints == []
 
 
-def test_a_deletion_waits_can_be_undone_and_is_sent_once_its_notice_goes(visit):
+def test_a_deletion_waits_and_can_be_undone(visit):
+    """A deletion waits, can be undone, and is sent once its notice goes."""
     ana = visit()
     ana.upload(caption="cat")
     ana.page.get_by_role("button", name="Delete: cat").click()
@@ -312,7 +321,8 @@ def test_a_deletion_waits_can_be_undone_and_is_sent_once_its_notice_goes(visit):
     expect(ana.page.locator("#empty")).to_be_visible()
 
 
-def test_leaving_the_page_finishes_a_deletion_that_waits(visit):
+def test_leaving_the_page_finishes_a_deletion(visit):
+    """Leaving the page finishes a deletion that waits."""
     ana = visit()
     ana.upload(caption="cat")
     ana.page.get_by_role("button", name="Delete: cat").click()
@@ -334,6 +344,7 @@ def test_leaving_the_page_finishes_a_deletion_that_waits(visit):
     ],
 )
 def test_a_bad_file_shows_the_error_that_a_user_gets(visit, button, words, code):
+    """A bad file shows the error that a user gets."""
     ana = visit()
     ana.page.click("summary:has-text('See what is refused')")
     ana.page.get_by_role("button", name=button).click()
@@ -344,7 +355,8 @@ def test_a_bad_file_shows_the_error_that_a_user_gets(visit, button, words, code)
     expect(ana.cards).to_have_count(0)
 
 
-def test_two_browsers_are_two_users_who_cannot_touch_each_others_pictures(visit):
+def test_two_browsers_are_two_users(visit):
+    """Two browsers are two users who cannot touch each other's pictures."""
     ana, ben = visit("ana-of-two"), visit("ben-of-two")
     ana.upload(caption="mine")
     id = ana.cards.get_attribute("data-id")
@@ -360,6 +372,7 @@ def test_two_browsers_are_two_users_who_cannot_touch_each_others_pictures(visit)
 
 
 def test_signing_in_by_name_changes_the_user(visit):
+    """Signing in by name changes the user."""
     ana = visit("demo")
     ana.page.locator(".who summary").click()
     ana.page.fill("#name", "Zoë <b>")
@@ -369,6 +382,7 @@ def test_signing_in_by_name_changes_the_user(visit):
 
 
 def test_everything_is_done_with_the_keyboard_alone(visit):
+    """Everything is done with the keyboard alone."""
     ana = visit()
     with ana.page.expect_file_chooser() as chooser:
         press_tab_until(ana.page, "files")
@@ -409,6 +423,7 @@ def press_tab_until(page, name):
 
 @pytest.mark.parametrize("width", [320, 390])
 def test_nothing_is_cut_off_on_a_phone(visit, width):
+    """Nothing is cut off on a phone."""
     guest = visit("demo", viewport={"width": width, "height": 800}, has_touch=True, is_mobile=True)
     expect(guest.cards).to_have_count(6)
 
@@ -427,6 +442,7 @@ def test_nothing_is_cut_off_on_a_phone(visit, width):
 
 
 def test_the_theme_is_the_systems_until_it_is_switched(visit):
+    """The theme is the system's until it is switched."""
     guest = visit("demo", color_scheme="dark")
     paper = "getComputedStyle(document.body).backgroundColor"
     dark = guest.page.evaluate(paper)
@@ -445,7 +461,8 @@ def violations(page, axe):
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
-def test_axe_finds_no_violation_on_the_page_the_panel_the_crop_or_the_refusals(visit, axe, scheme, width):
+def test_axe_finds_no_violation(visit, axe, scheme, width):
+    """Axe finds no violation on the page, the panel, the crop or the refusals."""
     guest = visit(color_scheme=scheme, viewport={"width": width, "height": 800})
     guest.upload(caption="cat")
     guest.page.click("summary:has-text('See what is refused')")
