@@ -5,7 +5,7 @@ from typing import Any
 
 import attrs
 
-from userimages import BusyError, ConflictError, RepositoryError, StorageError, StorageUnavailableError
+from userimages import BusyError, ConflictError, EmptyImageError, RepositoryError, StorageError, StorageUnavailableError
 from userimages.testing import faulty, make_image
 from userimages.testing.faults import before
 
@@ -59,11 +59,14 @@ def no_file(backstage):
     storage.delete([each.key for each in storage.list()])
 
 
-def busy(backstage):
-    def refuse(data, image_type):
-        raise BusyError("Busy.", retry_after=3)
+def processor_raises(error):
+    def change(backstage):
+        def refuse(data, image_type):
+            raise error
 
-    backstage.service.processor = refuse
+        backstage.service.processor = refuse
+
+    return change
 
 
 DATABASE, STORE = RepositoryError("It failed."), StorageError("It failed.")
@@ -103,7 +106,15 @@ def uploads():
         "upload of a long text field as image",
         Row(change(UPLOAD, image=None, fields={**WHO, "image": "a" * 5_000_000}), 400, "missing_fields"),
     )
-    yield "upload of nothing", Row(change(UPLOAD, image=("cat.jpg", b"", "image/jpeg")), 400, "empty_image")
+    yield (
+        "upload of nothing",
+        Row(
+            change(UPLOAD, image=("cat.jpg", b"", "image/jpeg")),
+            400,
+            "empty_image",
+            processor_raises(EmptyImageError("The file is empty.")),
+        ),
+    )
     yield "upload refused", Row(UPLOAD, 403, "forbidden", no_guard)
     yield "upload from elsewhere", Row(change(UPLOAD, headers=ELSEWHERE), 403, "forbidden")
     yield (
@@ -127,7 +138,7 @@ def uploads():
     )
     yield "upload with a store that fails", Row(UPLOAD, 500, "storage_error", failing("storage", put=STORE))
     yield "upload with a silent store", Row(UPLOAD, 503, "storage_unavailable", failing("storage", put=SILENT))
-    yield "upload at a busy time", Row(UPLOAD, 503, "busy", busy)
+    yield "upload at a busy time", Row(UPLOAD, 503, "busy", processor_raises(BusyError("Busy.", retry_after=3)))
 
 
 def lists():
