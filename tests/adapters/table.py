@@ -19,7 +19,10 @@ IMAGE = ("cat.jpg", JPEG, "image/jpeg")
 
 @attrs.frozen
 class Ask:
-    """A request; ``{id}`` in its path is that of an image of ana, ``{etag}`` in a header that of its bytes."""
+    """A request; ``{id}`` in its path is that of an image of ana, ``{upper}`` the same in capitals.
+
+    ``{etag}`` in a header is that of its bytes.
+    """
 
     method: str
     path: str
@@ -192,8 +195,9 @@ def serving():
     yield "head of nobody's", Row(change(HEAD, path=HEAD.path.format(id=NOBODY)), 404)
     yield "head, broken", Row(HEAD, 500, "", failing("repository", get=DATABASE))
 
-    for id in (f"{{{NOBODY}}}", f"urn:uuid:{NOBODY}", NOBODY.replace("-", ""), NOBODY.upper(), "1", "x" * 300):
-        yield f"serve {id[:20]}", Row(change(SERVE, path=f"user_image/{id}/serve/"), 404, "image_not_found")
+    for spelled in ("{id.hex}", "{id.urn}", "{{{id}}}", "{upper}", "%7B{id}%7D", "1", "x" * 300):
+        row = Row(change(SERVE, path=f"user_image/{spelled}/serve/"), 404, "image_not_found")
+        yield f"serve {spelled[:20]}", row
     for path in ("user_images//", "user_image//", "user_image//serve/", "upload_user_image/more/", "user_image/a/b/c/"):
         yield f"no route {path}", Row(Ask("GET", path), 404, "not_found")
     for path in ("upload_user_image/", "user_images/ana/", "user_image/{id}/", "user_image/{id}/update/"):
