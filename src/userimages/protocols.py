@@ -38,7 +38,7 @@ class Storage(Protocol):
         """
 
     def open(self, key: str, *, start: int = 0, length: int | None = None) -> BinaryIO:
-        """Open the bytes from offset *start*, at most *length* of them (None: to the end). The caller closes the stream.
+        """Open the bytes from offset *start*, at most *length* (None: to the end). The caller closes the stream.
 
         A *start* at or past the end gives an empty stream. It costs one request, or none before the first read.
 
