@@ -45,7 +45,7 @@ class Limits:
 
     def allow_size(self, width: int, height: int, *, jpeg: bool = False) -> None:
         """Refuse a picture with a side or an area over its limit."""
-        self._allow("pixels on one side", max(width, height), "max_side", "side_too_long")
+        self._allow("pixels on one side", max(width, height), "max_side", "too_many_pixels")
         self._allow(
             f"pixels ({width} x {height})",
             width * height,
