@@ -329,7 +329,9 @@ class ImageService:
         if meta is not None:
             changes["meta"] = validation.checked_meta(meta)
         if not changes:
-            raise InvalidFieldError("Nothing to change.", field="caption", hint="Pass caption, meta or both.")
+            raise InvalidFieldError(
+                "Nothing to change.", field="caption", hint="Pass caption, meta or both. An empty one removes it."
+            )
         image = self.repository.update(validation.checked_id(id), changes, user=_checked_owner(user))
         return self._with_urls(_or_not_found(image))
 
