@@ -3,6 +3,7 @@
 import pytest
 
 from userimages.errors import KeyTakenError
+from userimages.storages.by_type import ByType
 from userimages.storages.disk import DiskStorage
 from userimages.storages.memory import MemoryStorage
 from userimages.testing.storage_contract import StorageContract
@@ -33,6 +34,15 @@ class TestDiskStorageWithoutUnnamedFiles(StorageContract):
     def storage(self, tmp_path, monkeypatch):
         monkeypatch.setattr("userimages.storages.disk._UNNAMED", 0)
         return DiskStorage(tmp_path)
+
+
+class TestByType(StorageContract):
+    """Its keys have types, and some have none; one storage may hold several types."""
+
+    @pytest.fixture
+    def storage(self, tmp_path):
+        shared = MemoryStorage(public_url="https://img.example.com")
+        return ByType({"gallery": DiskStorage(tmp_path), "profile": shared, "cover": shared})
 
 
 @pytest.mark.parametrize("make", [lambda _: MemoryStorage(), DiskStorage], ids=["memory", "disk"])

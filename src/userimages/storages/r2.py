@@ -12,22 +12,26 @@ import importlib.util
 import io
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO
-from urllib.parse import quote
 
 import attrs
 
 from userimages.errors import ConfigurationError, KeyTakenError, StorageError, StorageUnavailableError
+from userimages.ids import utcnow
 from userimages.model import StoredObject
+from userimages.signing import UrlSigner, checked_window, window_start
 from userimages.storages.r2_errors import ENDPOINT_HINT, problem, translated
+from userimages.storages.r2_signing import Presigner, quoted
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
     from mypy_boto3_s3.client import S3Client
 
 _REQUIRED = ("account_id", "access_key_id", "secret_access_key", "bucket_name")
+_SETTINGS = (*_REQUIRED, "public_url", "signed_urls", "jurisdiction", "endpoint_url")
 _PUBLIC = "public, max-age=31536000, s-maxage=86400, immutable"
 _PRIVATE = "private, max-age=3600"
 _PER_REQUEST = 1000  # keys in one DeleteObjects
@@ -45,12 +49,21 @@ def _public_url(value: str | None) -> str | None:
     return f"https://{host}" if host else None
 
 
+def _window(window: timedelta | None) -> timedelta | None:
+    return None if window is None else checked_window(window, "signed_urls (R2_SIGNED_URLS)")
+
+
 @attrs.frozen(kw_only=True)
 class R2Storage:
     """Keep objects in one bucket of Cloudflare R2. Most programs write ``R2Storage.from_env()``.
 
     With *public_url* (``"https://img.example.com"``, the bucket's custom domain) objects have public URLs; without it
     the storage is private. *jurisdiction* is ``"eu"`` or ``"fedramp"``; *endpoint_url* points to another S3 server.
+
+    There are two kinds of private URLs. With *signed_urls*, such as ``timedelta(hours=1)``, browsers read from the S3
+    API by URLs that stay the same for so long and are valid for twice as long. With *signer* and *public_url* they read
+    from the custom domain, and a WAF rule of Cloudflare checks the token: ``userimages check`` prints the rule. *clock*
+    returns the present as an aware datetime.
 
     Raises:
         ConfigurationError: a setting is missing or wrong, or boto3 is not installed.
@@ -68,11 +81,24 @@ class R2Storage:
     public_url: str | None = attrs.field(default=None, converter=_public_url)
     jurisdiction: str | None = None
     endpoint_url: str | None = None
+    signed_urls: timedelta | None = attrs.field(default=None, converter=_window)
+    signer: UrlSigner | None = None
+    clock: Callable[[], datetime] = attrs.field(default=utcnow, repr=False, eq=False)
     _clients: dict[int, S3Client] = attrs.field(init=False, factory=dict, repr=False, eq=False)
     _locks: dict[int, threading.Lock] = attrs.field(init=False, factory=dict, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         _check_settings(missing=[_variable(name) for name in _REQUIRED if not getattr(self, name)])
+        if self.signed_urls and (self.public_url or self.signer):
+            raise ConfigurationError(
+                "signed_urls (R2_SIGNED_URLS) cannot be used together with public_url (R2_PUBLIC_DOMAIN) or a signer.",
+                hint="Choose one: URLs that the S3 API checks, or a custom domain, whose WAF checks those of a signer.",
+            )
+        if self.signer and not self.public_url:
+            raise ConfigurationError(
+                "A signer of R2Storage needs public_url (R2_PUBLIC_DOMAIN), because a WAF rule of that domain checks.",
+                hint="Set it, or pass the signer to ImageService, whose own route then checks.",
+            )
         if importlib.util.find_spec("boto3") is None:
             raise ConfigurationError("boto3 is not installed.", hint="pip install 'userimages[r2]'")
 
@@ -80,17 +106,20 @@ class R2Storage:
     def from_env(cls, environ: Mapping[str, str] | None = None) -> R2Storage:
         """Make a storage of the ``R2_*`` variables in *environ* (None: ``os.environ``).
 
+        With ``R2_PUBLIC_DOMAIN`` and ``USERIMAGES_SIGNING_KEYS`` together its URLs are signed for the WAF.
+
         Raises:
             ConfigurationError: names every variable that is missing, and every ``R2_*`` one that is not known.
         """
         environ = os.environ if environ is None else environ
-        names = {_variable(field.name): field.name for field in attrs.fields(cls) if field.init}
-        values = {name: environ.get(variable, "").strip() or None for variable, name in names.items()}
+        names = {_variable(name): name for name in _SETTINGS}
+        values: dict[str, Any] = {name: environ.get(variable, "").strip() or None for variable, name in names.items()}
         _check_settings(
             missing=[_variable(name) for name in _REQUIRED if not values[name]],
             unknown=sorted(name for name in environ if name.startswith("R2_") and name not in names),
         )
-        return cls(**values)  # type: ignore[arg-type]
+        values["signed_urls"] = _seconds(values["signed_urls"])
+        return cls(**values, signer=UrlSigner.from_env(environ) if values["public_url"] else None)
 
     @property
     def endpoint(self) -> str:
@@ -126,7 +155,7 @@ class R2Storage:
                     Key=key,
                     Body=data,
                     ContentType=mime_type,
-                    CacheControl=_PUBLIC if self.public_url else _PRIVATE,
+                    CacheControl=self._cache_control,
                     ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
                     IfNoneMatch="*",
                     Metadata={"sha256": digest.hexdigest()},
@@ -199,8 +228,29 @@ class R2Storage:
                     yield StoredObject(after, found["Size"], found["LastModified"].astimezone(UTC))
 
     def url(self, key: str) -> str | None:
-        """Return the public URL of *key*, or None where the storage is private."""
-        return f"{self.public_url}/{quote(key)}" if self.public_url else None
+        """Return the URL of *key* by which it can be read without the application: public, or signed for a time.
+
+        It is None if there is none, because the application's own route serves the objects.
+        """
+        if self.signed_urls:
+            seconds = int(self.signed_urls.total_seconds())
+            return self._presigner.url("GET", key, at=window_start(self.clock(), self.signed_urls), seconds=2 * seconds)
+        url = f"{self.public_url}/{quoted(key)}" if self.public_url else None
+        return self.signer.signed(url, now=self.clock()) if url and self.signer else url
+
+    @property
+    def _cache_control(self) -> str:
+        """How long an object may be cached: as long as its URL stays the same."""
+        if self.signer:
+            seconds = int(self.signer.window.total_seconds())
+            return f"public, max-age={seconds}, s-maxage={seconds}"  # the WAF is asked before the CDN's cache is
+        if self.signed_urls:
+            return f"private, max-age={int(self.signed_urls.total_seconds())}"
+        return _PUBLIC if self.public_url else _PRIVATE
+
+    @cached_property
+    def _presigner(self) -> Presigner:
+        return Presigner(self.endpoint, self.bucket_name, self.access_key_id, self.secret_access_key)
 
     def _holds(self, key: str, size: int, sha256: str) -> bool:
         """Tell whether the bytes under *key* are the ones that we meant to put there."""
@@ -280,6 +330,14 @@ def _retry_conflict(attempts: int, response: Any = None, **_: object) -> float |
     return 0.05 * attempts if conflict and attempts < _CONFLICT_TRIES else None
 
 
+def _seconds(text: str | None) -> timedelta | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise ConfigurationError("R2_SIGNED_URLS is not a whole number of seconds.", hint="Write 3600 for one hour.")
+    return timedelta(seconds=int(text))
+
+
 def _variable(field: str) -> str:
     return "R2_PUBLIC_DOMAIN" if field == "public_url" else f"R2_{field.upper()}"
 
@@ -289,5 +347,5 @@ def _check_settings(*, missing: Sequence[str] = (), unknown: Sequence[str] = ())
     if unknown:
         problems.append(f"Unknown: {', '.join(unknown)}.")
     if problems:
-        known = ", ".join(_variable(field.name) for field in attrs.fields(R2Storage) if field.init)
+        known = ", ".join(_variable(name) for name in _SETTINGS)
         raise ConfigurationError(f"The settings of R2 are not complete. {' '.join(problems)}", hint=f"Known: {known}.")
