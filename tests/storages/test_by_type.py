@@ -32,6 +32,7 @@ def keys(storage: MemoryStorage | ByType) -> list[str]:
         (f"{PROBE_PREFIX}gallery{STEM}.jpg", "profile"),
         ("users/ana/images/gallery.jpg", "profile"),
         (f"staging/ana/gallery{STEM}.jpg", "profile"),
+        (f"backup/users/ana/images/gallery{STEM}.jpg", "profile"),
     ],
 )
 def test_the_type_in_the_key_chooses_the_storage(parts, key: str, holder: str) -> None:
@@ -70,6 +71,23 @@ def test_what_lies_in_the_wrong_storage_is_not_seen(parts) -> None:
     assert keys(storage) == []
     parts["gallery"].put(key, b"cat", mime_type="image/jpeg")
     assert keys(storage) == [key]
+
+
+def test_a_listing_merges_the_storages(parts) -> None:
+    """In byte order of the whole key, under a prefix and after a key, as from one storage."""
+    storage = ByType(parts)
+    stored = sorted(
+        f"users/{user}/images/{name}{STEM}{end}"
+        for user in ("a", "a-b", "b")
+        for name in ("gallery", "profile")
+        for end in (".jpg", ".64.webp", ".256.webp")
+    )
+    for size, key in enumerate(reversed(stored), 1):
+        storage.put(key, b"x" * (size % 5 + 1), mime_type="image/jpeg")
+
+    assert keys(storage) == stored
+    under = [key for key in stored if key.startswith("users/a/")]
+    assert [found.key for found in storage.list("users/a/", after=under[1])] == under[2:]
 
 
 def test_one_storage_of_two_types_is_listed_once() -> None:
