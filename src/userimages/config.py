@@ -13,6 +13,7 @@ from userimages.errors import ConfigurationError
 from userimages.logs import log
 from userimages.protocols import Storage
 from userimages.service import ImageService
+from userimages.signing import SIGNING_KEYS, UrlSigner
 
 if TYPE_CHECKING:
     from userimages.repositories.sqlalchemy import SQLAlchemyRepository
@@ -27,8 +28,9 @@ def service_from_env(environ: Mapping[str, str] | None = None, *, create: bool =
     """Make the service that the environment describes, with its folder and its tables.
 
     ``R2_*`` chooses Cloudflare R2, else the bytes are on the local disk under ``USERIMAGES_DATA_DIR`` (default
-    ``userimages-data``). ``USERIMAGES_DATABASE_URL`` is the database, else SQLite in that folder. An empty value
-    counts as not set. *environ* is read instead of ``os.environ`` where given. Without *create* nothing is made that
+    ``userimages-data``). ``USERIMAGES_DATABASE_URL`` is the database, else SQLite in that folder.
+    ``USERIMAGES_SIGNING_KEYS`` signs the URLs of private images. An empty value counts as not set.
+    *environ* is read instead of ``os.environ`` where given. Without *create* nothing is made that
     is not there, as befits a tool beside the application.
 
     Raises:
@@ -38,12 +40,13 @@ def service_from_env(environ: Mapping[str, str] | None = None, *, create: bool =
     """
     settings = {name: value for name, value in (os.environ if environ is None else environ).items() if value.strip()}
     _refuse_misspelt(settings)
+    signer = UrlSigner.from_env(settings)
     folder = Path(settings.get(DATA_DIR, DEFAULT_DATA_DIR)).absolute()
     if any(name.startswith("R2_") for name in settings):
         from userimages.storages.r2 import R2Storage
 
         storage: Storage = R2Storage.from_env(settings)
-        return ImageService(storage, _repository(settings, folder, create=create))
+        return ImageService(storage, _repository(settings, folder, create=create), signer=signer)
     from userimages.storages.disk import DiskStorage
 
     repository = _repository(settings, folder, create=create)
@@ -54,7 +57,7 @@ def service_from_env(environ: Mapping[str, str] | None = None, *, create: bool =
     except ConfigurationError as exc:
         raise ConfigurationError(f"{DATA_DIR}: {exc.message}", hint=exc.hint) from exc
     log.info("images are stored on this machine's disk, in %s", folder, extra={"event": "configured"})
-    return ImageService(storage, repository)
+    return ImageService(storage, repository, signer=signer)
 
 
 def _repository(settings: Mapping[str, str], folder: Path, *, create: bool) -> SQLAlchemyRepository:
@@ -105,13 +108,13 @@ def _made(folder: Path) -> None:
 
 def _refuse_misspelt(settings: Mapping[str, str]) -> None:
     """Refuse a name that resembles one of ours: a typo must not put photos on the disk of a container."""
-    known = [DATA_DIR.removeprefix(_PREFIX), DATABASE_URL.removeprefix(_PREFIX)]
+    known = [name.removeprefix(_PREFIX) for name in (DATA_DIR, DATABASE_URL, SIGNING_KEYS)]
     misspelt: dict[str, str] = {}
     for name in sorted(settings):
         match = re.match("USER_?IMAGES?_(.*)", name, re.IGNORECASE)
         if match and match[1].upper().startswith("R2_"):
             misspelt[name] = match[1].upper()
-        elif match and name not in {DATA_DIR, DATABASE_URL}:
+        elif match and name not in {DATA_DIR, DATABASE_URL, SIGNING_KEYS}:
             meant = difflib.get_close_matches(match[1].upper(), known, n=1, cutoff=0.5)
             misspelt.update((name, _PREFIX + each) for each in meant)
     if misspelt:

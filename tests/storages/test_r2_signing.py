@@ -13,8 +13,9 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from userimages import ConfigurationError
+from userimages import ConfigurationError, ImageService
 from userimages.keys import user_segment
+from userimages.repositories.memory import MemoryRepository
 from userimages.signing import UrlSigner
 from userimages.storages.r2 import R2Storage
 from userimages.storages.r2_signing import Presigner
@@ -289,6 +290,20 @@ def test_a_deleted_object_is_gone_at_once(signing: R2Storage) -> None:
     signing.delete([key])
 
     assert requests.get(url, timeout=30).status_code == 404
+
+
+def test_no_signature_reaches_a_log(signing: R2Storage, tiny_processor, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever a service does with URLs that are signed, and however much is logged."""
+    caplog.set_level("DEBUG")
+    images = ImageService(signing, MemoryRepository(), processor=tiny_processor)
+    image = images.upload(f"u{new_key()[-40:]}", CAT, image_type="gallery")
+    images.list(image.user)
+    images.check()
+    images.delete(image.id)
+
+    assert "Signature=" in image.url
+    logged = caplog.text + "".join(repr(vars(record)) for record in caplog.records)
+    assert image.url.partition("Signature=")[2] not in logged
 
 
 DIGEST = base64.b64encode(hashlib.sha256(CAT).digest()).decode()

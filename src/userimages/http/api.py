@@ -16,7 +16,7 @@ from userimages.http.errors import (
     error_response,
     json_response,
 )
-from userimages.http.serving import asked_range, etag_matches, serve_headers
+from userimages.http.serving import asked_range, etag_matches, serve_headers, token_headers, token_of
 from userimages.http.uploads import flag, only_image, whole_number
 from userimages.http.values import ByteStream, Request, Response
 from userimages.model import UserImage, Variant
@@ -158,12 +158,17 @@ class Api:
 
     def _serve(self, request: Request, id: str) -> Response:
         """Serve an image or a variant: one query, and at most one request to the storage."""
-        image = self._owned(request, "serve", id)
         variant = _query(request).get("variant", "")
+        image, seconds_left = self._found(id), 0
+        if token := token_of(request.query):
+            seconds_left = self.service.seconds_left(image.id, variant, token)
+        if not (seconds_left or self._allows(request, "serve", image.user)):
+            raise ImageNotFoundError
         stored = image.variants.get(variant) if variant else image
         if stored is None:
             raise ImageNotFoundError
         headers = serve_headers(image, stored, variant=variant, resource_policy=self._resource_policy)
+        headers |= token_headers(seconds_left)
         if etag_matches(request.headers.get("If-None-Match", ""), headers["ETag"]):
             return Response(304, headers, b"")
         asked = asked_range(request, headers["ETag"], stored.size_bytes)
@@ -175,13 +180,16 @@ class Api:
 
     def _owned(self, request: Request, action: str, id: str) -> UserImage:
         """Return the image if the guard allows *action*; else the client is told that there is none."""
-        try:
-            image = self.service.get(id)
-        except InvalidFieldError:
-            raise ImageNotFoundError from None
+        image = self._found(id)
         if not self._allows(request, action, image.user):
             raise ImageNotFoundError
         return image
+
+    def _found(self, id: str) -> UserImage:
+        try:
+            return self.service.get(id)
+        except InvalidFieldError:
+            raise ImageNotFoundError from None
 
 
 def image_json(image: UserImage) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """How stored bytes are served: headers, ETag, one Range; pure functions of the record and the request."""
 
 import re
+from urllib.parse import parse_qsl
 
 import attrs
 
@@ -8,6 +9,7 @@ from userimages.http.errors import RangeNotSatisfiableError
 from userimages.http.values import Request
 from userimages.keys import EXTENSIONS
 from userimages.model import UserImage, Variant
+from userimages.signing import PARAMETER
 
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.IGNORECASE)
 _ETAG = re.compile(r'"[^"]*"')
@@ -50,6 +52,26 @@ def serve_headers(
         "Cross-Origin-Resource-Policy": resource_policy,
         "X-Content-Type-Options": "nosniff",
     }
+
+
+def token_of(query: str) -> str:
+    """Return the token of a signed URL, which is the last parameter of *query*, or ``""``.
+
+    Of two parameters of one name a proxy may read one and we the other, so two tokens or two variants are none.
+    """
+    names_and_values = parse_qsl(query, keep_blank_values=True)
+    names = [name for name, _ in names_and_values]
+    if names.count(PARAMETER) != 1 or names[-1] != PARAMETER or names.count("variant") > 1:
+        return ""
+    return names_and_values[-1][1]
+
+
+def token_headers(seconds_left: int) -> dict[str, str]:
+    """Return what is different about an image under a token that is valid for so long; nothing without one."""
+    if not seconds_left:
+        return {}
+    # Crawlers read links in mails and chats, which a guard would have kept them from.
+    return {"Cache-Control": f"private, max-age={seconds_left}", "X-Robots-Tag": "noindex"}
 
 
 def etag_matches(header: str, etag: str) -> bool:
