@@ -53,7 +53,7 @@ def test_signing_keys_make_a_signer(tmp_path: Path) -> None:
     domain = {"R2_PUBLIC_DOMAIN": "img.example.com"}
 
     assert service_from_env({"USERIMAGES_DATA_DIR": str(tmp_path)}).signer is None
-    assert service_from_env(environ).signer == UrlSigner(keys)
+    assert service_from_env(environ).signer == service_from_env(environ | R2).signer == UrlSigner(keys)
     assert service_from_env(environ | R2).storage.url("users/a/images/b") is None
     assert service_from_env(environ | R2 | domain).storage.signer == UrlSigner(keys)
     presigned = service_from_env(environ | R2 | {"R2_SIGNED_URLS": "86400"}).storage.url("users/a/images/b")

@@ -61,7 +61,10 @@ class Storage(Protocol):
         """
 
     def url(self, key: str) -> str | None:
-        """Return the public URL of *key*, percent-encoded, or None where the storage is private. No I/O."""
+        """Return the URL of *key* by which it can be read without the application, percent-encoded, or None. No I/O.
+
+        It is public, or signed for a time; what signs it stands in the query.
+        """
 
 
 class ImageRepository(Protocol):

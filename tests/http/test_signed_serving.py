@@ -174,6 +174,9 @@ def wrong_urls(site: Site) -> dict[str, str]:
         "followed by an escaped second one": f"{one.url}&ver%69fy={token}",
         "with two variants, the right one last": f"{path}?variant=256&variant=64&verify={small_token}",
         "with two variants, the right one first": f"{path}?variant=64&variant=256&verify={small_token}",
+        "with an empty variant first": f"{path}?variant=&variant=64&verify={small_token}",
+        "after an empty one": f"{path}?verify=&verify={token}",
+        "as the value of something else": f"{path}?verify=1&a={token}",
         "by another name": one.url.replace("verify", "Verify"),
         "in the fragment of another parameter": f"{path}?a=verify={token}",
     }

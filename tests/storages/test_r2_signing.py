@@ -19,7 +19,7 @@ from userimages.repositories.memory import MemoryRepository
 from userimages.signing import UrlSigner
 from userimages.storages.r2 import R2Storage
 from userimages.storages.r2_signing import Presigner
-from userimages.testing.storage_contract import new_key
+from userimages.testing.storage_contract import StorageContract, new_key
 
 REQUIRED = {
     "account_id": "a1b2",
@@ -138,6 +138,16 @@ def test_a_presigned_url_is_the_same_for_a_window() -> None:
     assert "X-Amz-Date=20260501T120000Z&X-Amz-Expires=7200" in url
     for later, same in ((timedelta(minutes=59, seconds=59), True), (timedelta(hours=1), False)):
         assert (at(NOON + later, signed_urls=timedelta(hours=1)).url("users/a/images/b.jpg") == url) == same
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"signed_urls": timedelta(hours=1)}, {"public_url": "img.example.com", "signer": UrlSigner([KEY])}],
+    ids=["presigned", "behind a WAF"],
+)
+def test_signed_urls_keep_the_storage_contract(settings: dict[str, object]) -> None:
+    """The path is that of a public URL, and nothing but the query is added."""
+    StorageContract().test_url_is_none_or_percent_encoded(at(NOON, **settings))
 
 
 def test_a_signer_signs_urls_of_the_custom_domain() -> None:
