@@ -234,7 +234,7 @@ def cases(raw: Raw, repository: SQLAlchemyRepository, views: Any) -> Iterator[tu
     def retire_and_forget(id: UUID) -> None:
         intent = repository.begin_delete(id)
         assert intent is not None
-        repository.finish(intent)
+        repository.finish([intent])
 
     def writers() -> Iterator[UserImage]:
         for moment in at:

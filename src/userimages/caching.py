@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
@@ -11,10 +11,10 @@ import attrs
 
 from userimages.errors import ConfigurationError
 from userimages.logs import log
-from userimages.model import ImageType, Intent, PublishResult, UserImage, Variant
+from userimages.model import Intent, PublishResult, Usage, UserImage, Variant
 from userimages.protocols import ImageRepository
 
-Changed = TypeVar("Changed", UserImage | None, Intent | None)
+Changed = TypeVar("Changed", UserImage | None, Sequence[Intent])
 
 # A record pickled by a release with other fields must not be read by this one.
 _SHAPE = ",".join(field.name for cls in (UserImage, Variant) for field in attrs.fields(cls))
@@ -66,19 +66,17 @@ class CachingRepository:
         """Begin in the repository."""
         return self.repository.begin_upload(intent, now=now)
 
-    def publish(self, intent: Intent, image: UserImage, *, is_primary: bool, replace: bool) -> PublishResult | None:
-        """Publish in the repository, then renew the user's listings; also where the outcome is unknown."""
+    def publish(
+        self, intent: Intent, image: UserImage, *, is_primary: bool, replace: bool, per_type: bool = False
+    ) -> PublishResult | None:
+        """Publish in the repository, then renew the user's listings; also if the outcome is unknown."""
         try:
-            return self.repository.publish(intent, image, is_primary=is_primary, replace=replace)
+            return self.repository.publish(intent, image, is_primary=is_primary, replace=replace, per_type=per_type)
         finally:
             self._renew(image.user)
 
-    def get(self, id: UUID, *, user: str | None = None) -> UserImage | None:
-        """Ask the repository."""
-        return self.repository.get(id, user=user)
-
     def list(
-        self, user: str, *, limit: int, after: tuple[datetime, UUID] | None = None, image_type: ImageType | None = None
+        self, user: str, *, limit: int, after: tuple[datetime, UUID] | None = None, image_type: str | None = None
     ) -> Sequence[UserImage]:
         """Return the page from the cache, or read it and keep it there."""
         version = self._version(user)
@@ -89,44 +87,71 @@ class CachingRepository:
             self._tried("set", name, page, self._ttl)
         return page
 
-    def primaries(self, users: Sequence[str]) -> Sequence[UserImage]:
-        """Ask the repository: one query for many users is cheaper than a look in the cache for each."""
-        return self.repository.primaries(users)
-
-    def set_primary(self, id: UUID, *, user: str | None = None) -> UserImage | None:
+    def set_primary(self, id: UUID, *, user: str | None = None, per_type: bool = False) -> UserImage | None:
         """Set it in the repository, then renew the user's listings."""
-        return self._changed(lambda: self.repository.set_primary(id, user=user), user)
+        return self._changed(lambda: self.repository.set_primary(id, user=user, per_type=per_type), user)
 
-    def update(self, id: UUID, *, caption: str, user: str | None = None) -> UserImage | None:
+    def update(self, id: UUID, changes: Mapping[str, Any], *, user: str | None = None) -> UserImage | None:
         """Update in the repository, then renew the user's listings."""
-        return self._changed(lambda: self.repository.update(id, caption=caption, user=user), user)
+        return self._changed(lambda: self.repository.update(id, changes, user=user), user)
 
-    def begin_delete(self, id: UUID, *, user: str | None = None) -> Intent | None:
-        """Retire in the repository, then renew the user's listings."""
-        return self._changed(lambda: self.repository.begin_delete(id, user=user), user)
+    def begin_delete(self, ids: Sequence[UUID], *, user: str | None = None) -> Sequence[Intent]:
+        """Begin the deletions in the repository, then renew the listings of their users."""
+        return self._changed(lambda: self.repository.begin_delete(ids, user=user), user)
 
-    def finish(self, intent: Intent) -> None:
-        """Forget in the repository."""
-        self.repository.finish(intent)
+    def get(self, id: UUID, *, user: str | None = None) -> UserImage | None:
+        """Ask the repository."""
+        return self.repository.get(id, user=user)
+
+    def get_many(self, ids: Sequence[UUID]) -> Sequence[UserImage]:
+        """Ask the repository."""
+        return self.repository.get_many(ids)
+
+    def recent(self, *, limit: int, after: UUID | None = None, image_type: str | None = None) -> Sequence[UserImage]:
+        """Ask the repository."""
+        return self.repository.recent(limit=limit, after=after, image_type=image_type)
+
+    def primaries(self, users: Sequence[str], *, image_type: str | None = None) -> Sequence[UserImage]:
+        """Ask the repository: one query for many users is cheaper than one look in the cache for each."""
+        return self.repository.primaries(users, image_type=image_type)
+
+    def usage(self, user: str) -> Usage:
+        """Ask the repository."""
+        return self.repository.usage(user)
+
+    def finish(self, intents: Sequence[Intent]) -> None:
+        """Finish in the repository."""
+        self.repository.finish(intents)
 
     def claim_expired(self, now: datetime, *, limit: int) -> Sequence[Intent]:
         """Ask the repository."""
         return self.repository.claim_expired(now, limit=limit)
 
+    def list_intents(self, *, after: UUID | None = None, limit: int = 1000) -> Sequence[Intent]:
+        """Ask the repository."""
+        return self.repository.list_intents(after=after, limit=limit)
+
     def list_by_key(self, *, after: str = "", limit: int = 1000) -> Sequence[UserImage]:
         """Ask the repository."""
         return self.repository.list_by_key(after=after, limit=limit)
 
+    def __getattr__(self, name: str) -> Any:
+        """Give what a repository offers beyond the protocol, such as ``database_id``."""
+        if name == "repository":  # not there yet, while this is copied or unpickled
+            raise AttributeError(name)
+        return getattr(self.repository, name)
+
     def _changed(self, change: Callable[[], Changed], user: str | None) -> Changed:
-        """Make a change; renew the listings of the user that it names, or that was named where it failed."""
+        """Make a change; renew the listings of the users that it names, or of the one that was named if it failed."""
         try:
             changed = change()
         except BaseException:
             if user is not None:
                 self._renew(user)
             raise
-        if changed is not None:
-            self._renew(changed.user)
+        records: Iterable[UserImage | Intent] = changed if isinstance(changed, Sequence) else filter(None, [changed])
+        for owner in {record.user for record in records}:
+            self._renew(owner)
         return changed
 
     def _version(self, user: str) -> str:

@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 import attrs
 
 from userimages.errors import ConfigurationError
+from userimages.ids import CLOCK_SKEW
 
 SIGNING_KEYS = "USERIMAGES_SIGNING_KEYS"
 PARAMETER = "verify"
@@ -27,7 +28,6 @@ MIN_KEY_LENGTH = 32
 MIN_WINDOW = timedelta(minutes=1)
 MAX_WINDOW = timedelta(days=3.5)  # S3 takes presigned URLs of at most seven days, which are two windows
 
-_CLOCK_SKEW = 300  # seconds: another machine, whose clock is ahead, has begun its window before this one
 _KEY = re.compile(r"[!#-+\--\[\]-~]*")  # printable ASCII without the quote and the backslash of a WAF rule, and comma
 _TOKEN = re.compile(r"([0-9]{10})-([A-Za-z0-9_-]{43})")
 _NEW_KEY = 'Make one: python -c "import secrets; print(secrets.token_urlsafe(32))"'
@@ -154,7 +154,7 @@ class UrlSigner:
             return 0
         issued, mac = match.groups()
         left = int(issued) + self.lifetime - int(now.timestamp())
-        if not 0 < left <= self.lifetime + _CLOCK_SKEW:
+        if not 0 < left <= self.lifetime + CLOCK_SKEW.seconds:  # another machine may have begun its window early
             return 0
         known = any(hmac.compare_digest(mac, _mac(key, url, issued)) for key in self.keys)
         return min(left, self.lifetime) if known else 0

@@ -1,7 +1,6 @@
 """The places on which the proofs run, and how long: USERIMAGES_TORTURE=1 runs everything and prints the figures."""
 
 import sys
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,12 +44,6 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 def bucket(seaweedfs: Any) -> Storage:
     """Make a bucket for these tests: to make one takes a second and more."""
     return rig.own_bucket(seaweedfs)
-
-
-@pytest.fixture
-def own_database(postgresql: str) -> str:
-    """Make an empty database of this test alone and return its URL."""
-    return rig.new_database(postgresql, f"t{uuid.uuid4().hex}")
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ def test_c12_a_round_trip_tells_that_all_is_well_and_leaves_nothing(place: rig.P
     report = place.service(clock).check()
     assert report.ok, report
     names = [line.name for line in report.checks]
-    assert names[-3:] == ["database", "schema", "transactions"]
+    assert names[-4:] == ["database", "schema", "transactions", "work in hand"]
     assert {"write", "create-only", "read", "clock", "public domain", "delete"} < set(names)
     assert list(place.storage.list("userimages-probe/")) == []
     rig.check_nothing_left(place.service(clock), [], root=place.root)

@@ -17,8 +17,8 @@ import rig
 from userimages import ImageService, RepositoryError, StorageError
 from userimages.cli import main
 from userimages.config import service_from_env
-from userimages.keys import new_stem
-from userimages.model import ImageType, StoredObject
+from userimages.keys import new_stem, owner_of
+from userimages.model import StoredObject
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.disk import DiskStorage
 from userimages.storages.memory import MemoryStorage
@@ -45,7 +45,7 @@ def images(monkeypatch: pytest.MonkeyPatch) -> ImageService:
 
 @pytest.fixture
 def orphan(images: ImageService) -> str:
-    key = new_stem("orphan", ImageType.COVER, OLD) + ".webp"
+    key = new_stem("orphan", "cover", OLD, owner_of(images.repository.database_id())) + ".webp"
     images.storage.put(key, b"left over", mime_type="image/webp")
     return key
 
@@ -87,7 +87,7 @@ def test_a_bad_number_is_shown(option: str, value: str, capsys: pytest.CaptureFi
 def test_c12_check_prints_a_line_each_and_is_0_where_all_is_well(images: ImageService, capsys) -> None:
     assert main(["check"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 11
+    assert len(lines) == 12
     assert all(line.startswith("ok ") for line in lines)
 
 
@@ -132,9 +132,15 @@ def test_check_as_json(images: ImageService, capsys) -> None:
 
 def test_sweep_says_what_it_did(images: ImageService, capsys) -> None:
     assert main(["sweep"]) == 0
-    assert capsys.readouterr().out.startswith("0 finished, 0 to be looked at again in an hour, 0 failed.")
+    assert capsys.readouterr().out.startswith("0 finished, 0 due again in an hour, 0 failed.")
     assert main(["sweep", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"finished": 0, "claimed": 0, "failed": 0}
+    assert json.loads(capsys.readouterr().out) == {
+        "finished": 0,
+        "claimed": 0,
+        "failed": 0,
+        "overdue": 0,
+        "oldest": None,
+    }
 
 
 def test_a_sweep_that_failed_is_1(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
@@ -228,7 +234,7 @@ def test_an_audit_that_is_cut_off_says_where_to_resume(images: ImageService, mon
 
 def test_an_error_is_one_line_and_status_2(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     images = ImageService(
-        MemoryStorage(), faulty(MemoryRepository(), claim_expired=before(RepositoryError("Away.", hint="Start it.")))
+        MemoryStorage(), faulty(MemoryRepository(), list_intents=before(RepositoryError("Away.", hint="Start it.")))
     )
     monkeypatch.setattr("userimages.config.service_from_env", lambda **_: images)
     assert main(["sweep"]) == 2
@@ -270,10 +276,9 @@ def test_a_folder_that_cannot_be_looked_at_is_no_trouble_of_the_output(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-@pytest.mark.parametrize("argument", ["check", "--version"])
-def test_an_output_that_is_full_is_one_line_and_status_2(tmp_path: Path, argument: str) -> None:
+def test_an_output_that_is_full_is_one_line_and_status_2(tmp_path: Path) -> None:
     environ = {**os.environ, "USERIMAGES_DATA_DIR": str(tmp_path)}
-    command = [sys.executable, "-c", "from userimages.cli import main; raise SystemExit(main())", argument]
+    command = [sys.executable, "-c", "from userimages.cli import main; raise SystemExit(main())", "check"]
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, env=environ, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)

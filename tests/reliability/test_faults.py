@@ -235,7 +235,8 @@ def test_what_the_store_refuses_to_delete_does_not_keep_the_sweep_from_the_rest(
     refusing = faulty(there.storage, delete=lambda call: calls.append(call) or refuse(call))
     report = ImageService(refusing, there.repository, processor=rig.tiny).sweep()
     assert (report.finished, report.failed) == (1, number)
-    assert len(calls) == number + 2, "each was tried once, and what could go was looked at twice"
+    batches = 1 if number == 3 else 2
+    assert len(calls) == batches + number + 2, "a batch was tried once, then each, and the one that could go twice"
     rig.check_nothing_left(there.service(rig.Clock()), [user], root=there.root)
 
 
@@ -254,4 +255,4 @@ def test_a_store_that_is_away_ends_the_sweep_after_one_batch(there: rig.Place) -
             images.delete(image.id)
     calls.clear()
     assert images.sweep().failed == 100
-    assert len(calls) == 100
+    assert len(calls) == 1

@@ -70,7 +70,7 @@ class ByteOrder(MemoryStorage):
 class ClearThenSet(SQLAlchemyRepository):
     """A primary that is cleared and then set, as two statements of their own."""
 
-    def set_primary(self, id: UUID, *, user: str | None = None) -> Any:
+    def set_primary(self, id: UUID, *, user: str | None = None, per_type: bool = False) -> Any:
         from sqlalchemy import delete
 
         from userimages.repositories.tables import primaries
@@ -119,7 +119,7 @@ def a_put_that_lands_late_is_deleted(storage: Any, repository: Any) -> None:
 def a_key_that_comes_twice_harms_nobody(storage: Any, repository: Any) -> None:
     clock = rig.Clock()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("userimages.keys.new_stem", lambda *_: "users/ana/images/cover_1_aaaaaaaaaaaaaaaa")
+        patch.setattr("userimages.keys.new_stem", lambda *_: "users/ana/images/cover_1_" + "a" * 22)
         images = ImageService(storage, repository, processor=rig.tiny, clock=clock)
         images.upload("ana", b"first", image_type="cover")
         with pytest.raises((KeyTakenError, ConflictError)):

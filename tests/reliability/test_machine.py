@@ -318,5 +318,11 @@ def test_no_sequence_breaks_it_on_postgresql(own_database: str) -> None:
         connection.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
     repository = SQLAlchemyRepository(own_database)
     repository.create_schema()
-    _run(lambda: (MemoryStorage(), repository))
+
+    def empty() -> tuple[MemoryStorage, SQLAlchemyRepository]:
+        with psycopg.connect(own_database, autocommit=True) as connection:  # a new store belongs to an empty database
+            connection.execute("TRUNCATE userimages_images, userimages_intents, userimages_primaries")
+        return MemoryStorage(), repository
+
+    _run(empty)
     repository.close()

@@ -112,7 +112,7 @@ def test_delete_user_during_uploads_leaves_only_what_came_later(place: rig.Place
         uploads = [lambda n=n, u=user: images.upload(u, b"new%d" % n, image_type="cover") for n in range(4)]
         outcomes = at_once([*uploads, *[lambda u=user: images.delete_user(u)] * 2])
         assert not [each for each in outcomes if isinstance(each, Exception)]
-        deleted = sum(outcomes[4:])
+        deleted = sum(each.images for each in outcomes[4:])
         assert len(images.list(user)) == 7 - deleted
         assert deleted >= 3
         finish(place, clock, user)

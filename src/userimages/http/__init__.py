@@ -12,7 +12,7 @@ below the mount point (usually ``/api/``):
 ===================================  ============  ================================================================
 """
 
-from userimages.http.api import Api, Authorize, image_json
+from userimages.http.api import Api, Authorize
 from userimages.http.errors import STATUS, MissingFieldsError
 from userimages.http.values import METHODS, ROOTS, ByteStream, FilePart, Form, Request, Response
 
@@ -28,5 +28,4 @@ __all__ = [
     "MissingFieldsError",
     "Request",
     "Response",
-    "image_json",
 ]

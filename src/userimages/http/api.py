@@ -19,7 +19,7 @@ from userimages.http.errors import (
 from userimages.http.serving import asked_range, etag_matches, serve_headers, token_headers, token_of
 from userimages.http.uploads import flag, only_image, whole_number
 from userimages.http.values import ByteStream, Request, Response
-from userimages.model import UserImage, Variant
+from userimages.model import UserImage
 from userimages.service import ImageService
 from userimages.validation import checked_user
 
@@ -126,9 +126,7 @@ class Api:
             caption=fields.get("caption", ""),
             idempotency_key=request.headers.get("Idempotency-Key", "") or None,
         )
-        return json_response(
-            200, {"success": True, "message": "Image uploaded successfully", "image": image_json(image)}
-        )
+        return json_response(200, {"success": True, "message": "Image uploaded successfully", "image": image.to_dict()})
 
     def _list(self, request: Request, username: str | None) -> Response:
         query = _query(request)
@@ -143,7 +141,7 @@ class Api:
             cursor=query.get("cursor") or None,
             image_type=query.get("image_type") or None,
         )
-        images = [image_json(image) for image in page]
+        images = [image.to_dict() for image in page]
         return json_response(200, {"success": True, "images": images, "count": len(images), "next": page.next_cursor})
 
     def _delete(self, request: Request, id: str) -> Response:
@@ -190,28 +188,6 @@ class Api:
             return self.service.get(id)
         except InvalidFieldError:
             raise ImageNotFoundError from None
-
-
-def image_json(image: UserImage) -> dict[str, Any]:
-    """Return the fields of *image* that the contract shows to clients; the storage key is not among them."""
-    return {
-        "id": str(image.id),
-        "url": image.url,
-        "image_type": image.image_type.value,
-        "is_primary": image.is_primary,
-        "caption": image.caption,
-        "uploaded_at": image.uploaded_at.isoformat(),
-        "width": image.width,
-        "height": image.height,
-        "size_bytes": image.size_bytes,
-        "mime_type": image.mime_type,
-        "placeholder": image.placeholder,
-        "variants": {name: _variant_json(variant) for name, variant in image.variants.items()},
-    }
-
-
-def _variant_json(variant: Variant) -> dict[str, Any]:
-    return {name: getattr(variant, name) for name in ("url", "width", "height", "size_bytes", "mime_type")}
 
 
 def _query(request: Request) -> dict[str, str]:

@@ -41,7 +41,7 @@ def serve_headers(
     image: UserImage, stored: UserImage | Variant, *, variant: str, resource_policy: str
 ) -> dict[str, str]:
     """Return the headers of *stored*, the image itself or its *variant*; its name is made here, of safe characters."""
-    name = f"{image.image_type.value}-{image.id}{f'-{variant}' if variant else ''}"
+    name = f"{image.image_type}-{image.id}{f'-{variant}' if variant else ''}"
     return {
         "Content-Type": stored.mime_type if stored.mime_type in EXTENSIONS else "application/octet-stream",
         "Content-Disposition": f'inline; filename="{name}{EXTENSIONS.get(stored.mime_type, "")}"',

@@ -89,7 +89,9 @@ def translated() -> Iterator[None]:
         error, words, hint = problem(code, str(status), f"{status // 100}xx", "5xx")
         if error is StorageError and facts.get("RetryAttempts"):
             error = StorageUnavailableError  # nobody knows what became of the first try
-        raise error(f"{words} (HTTP {status}, {code})", hint=hint) from exc
+        failure = error(f"{words} (HTTP {status}, {code})", hint=hint)
+        failure.status = status
+        raise failure from exc
     except (BotoCoreError, ResponseParserError, HTTPError) as exc:
         names = [each.__name__ for each in type(exc).__mro__]
         error, words, hint = problem(*names)
