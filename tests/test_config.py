@@ -10,7 +10,7 @@ from userimages.storages.r2 import R2Storage
 from userimages.testing import make_image
 
 R2 = {
-    "R2_ACCOUNT_ID": "account",
+    "R2_ACCOUNT_ID": "0123456789abcdef0123456789abcdef",
     "R2_ACCESS_KEY_ID": "id",
     "R2_SECRET_ACCESS_KEY": "secret",
     "R2_BUCKET_NAME": "bucket",

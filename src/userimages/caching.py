@@ -16,35 +16,38 @@ from userimages.protocols import ImageRepository
 
 Changed = TypeVar("Changed", UserImage | None, Sequence[Intent])
 
-# A record pickled by a release with other fields must not be read by this one.
+# Part of every key, because this release must not read a record that one with other fields has pickled.
 _SHAPE = ",".join(field.name for cls in (UserImage, Variant) for field in attrs.fields(cls))
 
 
 class Cache(Protocol):
-    """What is asked of a cache: Django's caches and those of cachelib have it."""
+    """What a cache must offer. Django's caches and those of cachelib do."""
 
     def get(self, key: str, /) -> Any:
         """Return the value, or None."""
 
     def set(self, key: str, value: Any, timeout: int, /) -> Any:
-        """Keep *value* for *timeout* seconds, or for less."""
+        """Keep *value* for at most *timeout* seconds."""
 
 
 class CachingRepository:
-    """Keep the listings of a repository in a cache for *ttl* seconds, or until their user's images change.
+    """Cache the listings of a repository for *ttl* seconds, or until the images of their user change.
 
-    *cache* is anything with ``get(key)`` and ``set(key, value, timeout)`` that takes picklable values, such as
-    ``django.core.cache.cache`` or one of cachelib. Share one cache between all processes that write.
+    A page that is read again costs two reads of the cache instead of one statement of the database. So it pays if the
+    database is the bottleneck. It does not make one listing faster. Each change of a user's images costs one write to
+    the cache, and each page that is read for the first time up to two. All other calls go straight to the repository,
+    because a cache must not decide what is served or deleted.
 
-    It saves the database the statement of each page of ``list`` that is read again: two reads of the cache stand in
-    its place, so it is worth its while where the database is the bottleneck, not where a listing should be quicker.
-    It costs one write to the cache after each change of a user's images, and two where a page is read first. All else
-    goes straight to the repository, so that what is served or deleted is never decided by a cache.
+    A page is stored under a version of its user. Each change writes a new version after it is committed, so later
+    reads see it. A page may be stale, for at most *ttl* seconds, in four cases: something else changes the tables, the
+    cache cannot be written, a process dies just after a commit, or processes do not share the cache. A cache that
+    fails is logged and otherwise ignored.
 
-    A page is kept under a version of its user, and each change writes a new version once it is committed: whoever
-    reads after that sees it. A page may be stale, for *ttl* seconds at most, where something else changes the tables,
-    where the cache cannot be written or a process dies just after a commit, and where caches are not shared. A cache
-    that fails is logged and otherwise ignored.
+    Args:
+        repository: the repository behind the cache.
+        cache: anything with ``get(key)`` and ``set(key, value, timeout)`` that takes picklable values, such as
+            ``django.core.cache.cache`` or a cache of cachelib. All processes that write must share it.
+        ttl: seconds, a whole number from 1 up.
 
     >>> from userimages.caching import CachingRepository
     >>> from userimages.repositories.memory import MemoryRepository
@@ -57,19 +60,19 @@ class CachingRepository:
 
     def __init__(self, repository: ImageRepository, cache: Cache, *, ttl: int = 300) -> None:
         if isinstance(ttl, bool) or not isinstance(ttl, int) or ttl < 1:
-            raise ConfigurationError("ttl is not a whole number of seconds from 1 up.", hint="Pass, say, ttl=300.")
+            raise ConfigurationError("ttl must be a whole number of seconds, at least 1.", hint="Pass ttl=300.")
         self.repository = repository
         self._cache = cache
         self._ttl = ttl
 
     def begin_upload(self, intent: Intent, *, now: datetime) -> UserImage | None:
-        """Begin in the repository."""
+        """Record the intent in the repository."""
         return self.repository.begin_upload(intent, now=now)
 
     def publish(
         self, intent: Intent, image: UserImage, *, is_primary: bool, replace: bool, per_type: bool = False
     ) -> PublishResult | None:
-        """Publish in the repository, then renew the user's listings; also if the outcome is unknown."""
+        """Publish in the repository, then renew the user's listings, also if the outcome is unknown."""
         try:
             return self.repository.publish(intent, image, is_primary=is_primary, replace=replace, per_type=per_type)
         finally:
@@ -78,7 +81,7 @@ class CachingRepository:
     def list(
         self, user: str, *, limit: int, after: tuple[datetime, UUID] | None = None, image_type: str | None = None
     ) -> Sequence[UserImage]:
-        """Return the page from the cache, or read it and keep it there."""
+        """Return the page from the cache, or read it and store it there."""
         version = self._version(user)
         name = _hashed("page", user, version, limit, after, image_type)
         page = self._tried("get", name)
@@ -112,7 +115,7 @@ class CachingRepository:
         return self.repository.recent(limit=limit, after=after, image_type=image_type)
 
     def primaries(self, users: Sequence[str], *, image_type: str | None = None) -> Sequence[UserImage]:
-        """Ask the repository: one query for many users is cheaper than one look in the cache for each."""
+        """Ask the repository, because one query for many users is cheaper than one read of the cache for each."""
         return self.repository.primaries(users, image_type=image_type)
 
     def usage(self, user: str) -> Usage:
@@ -120,7 +123,7 @@ class CachingRepository:
         return self.repository.usage(user)
 
     def finish(self, intents: Sequence[Intent]) -> None:
-        """Finish in the repository."""
+        """Finish the intents in the repository."""
         self.repository.finish(intents)
 
     def claim_expired(self, now: datetime, *, limit: int) -> Sequence[Intent]:
@@ -136,13 +139,13 @@ class CachingRepository:
         return self.repository.list_by_key(after=after, limit=limit)
 
     def __getattr__(self, name: str) -> Any:
-        """Give what a repository offers beyond the protocol, such as ``database_id``."""
+        """Return what a repository offers beyond the protocol, such as ``database_id``."""
         if name == "repository":  # not there yet, while this is copied or unpickled
             raise AttributeError(name)
         return getattr(self.repository, name)
 
     def _changed(self, change: Callable[[], Changed], user: str | None) -> Changed:
-        """Make a change; renew the listings of the users that it names, or of the one that was named if it failed."""
+        """Make a change, then renew the listings of its users, also if it fails, because it may have happened."""
         try:
             changed = change()
         except BaseException:
@@ -155,7 +158,7 @@ class CachingRepository:
         return changed
 
     def _version(self, user: str) -> str:
-        """Return the version of the user's listings; a new one where the cache has lost it."""
+        """Return the version of the user's listings, or a new one if the cache has lost it."""
         name = _hashed("version", user)
         version = self._tried("get", name)
         if not isinstance(version, str):
@@ -166,13 +169,13 @@ class CachingRepository:
         self._new_version(_hashed("version", user))
 
     def _new_version(self, name: str) -> str:
-        """Write a version that never was before, so that pages which are still being read under an old one are lost."""
+        """Start a new version. Pages that are still being read under the old one are discarded."""
         version = os.urandom(8).hex()
         self._tried("set", name, version, self._ttl)
         return version
 
     def _tried(self, verb: str, *arguments: object) -> Any:
-        """Call the cache; log where it fails, and return None."""
+        """Call the cache. If it fails, log that and return None."""
         try:
             return getattr(self._cache, verb)(*arguments)
         except Exception as exc:
@@ -181,5 +184,5 @@ class CachingRepository:
 
 
 def _hashed(*parts: object) -> str:
-    """Return a key that any cache takes and that names nobody."""
+    """Return a key that any cache accepts and that holds no user's name."""
     return "userimages-" + hashlib.sha256(repr((_SHAPE, *parts)).encode()).hexdigest()[:40]

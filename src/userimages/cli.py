@@ -1,4 +1,4 @@
-"""The console: ``userimages check``, ``sweep`` and ``audit``, on a service of the application or of the environment."""
+"""The console: ``check``, ``sweep`` and ``audit`` on a service of the application or the environment; ``adapter``."""
 
 import argparse
 import functools
@@ -8,10 +8,12 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import attrs
 
+from userimages.adapters import FRAMEWORKS, NEXT, write_adapter
 from userimages.errors import ConfigurationError, UserImagesError
 from userimages.model import AuditReport, Check, CheckReport
 from userimages.service import ImageService
@@ -59,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--app", metavar="MODULE:NAME", help="an ImageService of the application, or a function that returns one"
     )
-    commands = parser.add_subparsers(title="commands", required=True, metavar="check | sweep | audit")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="check | sweep | audit | adapter")
 
     def add(name: str, command: Callable[[argparse.Namespace], int], help: str, more: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}. {more}", epilog=_EXIT)
@@ -97,6 +99,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     audit.add_argument("--after", default="", metavar="KEY", help="resume after this key")
     audit.add_argument("--limit", type=_positive, metavar="N", help="stop after about N objects")
+    adapter = add(
+        "adapter",
+        _adapter,
+        "write the files of an adapter into an application",
+        "They are the application's own from then on. A file that is there is never overwritten.",
+    )
+    adapter.add_argument("framework", choices=FRAMEWORKS)
+    adapter.add_argument("folder", type=Path, metavar="FOLDER", help="where the application's modules are")
     return parser
 
 
@@ -214,6 +224,17 @@ def _print_advice(report: AuditReport, *, delete: bool) -> None:
         )
     if report.stopped_at is not None:
         _print(f"Resume with: --after '{report.stopped_at}'")
+
+
+def _adapter(options: argparse.Namespace) -> int:
+    files = write_adapter(options.framework, options.folder)
+    if options.json:
+        _print(json.dumps({"files": [str(file) for file in files]}, indent=2))
+    else:
+        for file in files:
+            _print(f"wrote {file}")
+        _print(f"Next: {NEXT[options.framework]}.")
+    return _OK
 
 
 def _service(options: argparse.Namespace) -> ImageService:

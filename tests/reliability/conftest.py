@@ -13,14 +13,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import rig
 
-# Where a file system has no unnamed files, as on macOS, the disk storage names its temporary ones.
-PAIRS = ["sqlite+disk", "sqlite+disk with names", "postgresql+s3"] + ["postgresql+disk", "sqlite+s3"] * rig.TORTURE
+PAIRS = ["sqlite+disk", "postgresql+s3"] + ["postgresql+disk", "sqlite+s3"] * rig.TORTURE
 
 PROOFS = ("tests/reliability/", "tests/repositories/test_races.py")
 
 
 @pytest.fixture(params=PAIRS)
-def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[rig.Place]:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[rig.Place]:
     """Give each pair of a database and a store in turn, both empty and of this test alone."""
     from userimages.repositories.sqlalchemy import SQLAlchemyRepository
 
@@ -31,8 +30,6 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     else:
         from userimages.storages.disk import DiskStorage
 
-        if store == "disk with names":
-            monkeypatch.setattr("userimages.storages.disk._UNNAMED", 0)
         storage = DiskStorage(tmp_path / "objects")
     repository = SQLAlchemyRepository(url)
     repository.create_schema()

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import struct
 import time
 from collections import Counter
 from collections.abc import Collection
@@ -13,9 +12,9 @@ from uuid import uuid4
 
 import attrs
 
-from userimages import ImageRepository, ImageService, ImageType, Storage, UserImage
+from userimages import ImageRepository, ImageService, Storage, UserImage
 from userimages.keys import user_segment
-from userimages.model import ProcessedImage, Rendition
+from userimages.testing import instant_processor
 
 TORTURE = bool(os.environ.get("USERIMAGES_TORTURE"))
 RUNS = int(os.environ.get("USERIMAGES_TORTURE_RUNS", "2000" if TORTURE else "12"))  # of the state machine
@@ -37,13 +36,6 @@ class Clock:
         self.now += timedelta(**by)
 
 
-def tiny(data: bytes, image_type: ImageType) -> ProcessedImage:
-    """Make an image and two variants of any bytes at all; each is other bytes for other input."""
-    size = struct.pack(">I", len(data))
-    large, middle, small = (Rendition(size + data * n, n * 10, n * 10, "image/webp") for n in (3, 2, 1))
-    return ProcessedImage(large, {"20": middle, "10": small}, placeholder="AAAA")
-
-
 @attrs.frozen
 class Place:
     """A database and a store that a proof runs on."""
@@ -56,7 +48,7 @@ class Place:
 
     def service(self, clock: Clock) -> ImageService:
         """Make a service here."""
-        return ImageService(self.storage, self.repository, processor=tiny, clock=clock)
+        return ImageService(self.storage, self.repository, processor=instant_processor, clock=clock)
 
 
 def new_user() -> str:

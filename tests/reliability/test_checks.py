@@ -21,7 +21,9 @@ from userimages.testing.faults import before, faulty
 
 
 def checked(storage: Any, repository: Any = None, clock: Any = None) -> dict[str, Check]:
-    images = ImageService(storage, repository or MemoryRepository(), processor=rig.tiny, clock=clock or rig.Clock())
+    images = ImageService(
+        storage, repository or MemoryRepository(), processor=rig.instant_processor, clock=clock or rig.Clock()
+    )
     return {line.name: line for line in images.check().checks}
 
 

@@ -38,7 +38,7 @@ class Aged(MemoryStorage):
 @pytest.fixture
 def images(monkeypatch: pytest.MonkeyPatch) -> ImageService:
     """Let the console find this service in the environment."""
-    images = ImageService(Aged(), MemoryRepository(), processor=rig.tiny)
+    images = ImageService(Aged(), MemoryRepository(), processor=rig.instant_processor)
     monkeypatch.setattr("userimages.config.service_from_env", lambda **_: images)
     return images
 
@@ -93,7 +93,7 @@ def test_c12_check_prints_a_line_each_and_is_0_where_all_is_well(images: ImageSe
 
 def test_c12_mended_check_says_what_to_do_and_is_1(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     storage = faulty(MemoryStorage(), put=before(StorageError("Refused.", hint="Grant write access.")))
-    images = ImageService(storage, MemoryRepository(), processor=rig.tiny)
+    images = ImageService(storage, MemoryRepository(), processor=rig.instant_processor)
     monkeypatch.setattr("userimages.config.service_from_env", lambda **_: images)
     assert main(["check"]) == 1
     shown = capsys.readouterr().out
@@ -145,7 +145,9 @@ def test_sweep_says_what_it_did(images: ImageService, capsys) -> None:
 
 def test_a_sweep_that_failed_is_1(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     images = ImageService(
-        faulty(MemoryStorage(), delete=before(StorageError("Refused."))), MemoryRepository(), processor=rig.tiny
+        faulty(MemoryStorage(), delete=before(StorageError("Refused."))),
+        MemoryRepository(),
+        processor=rig.instant_processor,
     )
     image = images.upload("ana", b"x", image_type="cover")
     with pytest.raises(StorageError):
@@ -337,7 +339,7 @@ def test_check_prints_the_ddl_that_is_missing(monkeypatch: pytest.MonkeyPatch, t
 
 def test_a_missing_object_that_came_during_the_audit_is_not_reported() -> None:
     storage, repository = MemoryStorage(), MemoryRepository()
-    images = ImageService(storage, repository, processor=rig.tiny)
+    images = ImageService(storage, repository, processor=rig.instant_processor)
 
     def late_page(call) -> list[StoredObject]:
         found = list(call.do())
@@ -345,5 +347,5 @@ def test_a_missing_object_that_came_during_the_audit_is_not_reported() -> None:
             images.upload("ana", b"x", image_type="cover")
         return iter(found)
 
-    report = ImageService(faulty(storage, list=late_page), repository, processor=rig.tiny).audit()
+    report = ImageService(faulty(storage, list=late_page), repository, processor=rig.instant_processor).audit()
     assert report.missing == ()

@@ -123,7 +123,7 @@ def test_sweeps_at_once_share_the_work(place: rig.Place, clock: rig.Clock) -> No
     broken = ImageService(
         faulty(place.storage, delete=faults.before(faults.TIMED_OUT)),
         faulty(place.repository, publish=faults.before(KeyboardInterrupt())),
-        processor=rig.tiny,
+        processor=rig.instant_processor,
         clock=clock,
     )
     kept = place.service(clock).upload(user, b"kept", image_type="cover")
@@ -155,7 +155,10 @@ def test_an_upload_that_the_sweep_overtakes_fails_and_leaves_nothing(
             place.service(clock).sweep()
 
     slow = ImageService(
-        faulty(place.storage, put=[None, faults.slow(linger)]), place.repository, processor=rig.tiny, clock=clock
+        faulty(place.storage, put=[None, faults.slow(linger)]),
+        place.repository,
+        processor=rig.instant_processor,
+        clock=clock,
     )
     with pytest.raises(ConflictError, match="lease"):
         slow.upload(user, b"slow", image_type="cover")
@@ -177,7 +180,10 @@ def test_a_sweep_racing_with_the_publish_ends_in_one_of_two_ways(place: rig.Plac
             return place.service(clock).sweep()
 
         slow = ImageService(
-            place.storage, faulty(place.repository, publish=[faults.slow(hold)]), processor=rig.tiny, clock=clock
+            place.storage,
+            faulty(place.repository, publish=[faults.slow(hold)]),
+            processor=rig.instant_processor,
+            clock=clock,
         )
         with ThreadPoolExecutor(1) as pool:
             swept = pool.submit(sweep)

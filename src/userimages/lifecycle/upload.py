@@ -15,6 +15,7 @@ from userimages.errors import (
     DatabaseBusyError,
     KeyTakenError,
     RepositoryError,
+    StorageUnavailableError,
     may_have_happened,
 )
 from userimages.lifecycle.deletion import delete_objects
@@ -173,14 +174,18 @@ def _undo(
     *,
     now: datetime,
 ) -> None:
-    """Delete what was put. If a PUT's outcome is unknown, it may land later, so the sweep deletes it once more."""
+    """Delete what was put. If a PUT's outcome is unknown, it may land later, so the sweep deletes it.
+
+    A store that did not answer is not asked again, because the caller would wait for a second time-out.
+    """
     ours = tuple(key for key in intent.object_keys if not isinstance(failures.get(key), KeyTakenError))
     unknown = any(map(may_have_happened, failures.values()))
-    try:
-        delete_objects(storage, ours)
-    except Exception as exc:
-        log_left_over(intent, exc)
-        unknown = True
+    if not any(isinstance(failure, StorageUnavailableError) for failure in failures.values()):
+        try:
+            delete_objects(storage, ours)
+        except Exception as exc:
+            log_left_over(intent, exc)
+            unknown = True
     try:
         if unknown:
             # Record the work under a new id, without the idempotency key, so that the caller can retry at once. The
