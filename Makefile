@@ -12,7 +12,7 @@ demo: $(VENV)/.demo  ## Run the gallery on SQLite and local disk: http://127.0.0
 	$(BIN)/flask --app examples.flask_app run --port $(PORT)
 
 test: $(VENV)/.dev $(OLDEST)  ## Run the tests on a real PostgreSQL, a real S3 server and, if it is installed, Chromium
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 	PYTHONPATH=$(OLDEST) $(BIN)/python -m pytest tests/storages/test_r2*.py tests/storages/test_wire_check.py
 
 check: $(VENV)/.dev  ## Check style, types, directions of import, dependencies, names in the docs and the cost of the import

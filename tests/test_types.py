@@ -275,7 +275,7 @@ def test_a_retry_keeps_the_first_date(service: ImageService, user: str) -> None:
         datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC),
         datetime.min.replace(tzinfo=timezone(timedelta(hours=14))),
         datetime.max.replace(tzinfo=timezone(timedelta(hours=-12))),
-        datetime.now(UTC) + timedelta(days=1),
+        datetime(2999, 1, 1, tzinfo=UTC),
         datetime(2019, 1, 1),
         "2019-01-01",
         1546300800,

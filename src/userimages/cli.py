@@ -3,6 +3,7 @@
 import argparse
 import functools
 import importlib
+import inspect
 import json
 import os
 import sys
@@ -251,7 +252,16 @@ def _service(options: argparse.Namespace) -> ImageService:
             f"--app {options.app} cannot be loaded: {exc}.",
             hint="Write the module and the name, as myapp.images:images.",
         ) from exc
-    service = found if isinstance(found, ImageService) or not callable(found) else found()
+    service = found
+    if callable(found) and not isinstance(found, ImageService):
+        try:
+            inspect.signature(found).bind()
+        except (TypeError, ValueError) as exc:
+            raise ConfigurationError(
+                f"--app {options.app} cannot be called without arguments.",
+                hint="Name a function that returns the service.",
+            ) from exc
+        service = found()
     if not isinstance(service, ImageService):
         raise ConfigurationError(
             f"--app {options.app} is of type {type(service).__name__}.",

@@ -186,7 +186,9 @@ def _refuse_misspelt(settings: Mapping[str, str]) -> None:
         if match and match[1].upper().startswith("R2_"):
             misspelt[name] = match[1].upper()
         elif match and name not in SETTINGS:
-            meant = difflib.get_close_matches(match[1].upper(), known, n=1, cutoff=0.5)
+            written = match[1].upper()
+            part = [each for each in known if len(written) > 2 and written in each]
+            meant = part[:1] or difflib.get_close_matches(written, known, n=1, cutoff=0.6)
             misspelt.update((name, _PREFIX + each) for each in meant)
     if misspelt:
         pairs = ", ".join(f"{name} (did you mean {meant}?)" for name, meant in misspelt.items())

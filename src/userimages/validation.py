@@ -7,9 +7,9 @@ import base64
 import binascii
 import inspect
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from userimages.errors import FileTooLargeError, InvalidFieldError
@@ -18,11 +18,12 @@ from userimages.keys import TYPE_NAME
 from userimages.model import CHANGEABLE, Meta
 from userimages.protocols import Readable
 
+T = TypeVar("T")
+
 MAX_USER = 150
 MAX_CAPTION = 1000
 MAX_PAGE = 200
-MAX_USERS = 1000
-MAX_IDS = 1000
+MAX_AT_ONCE = 1000  # users or ids
 MAX_META_BYTES = 4096
 _CHUNK = 1024 * 1024
 _MAX_RAW_CAPTION = 20 * MAX_CAPTION
@@ -45,16 +46,12 @@ def checked_user(user: str) -> str:
 
 def checked_users(users: object) -> list[str]:
     """Return the distinct names of *users*, at most 1,000 of them."""
-    if isinstance(users, str) or not hasattr(users, "__iter__"):
-        raise InvalidFieldError("users is not a sequence of user names.", field="users", hint="Pass a list.")
-    distinct = list(dict.fromkeys(checked_user(user) for user in users))
-    if len(distinct) > MAX_USERS:
-        raise InvalidFieldError(
-            f"{len(distinct)} users were asked for at once, and at most {MAX_USERS} are allowed.",
-            field="users",
-            hint="Ask in several calls.",
-        )
-    return distinct
+    return _distinct(users, checked_user, field="users")
+
+
+def checked_ids(ids: object) -> list[UUID]:
+    """Return the distinct ids of *ids*, at most 1,000 of them, in their order."""
+    return _distinct(ids, checked_id, field="ids")
 
 
 def checked_image_type(image_type: str, known: Collection[str] | None = None) -> str:
@@ -112,20 +109,6 @@ def checked_id(id: UUID | str) -> UUID:
             field="id",
             hint="Pass the id of a UserImage, or its string.",
         ) from None
-
-
-def checked_ids(ids: object) -> list[UUID]:
-    """Return the distinct ids of *ids*, at most 1,000 of them, in their order."""
-    if isinstance(ids, str) or not hasattr(ids, "__iter__"):
-        raise InvalidFieldError("ids is not a sequence of ids.", field="ids", hint="Pass a list.")
-    distinct = list(dict.fromkeys(checked_id(id) for id in ids))
-    if len(distinct) > MAX_IDS:
-        raise InvalidFieldError(
-            f"{len(distinct)} ids were asked for at once, and at most {MAX_IDS} are allowed.",
-            field="ids",
-            hint="Ask in several calls.",
-        )
-    return distinct
 
 
 def checked_uploaded_at(uploaded_at: datetime | None, *, now: datetime) -> datetime | None:
@@ -403,6 +386,19 @@ def _invalid_cursor() -> InvalidFieldError:
     return InvalidFieldError(
         "Invalid cursor.", field="cursor", hint="Pass the next_cursor of the previous page of the same listing."
     )
+
+
+def _distinct(values: object, checked: Callable[[Any], T], *, field: str) -> list[T]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise InvalidFieldError(f"{field} is not a sequence of {field}.", field=field, hint="Pass a list.")
+    distinct = list(dict.fromkeys(map(checked, values)))
+    if len(distinct) > MAX_AT_ONCE:
+        raise InvalidFieldError(
+            f"{len(distinct):,} {field} were asked for at once, and at most {MAX_AT_ONCE:,} are allowed.",
+            field=field,
+            hint="Ask in several calls.",
+        )
+    return distinct
 
 
 def _check_text(text: str, field: str) -> None:

@@ -1,5 +1,6 @@
 """What the proofs of reliability share: a clock, a quick processor, the places, and what must hold at any time."""
 
+import contextlib
 import hashlib
 import os
 import time
@@ -8,6 +9,7 @@ from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import attrs
@@ -127,7 +129,21 @@ def wait_until_alone(place: Place) -> None:
             while connection.execute(f"{others} AND pid <> pg_backend_pid()").fetchone() != (0,):
                 time.sleep(0.002)
     if place.root is None:
-        time.sleep(0.05)  # a PUT that was under way when its sender died ends within milliseconds, or never
+        port = urlsplit(getattr(place.storage, "endpoint", "")).port
+        deadline = time.monotonic() + 10
+        while _is_serving_the_dead(port) and time.monotonic() < deadline:
+            time.sleep(0.002)
+
+
+def _is_serving_the_dead(port: int | None) -> bool:
+    """Tell whether a server still works for a client that has gone: its side of the connection is in CLOSE_WAIT."""
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(OSError), open(table) as lines:
+            for line in lines:
+                _, local, _, state, *_ = line.split()
+                if state == "08" and local.endswith(f":{port:04X}"):
+                    return True
+    return False
 
 
 def count(what: str, number: int) -> None:

@@ -349,3 +349,49 @@ def test_a_missing_object_that_came_during_the_audit_is_not_reported() -> None:
 
     report = ImageService(faulty(storage, list=late_page), repository, processor=rig.instant_processor).audit()
     assert report.missing == ()
+
+
+@pytest.mark.parametrize("name", ["images", "make", "box.images"])
+def test_the_console_takes_the_service_of_an_application(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """``--app module:name`` is a service or a function that returns one, in the folder where it is called."""
+    module = f"app_{name.replace('.', '_')}"
+    (tmp_path / f"{module}.py").write_text(
+        "from types import SimpleNamespace\n"
+        "from userimages import ImageService\n"
+        "images = ImageService.in_memory()\n"
+        "box = SimpleNamespace(images=images)\n"
+        "def make(): return images\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert main(["--app", f"{module}:{name}", "check"]) == 0
+    assert f"MemoryStorage and MemoryRepository, from {module}:{name}." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("app", ["json", "json:nothing", "no_such_module:x", "json:loads", "json:JSONDecoder", ":", ""])
+def test_an_app_that_is_none_is_one_line(app: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--app", app, "sweep"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("userimages: --app")
+    assert error.count("\n") == 1
+
+
+def test_new_id_is_for_a_repository_that_has_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("USERIMAGES_DATA_DIR", str(tmp_path))
+    images = service_from_env()
+    before_it = images.repository.database_id()
+    assert main(["check", "--new-id"]) == 0
+    assert images.repository.database_id() != before_it
+    monkeypatch.setattr("userimages.config.service_from_env", lambda **_: ImageService.in_memory())
+    assert main(["check", "--new-id"]) == 1
+    assert "MemoryRepository has no id that can change." in capsys.readouterr().out
+
+
+def test_the_audit_counts_what_is_foreign(images: ImageService, capsys: pytest.CaptureFixture[str]) -> None:
+    images.storage.put(new_stem("ana", "cover", OLD, "bbbbbb") + ".webp", b"theirs", mime_type="image/webp")
+    images.storage.put("users/ana/notes.txt", b"?", mime_type="text/plain")
+    assert main(["audit"]) == 0
+    assert "Left alone: 1 objects of other databases and 1 of unknown names." in capsys.readouterr().out
