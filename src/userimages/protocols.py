@@ -62,7 +62,10 @@ class Storage(Protocol):
         """
 
     def url(self, key: str) -> str | None:
-        """Return the public URL of *key*, percent-encoded, or None if the storage is private. No I/O."""
+        """Return the URL by which *key* can be read without the application, percent-encoded, or None. No I/O.
+
+        It is public, or signed for a time: then its query holds the signature.
+        """
 
 
 class ImageRepository(Protocol):
