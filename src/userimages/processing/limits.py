@@ -16,7 +16,12 @@ class Limits:
     ``max_bytes`` is the size of the file. ``max_jpeg_pixels`` and ``max_pixels`` (all other formats, whose decoders
     need more memory for each pixel) are width times height; for an animation all its frames together. ``max_side`` is
     in pixels. ``max_scans`` and ``max_scan_pixels`` (scans times pixels) bound progressive JPEG. ``max_metadata_bytes``
-    counts what is not pixels. ``pixels_in_flight`` is what may be decoded at once, over all threads of a process;
+    counts what is not pixels. ``max_parts`` counts what a file is made of: the segments of a JPEG, the chunks of a PNG
+    or a WebP, the blocks of a GIF, the boxes of a HEIC. ``max_short_blocks`` counts the data blocks of a GIF that are
+    not full, and ``max_junk_bytes`` what lies between two segments of a JPEG and belongs to neither.
+    ``max_huffman_groups`` bounds the tables of a lossless WebP, over all its frames, and ``max_head_symbols`` what must
+    be read to count them.
+    ``pixels_in_flight`` is what may be decoded at once, over all threads of a process;
     who waits for longer than ``wait_seconds`` gets ``BusyError``. With these defaults a process stays under 400 MB.
 
     >>> Limits(max_bytes=1024 * 1024).max_side
@@ -31,6 +36,11 @@ class Limits:
     max_scans: int = 64
     max_scan_pixels: int = 1_000_000_000
     max_metadata_bytes: int = 4 * _MEBIBYTE
+    max_parts: int = 5_000
+    max_short_blocks: int = 50_000
+    max_junk_bytes: int = 64 * 1024
+    max_huffman_groups: int = 3_000
+    max_head_symbols: int = 60_000
     pixels_in_flight: int = 50_000_000
     wait_seconds: float = 10.0
 
@@ -66,6 +76,26 @@ class Limits:
     def allow_metadata(self, size: int) -> None:
         """Refuse a file whose metadata has more than the allowed number of bytes."""
         self._allow("bytes of metadata", size, "max_metadata_bytes", "too_much_metadata")
+
+    def allow_parts(self, parts: int) -> None:
+        """Refuse a file of so many parts that to walk over them would take seconds, however small they are."""
+        self._allow("parts", parts, "max_parts", "too_many_parts")
+
+    def allow_short_blocks(self, blocks: int) -> None:
+        """Refuse a GIF whose data is cut into so many blocks that to join them would take seconds."""
+        self._allow("short data blocks", blocks, "max_short_blocks", "too_many_parts")
+
+    def allow_huffman_groups(self, groups: int) -> None:
+        """Refuse a lossless WebP with so many groups of codes that their tables would fill the memory."""
+        self._allow("Huffman groups", groups, "max_huffman_groups", "too_many_groups")
+
+    def allow_head_symbols(self, symbols: int) -> None:
+        """Refuse a lossless WebP that has so much before its pixels that to read it would take seconds."""
+        self._allow("symbols before its pixels", symbols, "max_head_symbols", "too_many_groups")
+
+    def allow_junk(self, size: int) -> None:
+        """Refuse a JPEG with so much between two segments that to search it would take seconds."""
+        self._allow("bytes without a segment", size, "max_junk_bytes", "too_much_junk")
 
     def _allow(self, what: str, value: int, name: str, code: str) -> None:
         limit = getattr(self, name)
