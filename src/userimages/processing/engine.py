@@ -12,7 +12,7 @@ from PIL import GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImag
 from userimages.errors import BrokenImageError, LimitExceededError, UserImagesError
 from userimages.model import ProcessedImage, Rendition
 from userimages.processing import heif
-from userimages.processing.color import eight_bit, is_srgb, opaque, to_srgb
+from userimages.processing.color import Profile, eight_bit, opaque
 from userimages.processing.encode import Animation, encode, quality_of, subsampling_of
 from userimages.processing.header import Header, broken
 from userimages.processing.planar import GAP, Planes, Region, is_subsampled
@@ -116,9 +116,10 @@ def _refusals(header: Header) -> Iterator[None]:
 
 def _still(header: Header, recipe: Recipe) -> Picture:
     region, size, target = _placed(header, recipe)
+    profile = Profile(header.icc)
     source: Image.Image = _opened(header)
     quality, subsampling = 100, 2 if is_subsampled(source, header) else 0
-    planar = subsampling == 2 and is_srgb(header.icc) and _gains_from_planes(header, recipe, size)
+    planar = subsampling == 2 and profile.is_srgb and _gains_from_planes(header, recipe, size)
     scale = 1.0, 1.0
     if isinstance(source, JpegImagePlugin.JpegImageFile):
         quality, subsampling = quality_of(source), subsampling_of(source)
@@ -127,7 +128,7 @@ def _still(header: Header, recipe: Recipe) -> Picture:
         source.decodermaxblock = _READ_AT_ONCE
     source.load()
     if not planar:
-        image = _finished(eight_bit(source), header, _scaled(region, *scale), size)
+        image = _finished(eight_bit(source), header, profile, _scaled(region, *scale), size)
         return Picture(image, image, None, quality, subsampling)
     planes = Planes.of(source, _TURNS.get(header.orientation))
     del source
@@ -152,11 +153,12 @@ def _animated(header: Header, recipe: Recipe) -> Picture:
     source = _opened(header)
     if header.format == "WEBP" and getattr(source, "n_frames", 1) != header.frames:
         raise broken("its frames do not decode")
+    profile = Profile(header.icc)
     frames, durations = list[Image.Image](), list[int]()
     for number in range(header.first_frame, header.first_frame + header.frames):
         source.seek(number)
         source.load()
-        frames.append(_finished(eight_bit(source.copy()), header, box, size))
+        frames.append(_finished(eight_bit(source.copy()), header, profile, box, size))
         durations.append(max(0, round(source.info.get("duration", 0))))
     return Picture(frames[0], frames[0], Animation(frames[1:], durations, header.loop))
 
@@ -169,11 +171,11 @@ def _opened(header: Header) -> Image.Image:
     return source
 
 
-def _finished(image: Image.Image, header: Header, region: Region, size: Size) -> Image.Image:
+def _finished(image: Image.Image, header: Header, profile: Profile, region: Region, size: Size) -> Image.Image:
     """Cut *region* out of a decoded picture, shrink it to *size*, and only then convert and turn what is left."""
     if size != image.size or region != (0, 0, *image.size):
         image = image.resize(size, _LANCZOS, region, reducing_gap=2.0)
-    image = opaque(to_srgb(image, header.icc))
+    image = opaque(profile.to_srgb(image))
     turn = _TURNS.get(header.orientation)
     return image if turn is None else image.transpose(turn)
 
