@@ -6,9 +6,10 @@ from userimages.errors import ConfigurationError
 from userimages.model import ImageType, ProcessedImage
 from userimages.processing import heif
 from userimages.processing.budget import Budget
-from userimages.processing.engine import decoded_pixels, process
+from userimages.processing.engine import process
 from userimages.processing.intake import examine
 from userimages.processing.limits import Limits
+from userimages.processing.memory import estimate
 from userimages.processing.recipes import RECIPES, Fill, Fit, Recipe
 
 __all__ = ["Fill", "Fit", "Limits", "PillowProcessor", "Recipe"]
@@ -43,7 +44,7 @@ class PillowProcessor:
         self.heic = heic
         if heic:
             heif.library()
-        self._budget = Budget(limits.pixels_in_flight, limits.wait_seconds)
+        self._budget = Budget(limits.memory_in_flight, limits.wait_seconds)
 
     @property
     def max_bytes(self) -> int:
@@ -59,7 +60,9 @@ class PillowProcessor:
         """
         recipe = self.recipes[ImageType(image_type)]
         header = examine(bytes(data), self.limits, heic=self.heic)
-        with self._budget.hold(decoded_pixels(header, recipe)):
+        needed = estimate(header, recipe)
+        self.limits.allow_memory(needed)
+        with self._budget.hold(needed):
             return process(header, recipe)
 
 

@@ -84,12 +84,12 @@ def process(header: Header, recipe: Recipe) -> ProcessedImage:
 
 
 def decoded_pixels(header: Header, recipe: Recipe) -> int:
-    """Return how many pixels will be decoded, in units of the cheapest decoder: others need twice the memory."""
+    """Return how many pixels come out of the decoder at once: that of a JPEG shrinks on its way."""
     if header.format == "JPEG":
         least = _draft_size(header, _placed(header, recipe)[2])
         scale = _draft_scale((header.width, header.height), least)
         return header.width * header.height // scale**2
-    return 2 * header.width * header.height * header.frames
+    return header.width * header.height
 
 
 @contextmanager
@@ -128,7 +128,9 @@ def _still(header: Header, recipe: Recipe) -> Picture:
         source.decodermaxblock = _READ_AT_ONCE
     source.load()
     if not planar:
-        image = _finished(eight_bit(source), header, profile, _scaled(region, *scale), size)
+        image = eight_bit(source)
+        del source  # in its own mode it is of no more use, and may be a third of all that is needed
+        image = _finished(image, header, profile, _scaled(region, *scale), size)
         return Picture(image, image, None, quality, subsampling)
     planes = Planes.of(source, _TURNS.get(header.orientation))
     del source

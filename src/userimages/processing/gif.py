@@ -67,6 +67,8 @@ def examine(data: bytes, limits: Limits) -> Header:
         open=lambda: io.BytesIO(b"".join((head, *kept, b";"))),
         frames=frames,
         loop=loop,
+        mode="P",
+        copied_bytes=len(data),
     )
 
 

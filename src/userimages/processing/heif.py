@@ -39,7 +39,14 @@ def examine(data: bytes, limits: Limits) -> Header:
     limits.allow_size(width, height)
     limits.allow_metadata(len(icc))
     return Header(
-        format="HEIC", width=width, height=height, size_bytes=len(data), open=lambda: io.BytesIO(data), icc=icc
+        format="HEIC",
+        width=width,
+        height=height,
+        size_bytes=len(data),
+        open=lambda: io.BytesIO(data),
+        icc=icc,
+        mode="RGBA" if found.has_alpha else "RGB",
+        decoder_bytes=width * height * 6,
     )
 
 

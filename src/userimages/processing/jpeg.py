@@ -49,7 +49,8 @@ def examine(data: bytes, limits: Limits) -> Header:
         kept.append(struct.pack(">BBH", 0xFF, marker, len(segment) + 2) + segment)
     if frame is None or not width or not height:
         raise broken("its size is not stated before its pixels")
-    if frame[0] in _PROGRESSIVE or segment[:1] != frame[1][5:6]:
+    many = frame[0] in _PROGRESSIVE or segment[:1] != frame[1][5:6]
+    if many:
         _count_scans(data, position, limits, width, height)
     head, start = b"".join(kept), position - len(segment) - 4
     return Header(
@@ -60,7 +61,18 @@ def examine(data: bytes, limits: Limits) -> Header:
         open=lambda: cast("BinaryIO", Spliced(head, data, start)),
         orientation=orientation_of(exif),
         icc=b"".join(profile[number] for number in sorted(profile)) if len(profile) == pieces else b"",
+        mode={1: "L", 4: "CMYK"}.get(frame[1][5], "RGB"),
+        decoder_bytes=_coefficients(frame[1]) if many else 0,
     )
+
+
+def _coefficients(frame: bytes) -> int:
+    """Return the bytes that a decoder needs to keep all coefficients, as it must where there are many scans."""
+    height, width = int.from_bytes(frame[1:3]), int.from_bytes(frame[3:5])
+    factors = [(each >> 4 or 1, each & 15 or 1) for each in frame[7 : 6 + 3 * frame[5] : 3]]
+    across, down = max(each[0] for each in factors), max(each[1] for each in factors)
+    blocks = sum(-(-width // (8 * across)) * -(-height // (8 * down)) * wide * high for wide, high in factors)
+    return 2 * 64 * blocks
 
 
 def _segment(data: bytes, position: int, limits: Limits, parts: int) -> tuple[int, int, bytes, int]:

@@ -21,8 +21,9 @@ class Limits:
     not full, and ``max_junk_bytes`` what lies between two segments of a JPEG and belongs to neither.
     ``max_huffman_groups`` bounds the tables of a lossless WebP, over all its frames, and ``max_head_symbols`` what must
     be read to count them.
-    ``pixels_in_flight`` is what may be decoded at once, over all threads of a process;
-    who waits for longer than ``wait_seconds`` gets ``BusyError``. With these defaults a process stays under 400 MB.
+    ``max_memory`` is how many bytes of memory a file may need until it is stored, and ``memory_in_flight`` how many all
+    may need that are at work, over all threads of a process: first come, first served, and who waits for longer than
+    ``wait_seconds`` gets ``BusyError``. With these defaults a process that stores one file stays under 400 MB.
 
     >>> Limits(max_bytes=1024 * 1024).max_side
     16384
@@ -41,7 +42,8 @@ class Limits:
     max_junk_bytes: int = 64 * 1024
     max_huffman_groups: int = 3_000
     max_head_symbols: int = 60_000
-    pixels_in_flight: int = 50_000_000
+    max_memory: int = 350_000_000
+    memory_in_flight: int = 400_000_000
     wait_seconds: float = 10.0
 
     def __attrs_post_init__(self) -> None:
@@ -93,15 +95,20 @@ class Limits:
         """Refuse a lossless WebP that has so much before its pixels that to read it would take seconds."""
         self._allow("symbols before its pixels", symbols, "max_head_symbols", "too_many_groups")
 
+    def allow_memory(self, size: int) -> None:
+        """Refuse a picture that would need more memory than one may, or than all together may."""
+        for name in ("max_memory", "memory_in_flight"):
+            self._allow("bytes of memory", size, name, "too_much_memory", verb="needs")
+
     def allow_junk(self, size: int) -> None:
         """Refuse a JPEG with so much between two segments that to search it would take seconds."""
         self._allow("bytes without a segment", size, "max_junk_bytes", "too_much_junk")
 
-    def _allow(self, what: str, value: int, name: str, code: str) -> None:
+    def _allow(self, what: str, value: int, name: str, code: str, *, verb: str = "has") -> None:
         limit = getattr(self, name)
         if value > limit:
             raise LimitExceededError(
-                f"The image has {value:,} {what}, and at most {limit:,} are allowed.",
+                f"The image {verb} {value:,} {what}, and at most {limit:,} are allowed.",
                 value=value,
                 limit=limit,
                 code=code,

@@ -58,7 +58,16 @@ def examine(data: bytes, limits: Limits) -> Header:
         frames=controls if animated else 1,
         first_frame=first if animated else 0,
         loop=plays or 0,
+        mode=_mode(*data[24:26], keyed=any(kind == b"tRNS" for kind, _ in kept)),
+        copied_bytes=len(data),
     )
+
+
+def _mode(bits: int, color: int, *, keyed: bool) -> str:
+    """Return what the decoder gives of a picture of this depth and color; one with a *keyed* color becomes RGBA."""
+    if color == 0 and not keyed:
+        return "I;16" if bits == 16 else "L"
+    return {0: "LA", 2: "LA" if keyed else "RGB", 3: "P", 4: "LA" if bits == 8 else "RGBA"}.get(color, "RGBA")
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

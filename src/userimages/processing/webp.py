@@ -8,6 +8,8 @@ from userimages.processing.header import Header, broken, orientation_of
 from userimages.processing.limits import Limits
 from userimages.processing.vp8l import Heads
 
+_LOSSY, _LOSSLESS = 8.2, 10.2  # bytes that the decoder holds for each pixel of the canvas, beside the pixels
+_GROUP_BYTES = 8400  # of the tables of one Huffman group
 _PLACE = 16  # bytes of a frame before its own chunks
 
 
@@ -15,7 +17,8 @@ def examine(data: bytes, limits: Limits) -> Header:
     """Walk the chunks of a WebP."""
     width = height = frames = loop = metadata = 0
     icc = exif = b""
-    lossy, heads = False, Heads(limits)
+    lossy = lossless = alpha = False
+    heads = Heads(limits)
     for parts, (kind, start, stop, frame) in enumerate(_chunks(data), 1):
         limits.allow_parts(parts)
         head = data[start : start + 10]
@@ -35,6 +38,8 @@ def examine(data: bytes, limits: Limits) -> Header:
             if frame is None:
                 icc = data[start:stop] if kind == b"ICCP" else icc
                 exif = data[start:stop] if kind == b"EXIF" else exif
+        lossless |= kind in (b"VP8L", b"ANMF")
+        alpha |= kind in (b"VP8L", b"ALPH", b"ANMF")
         lossy |= kind == b"VP8 " and frame is None
         limits.allow_size(width, height)
         limits.allow_frames(max(frames, 1), width, height)
@@ -55,6 +60,9 @@ def examine(data: bytes, limits: Limits) -> Header:
         lossy=lossy,
         frames=max(frames, 1),
         loop=loop,
+        mode="RGBA" if alpha else "RGB",
+        decoder_bytes=int(width * height * (_LOSSLESS if lossless else _LOSSY + alpha)) + heads.most * _GROUP_BYTES,
+        copied_bytes=len(data),
     )
 
 
