@@ -63,7 +63,7 @@ class PillowProcessor:
         needed = estimate(header, recipe)
         self.limits.allow_memory(needed)
         with self._budget.hold(needed):
-            return process(header, recipe)
+            return process(header, recipe, self.limits)
 
 
 def _checked(recipes: Mapping[ImageType, Recipe]) -> dict[ImageType, Recipe]:

@@ -15,6 +15,7 @@ from userimages.processing import heif
 from userimages.processing.color import Profile, eight_bit, opaque
 from userimages.processing.encode import Animation, encode, quality_of, subsampling_of
 from userimages.processing.header import Header, broken
+from userimages.processing.limits import Limits
 from userimages.processing.planar import GAP, Planes, Region, is_subsampled
 from userimages.processing.recipes import Box, Fill, Fit, Format, Recipe, Size
 from userimages.processing.thumbhash import thumbhash
@@ -49,6 +50,7 @@ _LANCZOS = Image.Resampling.LANCZOS
 _HASH_SIDE = 32
 _MANY_PIXELS = 6_000_000
 _LARGE = 1_000_000
+_SPARSE = 4  # pixels of an animation for each byte that it may have: usual are up to 10, and noise takes 1
 _READ_AT_ONCE = 1 << 20  # bytes of a JPEG: the decoder starts anew with each block, and Pillow's are of 64 KiB
 
 _Layer = Image.Image | Planes
@@ -68,19 +70,20 @@ class Picture:
     subsampling: int = 0
 
 
-def process(header: Header, recipe: Recipe) -> ProcessedImage:
+def process(header: Header, recipe: Recipe, limits: Limits) -> ProcessedImage:
     """Decode the file once and make everything that *recipe* asks for.
 
     Raises:
         BrokenImageError: the decoder refuses it, for whatever reason.
-        LimitExceededError: memory ran out.
+        LimitExceededError: memory ran out, or an animation would be stored in too many bytes.
     """
     with _refusals(header):
         animated = header.frames > 1 and recipe.format != "jpeg"
         picture = _animated(header, recipe) if animated else _still(header, recipe)
+        picture, main = _bounded(picture, recipe, header, limits) if animated else (picture, None)
         pyramid = _Pyramid(picture.base)
         variants = _variants(pyramid, recipe)
-        return ProcessedImage(_master(picture, recipe, header), variants, pyramid.placeholder())
+        return ProcessedImage(main or _master(picture, recipe, header), variants, pyramid.placeholder())
 
 
 def decoded_pixels(header: Header, recipe: Recipe) -> int:
@@ -273,6 +276,37 @@ def _variants(pyramid: _Pyramid, recipe: Recipe) -> dict[str, Rendition]:
         for key, layer in {id(layer): layer for layer in layers.values()}.items()
     }
     return {name: encoded[id(layers[name])] for name in recipe.variants}
+
+
+def _bounded(picture: Picture, recipe: Recipe, header: Header, limits: Limits) -> tuple[Picture, Rendition]:
+    """Encode an animation; at half of its size where it would become much larger than its file."""
+    try:
+        return picture, _animation(picture, recipe, header, limits)
+    except LimitExceededError:
+        picture = _halved(picture)
+    return picture, _animation(picture, recipe, header, limits)
+
+
+def _animation(picture: Picture, recipe: Recipe, header: Header, limits: Limits) -> Rendition:
+    """Encode an animation, and refuse one that becomes much larger than its file.
+
+    Noise that repeats is small as PNG or GIF, large as WebP, and takes seconds. So where little may be stored for many
+    pixels, the first frame is tried alone.
+    """
+    pixels = picture.image.width * picture.image.height * header.frames
+    if pixels > _SPARSE * limits.animation_bytes(header.size_bytes):
+        alone = encode(picture.image, recipe.format or "webp", recipe.quality)
+        limits.allow_animation(len(alone.data), header.size_bytes)
+    main = _master(picture, recipe, header)
+    limits.allow_animation(len(main.data), header.size_bytes)
+    return main
+
+
+def _halved(picture: Picture) -> Picture:
+    size = max(1, picture.image.width // 2), max(1, picture.image.height // 2)
+    frames = [picture.image, *(picture.animation.frames if picture.animation else ())]
+    first, *rest = (frame.resize(size, _LANCZOS) for frame in frames)
+    return Picture(first, first, picture.animation and attrs.evolve(picture.animation, frames=rest))
 
 
 def _master(picture: Picture, recipe: Recipe, header: Header) -> Rendition:

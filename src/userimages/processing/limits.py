@@ -20,7 +20,9 @@ class Limits:
     or a WebP, the blocks of a GIF, the boxes of a HEIC. ``max_short_blocks`` counts the data blocks of a GIF that are
     not full, and ``max_junk_bytes`` what lies between two segments of a JPEG and belongs to neither.
     ``max_huffman_groups`` bounds the tables of a lossless WebP, over all its frames, and ``max_head_symbols`` what must
-    be read to count them.
+    be read to count them. ``max_animation_bytes`` is the most that an animation is stored in, or twice its file where
+    that is more.
+
     ``max_memory`` is how many bytes of memory a file may need until it is stored, and ``memory_in_flight`` how many all
     may need that are at work, over all threads of a process: first come, first served, and who waits for longer than
     ``wait_seconds`` gets ``BusyError``. With these defaults a process that stores one file stays under 400 MB.
@@ -42,7 +44,8 @@ class Limits:
     max_junk_bytes: int = 64 * 1024
     max_huffman_groups: int = 3_000
     max_head_symbols: int = 60_000
-    max_memory: int = 350_000_000
+    max_animation_bytes: int = 1_000_000
+    max_memory: int = 360_000_000
     memory_in_flight: int = 400_000_000
     wait_seconds: float = 10.0
 
@@ -104,8 +107,19 @@ class Limits:
         """Refuse a JPEG with so much between two segments that to search it would take seconds."""
         self._allow("bytes without a segment", size, "max_junk_bytes", "too_much_junk")
 
-    def _allow(self, what: str, value: int, name: str, code: str, *, verb: str = "has") -> None:
-        limit = getattr(self, name)
+    def animation_bytes(self, file_bytes: int) -> int:
+        """Return the most bytes that an animation from a file of *file_bytes* may have."""
+        return max(self.max_animation_bytes, 2 * file_bytes)
+
+    def allow_animation(self, size: int, file_bytes: int) -> None:
+        """Refuse an animation that becomes much larger than its file."""
+        limit = self.animation_bytes(file_bytes)
+        self._allow("bytes to store", size, "max_animation_bytes", "animation_too_large", verb="needs", limit=limit)
+
+    def _allow(
+        self, what: str, value: int, name: str, code: str, *, verb: str = "has", limit: int | None = None
+    ) -> None:
+        limit = getattr(self, name) if limit is None else limit
         if value > limit:
             raise LimitExceededError(
                 f"The image {verb} {value:,} {what}, and at most {limit:,} are allowed.",

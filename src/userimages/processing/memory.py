@@ -60,5 +60,5 @@ def _encoding(header: Header, recipe: Recipe, out: int, color: int, size: tuple[
     costs += [each * (_ENCODER[recipe.variant_format] + transparent) for each in variants]
     if animated:
         # All frames of their final size, what is made of them (twice), and the canvases of the decoder.
-        costs[0] += header.frames * out * (4 + 2 * 1.5) + 5 * 4 * header.width * header.height
+        costs[0] += header.frames * out * (4 + 2 * 0.75) + 3 * 4 * header.width * header.height
     return 2 * color * out + color * sum(variants) + max(costs)
