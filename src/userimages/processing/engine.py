@@ -11,7 +11,7 @@ from PIL import GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImag
 
 from userimages.errors import BrokenImageError, LimitExceededError, UserImagesError
 from userimages.model import ProcessedImage, Rendition
-from userimages.processing import heif
+from userimages.processing import heif, png_rows
 from userimages.processing.color import Profile, eight_bit, opaque
 from userimages.processing.encode import Animation, encode, quality_of, subsampling_of
 from userimages.processing.header import Header, broken
@@ -130,6 +130,8 @@ def _still(header: Header, recipe: Recipe) -> Picture:
         scale = (drafted[1][2] / header.width, drafted[1][3] / header.height) if drafted else scale
         source.decodermaxblock = _READ_AT_ONCE
     source.load()
+    if header.format == "PNG" and png_rows.are_missing(source, header.open):
+        raise broken("rows of its pixels are missing")
     if not planar:
         image = eight_bit(source)
         del source  # in its own mode it is of no more use, and may be a third of all that is needed
