@@ -2,8 +2,8 @@
 
 libheif is a parser in C++ that runs in this process, and one changed byte was enough to end it: an item type that is
 not text became a NULL in pi-heif. So every box that the picture depends on is read here first, by the same rules: what
-is out of bounds, of the wrong count, unterminated or not text is refused. What is inside the coded picture is not
-looked into; that is the decoder's own work.
+is out of bounds, of the wrong count, unterminated or not text is refused, and so is a picture of another size or depth
+than its container says. What is inside the coded pictures is not looked into; that is the decoder's own work.
 
 The layout is that of ISO/IEC 14496-12 (boxes, items) and 23008-12 (pictures).
 """
@@ -11,11 +11,13 @@ The layout is that of ISO/IEC 14496-12 (boxes, items) and 23008-12 (pictures).
 import struct
 from collections.abc import Iterator
 
+from userimages.processing import hevc
 from userimages.processing.header import broken
 from userimages.processing.limits import Limits
 
 _NEEDED = {b"hdlr", b"pitm", b"iinf", b"iprp", b"iloc"}
 _PICTURES = (b"hvc1", b"grid", b"iden", b"iovl")
+_BLOCK = 64  # the coded size is one of whole blocks
 _TEXT = frozenset(range(32, 127))
 
 _Box = tuple[bytes, int, int]  # its type, and where its content lies
@@ -38,6 +40,9 @@ class _Walk:
     def __init__(self, data: bytes, limits: Limits) -> None:
         self._data, self._limits = data, limits
         self._parts = 0
+        self._sizes = dict[int, tuple[int, int]]()  # by the number of the property
+        self._setups = dict[int, tuple[int, int, int]]()  # how long a length is, and width and height, likewise
+        self._uses = dict[int, list[int]]()  # the properties of each item
 
     def check(self) -> None:
         metas = [box for box in self._boxes(0, len(self._data)) if box[0] == b"meta"]
@@ -48,15 +53,15 @@ class _Walk:
             if box[0] in found and box[0] in _NEEDED:
                 raise broken("a box comes twice")
             found[box[0]] = box
-        if not _NEEDED <= found.keys():
+        if not found.keys() >= _NEEDED:
             raise broken("it lacks a box")
         self._handler(*found[b"hdlr"][1:])
         items = self._items(*found[b"iinf"][1:])
         if items.get(self._primary(*found[b"pitm"][1:])) not in _PICTURES:
             raise broken("it has no picture")
         self._properties(*found[b"iprp"][1:], items)
-        idat = found.get(b"idat", (b"", 0, 0))
-        self._locations(*found[b"iloc"][1:], items, idat[2] - idat[1])
+        self._agree()
+        self._locations(*found[b"iloc"][1:], items, *found.get(b"idat", (b"", 0, 0))[1:])
         if b"iref" in found:
             self._references(*found[b"iref"][1:], items)
 
@@ -134,19 +139,20 @@ class _Walk:
                 containers += 1
                 for name, first, last in self._boxes(body, end):
                     number += 1
-                    self._property(name, first, last)
+                    self._property(number, name, first, last)
             elif kind == b"ipma" and containers:
                 self._associations(body, end, number, items)
         if containers != 1:
             raise broken("it has no properties")
 
-    def _property(self, name: bytes, start: int, stop: int) -> None:
+    def _property(self, number: int, name: bytes, start: int, stop: int) -> None:
         size = stop - start
         if name == b"ispe":
             width, height = struct.unpack_from(">II", self._data, start + 4)
             if size != 12 or not width or not height:
                 raise broken("a size is not one")
             self._limits.allow_size(width, height)
+            self._sizes[number] = width, height
         elif name == b"auxC":
             self._text(start + 4, stop)
         elif name in (b"irot", b"imir") and size != 1:
@@ -154,18 +160,30 @@ class _Walk:
         elif name == b"pixi" and size != 5 + self._data[start + 4]:
             raise broken("a depth is not one")
         elif name == b"hvcC":
-            self._decoder_setup(start, stop)
+            self._decoder_setup(number, start, stop)
 
-    def _decoder_setup(self, start: int, stop: int) -> None:
-        """Walk the arrays of parameter sets of a HEVC decoder."""
-        place = start + 23
+    def _decoder_setup(self, number: int, start: int, stop: int) -> None:
+        """Walk the parameter sets of a HEVC decoder, which must state what the box itself states."""
+        chroma, luma_bits, chroma_bits = self._data[start + 16 : start + 19]
+        stated = chroma & 3, 8 + (luma_bits & 7), 8 + (chroma_bits & 7)
+        place, sizes = start + 23, set[tuple[int, int]]()
         for _ in range(self._data[start + 22]):
-            units, place = self._number(place + 1, 2), place + 3
+            kind, units, place = self._data[place] & 63, self._number(place + 1, 2), place + 3
             for _ in range(units):
                 self._count()
-                place += 2 + self._number(place, 2)
-        if place > stop:
-            raise broken("the setup of its decoder is cut off")
+                size = self._number(place, 2)
+                unit = self._data[place + 2 : place + 2 + size]
+                place += 2 + size
+                if place > stop or kind != unit[0] >> 1 & 63:
+                    raise broken("the setup of its decoder is not as it must be")
+                if kind == hevc.SEQUENCE:
+                    found = hevc.sequence(unit)
+                    sizes.add((found.width, found.height))
+                    if stated != (found.chroma, found.luma_bits, found.chroma_bits):
+                        raise broken("its depth is stated in two ways")
+        if place != stop or len(sizes) != 1:
+            raise broken("the setup of its decoder is not as it must be")
+        self._setups[number] = ((self._data[start + 21] & 3) + 1, *sizes.pop())
 
     def _associations(self, start: int, stop: int, properties: int, items: dict[int, bytes]) -> None:
         version, flags = self._data[start], self._data[start + 3]
@@ -180,10 +198,32 @@ class _Walk:
                 place += 2 if flags & 1 else 1
                 if index > properties:
                     raise broken("a property is missing")
+                self._uses.setdefault(item, []).append(index)
         if place != stop:
             raise broken("its properties are not as they must be")
 
-    def _locations(self, start: int, stop: int, items: dict[int, bytes], idat: int) -> None:
+    def _agree(self) -> None:
+        """Check that each coded picture has the size that is stated of it, but for what fills its last blocks."""
+        for uses in self._uses.values():
+            setups = [self._setups[each][1:] for each in uses if each in self._setups]
+            sizes = [self._sizes[each] for each in uses if each in self._sizes]
+            if setups and len(sizes) != 1:
+                raise broken("its size is not stated once")
+            for (coded_wide, coded_high), (wide, high) in zip(setups, sizes, strict=False):
+                if not (wide <= coded_wide < wide + _BLOCK and high <= coded_high < high + _BLOCK):
+                    raise broken("its size is stated in two ways")
+
+    def _units(self, start: int, stop: int, size: int) -> None:
+        """Check that a coded picture holds no parameter sets, which could state something else again."""
+        while start < stop:
+            self._count()
+            if self._data[start + size] >> 1 & 63 in hevc.PARAMETER_SETS:
+                raise broken("its depth is stated in two ways")
+            start += size + self._number(start, size)
+        if start != stop:
+            raise broken("a coded picture is cut off")
+
+    def _locations(self, start: int, stop: int, items: dict[int, bytes], idat_start: int, idat_stop: int) -> None:
         """Check that what belongs to each item is within the file, or within the box for small ones."""
         version, sizes = self._data[start], self._number(start + 4, 2)
         offset, length, base, index = (sizes >> shift & 15 for shift in (12, 8, 4, 0))
@@ -198,15 +238,19 @@ class _Walk:
             place += 4 if version else 2
             first, place = self._number(place, base), place + base
             extents, place = self._number(place, 2), place + 2
-            if item not in items or method > 1:
+            setup = next((self._setups[each] for each in self._uses.get(item, ()) if each in self._setups), None)
+            coded = items.get(item) == b"hvc1"
+            if item not in items or method > 1 or (coded and (setup is None or method or extents != 1)):
                 raise broken("it does not tell where an item is")
             for _ in range(extents):
                 self._count()
                 place += index
                 at = first + self._number(place, offset)
                 end, place = at + self._number(place + offset, length), place + offset + length
-                if end > (idat if method else len(self._data)):
+                if end > (idat_stop - idat_start if method else len(self._data)):
                     raise broken("an item is outside of the file")
+                if coded and setup:
+                    self._units(at, end, setup[0])
         if place != stop:
             raise broken("it does not tell where its items are")
 
