@@ -30,7 +30,8 @@ bench: $(VENV)/.bench  ## Speed, memory and quality beside others; takes about h
 	$(BIN)/python benchmarks/metadata.py
 
 torture: $(VENV)/.dev  ## The proofs in full: kills, faults, races, a long search for counterexamples
-	USERIMAGES_TORTURE=1 $(BIN)/python -m pytest tests/reliability tests/repositories/test_races.py
+	USERIMAGES_TORTURE=1 $(BIN)/python -m pytest tests/reliability tests/repositories/test_races.py \
+		tests/processing/test_cost.py tests/processing/test_heic.py
 
 r2: $(VENV)/.dev  ## A check against a bucket of your own, by the R2_* settings: about twenty requests
 	$(BIN)/python scripts/r2_check.py

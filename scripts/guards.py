@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PROCESSING = "src/userimages/processing"
-NAMES = ("intake", "fidelity", "planar", "engine", "recipes", "thumbhash")
+NAMES = ("intake", "heic", "engine", "cost", "planar", "recipes", "thumbhash", "fidelity")
 TESTS = [f"tests/processing/test_{name}.py" for name in NAMES]
 
 # What the guard is for, the file, what stands there, and what stands there without it.
@@ -142,7 +142,50 @@ GUARDS = [
     ),
     ("never enlarged, Fit", "recipes.py", "scale = min(1.0, self.width / width, ", "scale = min(self.width / width, "),
     ("never enlarged, Fill", "recipes.py", "scale = min(1.0, self.width / wide)", "scale = self.width / wide"),
-    ("pixels in flight", "budget.py", "if not changed.wait_for(", "if False and not changed.wait_for("),
+    ("memory in flight", "budget.py", "and self._free >= size", ""),
+    ("first come, first served", "budget.py", "queue[0] is turn and ", ""),
+    (
+        "memory of one file",
+        "limits.py",
+        'for name in ("max_memory", "memory_in_flight"):',
+        'for name in ("memory_in_flight",):',
+    ),
+    (
+        "memory of all files",
+        "limits.py",
+        'for name in ("max_memory", "memory_in_flight"):',
+        'for name in ("max_memory",):',
+    ),
+    ("coefficients of a JPEG", "jpeg.py", "_coefficients(frame[1]) if many else 0", "0"),
+    (
+        "bytes of an animation",
+        "engine.py",
+        "    limits.allow_animation(len(main.data), header.size_bytes)\n    return main",
+        "    return main",
+    ),
+    ("an animation at half of its size", "engine.py", "        picture = _halved(picture)\n", "        pass\n"),
+    (
+        "rows of a PNG",
+        "engine.py",
+        'if header.format == "PNG" and png_rows.are_missing',
+        "if False and png_rows.are_missing",
+    ),
+    ("walk of a HEIC", "heif.py", "    heif_boxes.check(data, limits)\n", ""),
+    ("parts of a HEIC", "heif_boxes.py", "self._limits.allow_parts(self._parts)", "pass"),
+    ("text of a HEIC's items", "heif_boxes.py", "if protected or not _TEXT.issuperset(item) or", "if protected or"),
+    (
+        "depth of a HEIC",
+        "heif_boxes.py",
+        "if stated != (found.chroma, found.luma_bits, found.chroma_bits):",
+        "if False:",
+    ),
+    ("size of a HEIC", "heif_boxes.py", "if not (wide <= coded_wide", "if False and not (wide <= coded_wide"),
+    (
+        "parameters within a HEIC",
+        "heif_boxes.py",
+        "if self._data[start + size] >> 1 & 63 in hevc.PARAMETER_SETS:",
+        "if False:",
+    ),
     ("fork", "budget.py", "        reset_after_fork(self)\n", ""),
 ]
 

@@ -225,14 +225,8 @@ def noise(frames, side):
     """An APNG of tiles of noise, each frame another: small as PNG, large as WebP."""
     chance, pictures = random.Random(frames), []
     for _ in range(frames):
-        tile = Image.frombytes("RGB", (32, 32), chance.randbytes(3 * 32 * 32))
-        picture = Image.new("RGB", (side, side))
-        for at in range(0, side, 32):
-            picture.paste(tile, (at, 0))
-        row = picture.crop((0, 0, side, 32))
-        for at in range(0, side, 32):
-            picture.paste(row, (0, at))
-        pictures.append(picture)
+        band = b"".join(chance.randbytes(3 * 8) * (side // 8) for _ in range(8))
+        pictures.append(Image.frombytes("RGB", (side, side), band * (side // 8)))
     file = io.BytesIO()
     pictures[0].save(file, "PNG", save_all=True, append_images=pictures[1:], duration=40)
     return file.getvalue()
