@@ -117,7 +117,7 @@ def print_times(table: dict[str, dict[str, float]], files: dict[str, bytes]) -> 
         if ratios:
             listed = ", ".join(f"{file} {ratio:.1f}" for file, ratio in ratios.items())
             print(f"\n{words}: {listed}; geometric mean {mean(ratios.values()):.2f}")
-    for other in ("naive Pillow", "PinIt process_image", "turbo limit", "libvips"):
+    for other in ("naive Pillow", "original process_image", "turbo limit", "libvips"):
         by = table.get(other, {})
         if by:
             listed = ", ".join(f"{file} {us[file] / by[file]:.2f}" for file in us if file in by)

@@ -55,7 +55,7 @@ PRIMARIES = (
     f"SELECT {FACTS} FROM userimages_images"
     ' WHERE id IN (SELECT image_id FROM userimages_primaries WHERE "user" IN ({}))'
 )
-PINIT = 'id,"user",image,image_type,is_primary,caption,uploaded_at,width,height,size_bytes,mime_type,url'
+ORIGINAL = 'id,"user",image,image_type,is_primary,caption,uploaded_at,width,height,size_bytes,mime_type,url'
 
 
 class Raw:
@@ -181,7 +181,7 @@ def fill(raw: Raw, repository: SQLAlchemyRepository, views: Any, rows: int) -> N
     raw.connection.execute("DROP INDEX userimages_images_newest")  # to be built at once, below
     raw.fill("userimages_images", FACTS + ",input_sha256", ours())
     raw.fill("userimages_primaries", '"user",image_id', iter(first.items()))
-    raw.fill("myapp_userimage", PINIT, theirs())
+    raw.fill("myapp_userimage", ORIGINAL, theirs())
     repository.create_schema()
     raw.connection.execute("ANALYZE")
 

@@ -59,16 +59,15 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"userimages {version('userimages')}")
-    parser.add_argument(
-        "--app",
-        metavar="MODULE:NAME",
-        help="an ImageService of the application, or a function that returns one; write it before the command",
-    )
+    app = "an ImageService of the application, or a function that returns one"
+    parser.add_argument("--app", metavar="MODULE:NAME", help=app)
     commands = parser.add_subparsers(title="commands", required=True, metavar="check | sweep | audit | adapter")
 
     def add(name: str, command: Callable[[argparse.Namespace], int], help: str, more: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}. {more}", epilog=_EXIT)
         added.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
+        # Also behind the command, where it must not undo what stands before it.
+        added.add_argument("--app", metavar="MODULE:NAME", help=app, default=argparse.SUPPRESS)
         added.set_defaults(command=command)
         return added
 

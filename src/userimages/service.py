@@ -97,6 +97,10 @@ class ImageService:
                     f"The {role} is of type {type(part).__name__}, which has no {method}().",
                     hint="Write ImageService(storage, repository, processor=...), with an instance of each.",
                 )
+        if on_deleted is not None and not callable(on_deleted):
+            raise ConfigurationError(
+                f"on_deleted is of type {type(on_deleted).__name__}.", hint="Pass a function that takes a list of URLs."
+            )
         if "{id}" not in serve_url:
             raise ConfigurationError("serve_url has no {id} in it.", hint="Write it as /images/{id}/.")
         self.storage = storage

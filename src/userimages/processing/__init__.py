@@ -111,6 +111,10 @@ def _check_recipes(recipes: Mapping[str, Recipe | None]) -> dict[str, Recipe | N
                 f"There is a recipe for the image type {name!r}.",
                 hint="A type has a name of 1 to 16 of the characters a-z, 0-9 and _, and begins with a letter.",
             )
+        if recipe is None and name not in RECIPES:
+            raise ConfigurationError(
+                f"There is no image type {str(name)!r} to take away.", hint=f"There are {', '.join(RECIPES)}."
+            )
         if recipe is not None and not isinstance(recipe, Recipe):
             raise ConfigurationError(
                 f"The recipe of {str(name)!r} is of type {type(recipe).__name__}.",
