@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -12,7 +13,7 @@ import attrs
 import pytest
 from tests.parts import free_port, needs, wait_for_port
 
-from userimages import ImageRepository, ImageService, Processor, Storage
+from userimages import ImageRepository, ImageService, Processor, Storage, StorageError
 from userimages.testing import instant_processor
 
 
@@ -54,10 +55,27 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         process = subprocess.Popen(command, env=environ, stdout=log, stderr=log, cwd=folder)
     try:
         wait_for_port(ports["s3"], process, folder / "log")
+        wait_for_bucket(server)
         yield server
     finally:
         process.terminate()
         process.wait(30)
+
+
+def wait_for_bucket(server: S3Server) -> None:
+    """Wait until the bucket is there, which is a little after the port answers."""
+    from userimages.storages.r2 import R2Storage
+
+    storage, deadline = R2Storage.from_env(server.environ()), time.monotonic() + 60
+    while True:
+        try:
+            next(storage.list("nothing/"), None)
+        except StorageError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import pytest
 
 from userimages import ConfigurationError, InvalidFieldError
 from userimages.config import service_from_env
+from userimages.signing import UrlSigner
 from userimages.storages.disk import DiskStorage
 from userimages.storages.r2 import R2Storage
 from userimages.testing import instant_processor, make_image
@@ -45,6 +46,30 @@ def test_r2_settings_choose_r2(tmp_path: Path) -> None:
     assert "secret" not in repr(images.storage)
 
 
+def test_signing_keys_make_a_signer(tmp_path: Path) -> None:
+    """For the serve route on any storage, and for the WAF of a bucket's domain where there is one."""
+    keys = ["a-key-of-at-least-32-characters-1234", "another-key-of-at-least-32-characters"]
+    environ = {"USERIMAGES_SIGNING_KEYS": ",".join(keys), "USERIMAGES_DATA_DIR": str(tmp_path)}
+    domain = {"R2_PUBLIC_DOMAIN": "img.example.com"}
+
+    assert service_from_env({"USERIMAGES_DATA_DIR": str(tmp_path)}).signer is None
+    assert service_from_env(environ).signer == service_from_env(environ | R2).signer == UrlSigner(keys)
+    assert service_from_env(environ | R2).storage.url("users/a/images/b") is None
+    assert service_from_env(environ | R2 | domain).storage.signer == UrlSigner(keys)
+    presigned = service_from_env(environ | R2 | {"R2_SIGNED_URLS": "86400"}).storage.url("users/a/images/b")
+    assert "X-Amz-Expires=172800" in presigned
+    assert "verify" not in presigned
+
+
+@pytest.mark.parametrize("keys", ["short", "a-key-of-at-least-32-characters-1234,short"])
+def test_a_short_signing_key_is_named(tmp_path: Path, keys: str) -> None:
+    """By its setting and its place, and it is not shown."""
+    with pytest.raises(ConfigurationError, match=r"USERIMAGES_SIGNING_KEYS: Signing key [12] has 5") as refusal:
+        service_from_env({"USERIMAGES_SIGNING_KEYS": keys, "USERIMAGES_DATA_DIR": str(tmp_path)})
+    assert "short" not in str(refusal.value)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("missing", list(R2))
 def test_c21_mended_one_missing_r2_setting_is_named_and_never_the_disk_instead(tmp_path: Path, missing: str) -> None:
     environ = {name: value for name, value in R2.items() if name != missing}
@@ -72,6 +97,8 @@ def test_an_unknown_r2_setting_is_named(tmp_path: Path, name: str) -> None:
         ("USERIMAGES_DATADIR", "USERIMAGES_DATA_DIR"),
         ("USERIMAGES_DIR", "USERIMAGES_DATA_DIR"),
         ("USERIMAGES_R2_BUCKET_NAME", "R2_BUCKET_NAME"),
+        ("USERIMAGES_SIGNING_KEY", "USERIMAGES_SIGNING_KEYS"),
+        ("USERIMAGES_R2_SIGNED_URLS", "R2_SIGNED_URLS"),
     ],
 )
 def test_a_misspelt_setting_is_named_with_what_was_meant(tmp_path: Path, name: str, meant: str) -> None:
@@ -152,7 +179,7 @@ def test_a_data_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> N
 
 def test_a_storage_that_must_be_r2_is_no_disk() -> None:
     """A lost environment is an error, in place of images on the disk of a container."""
-    with pytest.raises(ConfigurationError, match="R2_ACCOUNT_ID"):
+    with pytest.raises(ConfigurationError, match=r"USERIMAGES_STORAGE is r2.*R2_ACCOUNT_ID"):
         service_from_env({"USERIMAGES_STORAGE": "r2"})
     with pytest.raises(ConfigurationError, match="USERIMAGES_STORAGE is disk, but"):
         service_from_env({"USERIMAGES_STORAGE": "disk", "R2_BUCKET_NAME": "b"})

@@ -14,6 +14,7 @@ from userimages.lifecycle.deletion import OnDeleted
 from userimages.logs import log
 from userimages.protocols import Processor, Storage
 from userimages.service import ImageService
+from userimages.signing import SIGNING_KEYS, UrlSigner
 
 if TYPE_CHECKING:
     from userimages.repositories.sqlalchemy import SQLAlchemyRepository
@@ -22,7 +23,7 @@ DATA_DIR = "USERIMAGES_DATA_DIR"
 DATABASE_URL = "USERIMAGES_DATABASE_URL"
 STORAGE = "USERIMAGES_STORAGE"
 PRIMARY_PER_TYPE = "USERIMAGES_PRIMARY_PER_TYPE"
-SETTINGS = (DATA_DIR, DATABASE_URL, STORAGE, PRIMARY_PER_TYPE)
+SETTINGS = (DATA_DIR, DATABASE_URL, STORAGE, PRIMARY_PER_TYPE, SIGNING_KEYS)
 DEFAULT_DATA_DIR = "userimages-data"
 _PREFIX = "USERIMAGES_"
 
@@ -40,8 +41,8 @@ def service_from_env(
 
     ``R2_*`` chooses Cloudflare R2, else the bytes are on the local disk under ``USERIMAGES_DATA_DIR`` (default
     ``userimages-data``). ``USERIMAGES_STORAGE`` says which of the two it must be (``r2`` or ``disk``), so that a lost
-    environment is an error. ``USERIMAGES_DATABASE_URL`` is the database, else SQLite in that folder. An empty value
-    counts as not set.
+    environment is an error. ``USERIMAGES_DATABASE_URL`` is the database, else SQLite in that folder.
+    ``USERIMAGES_SIGNING_KEYS`` signs the URLs of private images. An empty value counts as not set.
 
     Args:
         environ: the settings; None reads ``os.environ``.
@@ -57,6 +58,7 @@ def service_from_env(
         RepositoryError: the database cannot be reached.
     """
     settings = _settings(environ)
+    signer = UrlSigner.from_env(settings)
     if primary_per_type is None:
         primary_per_type = _flag(settings, PRIMARY_PER_TYPE)
     if _wants_r2(settings):
@@ -73,6 +75,7 @@ def service_from_env(
         storage,
         repository,
         processor=processor,
+        signer=signer,
         on_deleted=on_deleted,
         primary_per_type=primary_per_type,
         **options,
@@ -89,7 +92,12 @@ def storage_from_env(environ: Mapping[str, str] | None = None, *, create: bool =
     if _wants_r2(settings):
         from userimages.storages.r2 import R2Storage
 
-        return R2Storage.from_env(settings)
+        try:
+            return R2Storage.from_env(settings)
+        except ConfigurationError as exc:
+            if STORAGE not in settings:
+                raise
+            raise ConfigurationError(f"{STORAGE} is r2. {exc.message}", hint=exc.hint) from exc
     from userimages.storages.disk import DiskStorage
 
     try:

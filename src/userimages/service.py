@@ -30,6 +30,7 @@ from userimages.model import (
     Variant,
 )
 from userimages.protocols import DEFAULT_MAX_BYTES, ImageRepository, Processor, Readable, Storage
+from userimages.signing import UrlSigner
 
 _NOT_FOUND = "Image not found."
 
@@ -51,6 +52,7 @@ class ImageService:
         clock: returns the present as an aware datetime.
         serve_url: the URL under which the application serves an image, with ``{id}`` in it. Images of a storage
             without public URLs have this one.
+        signer: signs the URLs of the serve route, which then need no guard until they expire.
         on_deleted: is called with the public URLs of deleted objects, so that it can purge a CDN. If it raises, the
             sweep calls it again with the same URLs.
         primary_per_type: one primary image per user and type, in place of one per user.
@@ -77,6 +79,7 @@ class ImageService:
         processor: Processor | None = None,
         clock: Callable[[], datetime] = utcnow,
         serve_url: str = "/api/user_image/{id}/serve/",
+        signer: UrlSigner | None = None,
         on_deleted: OnDeleted | None = None,
         primary_per_type: bool = False,
     ) -> None:
@@ -94,11 +97,16 @@ class ImageService:
                     f"The {role} is of type {type(part).__name__}, which has no {method}().",
                     hint="Write ImageService(storage, repository, processor=...), with an instance of each.",
                 )
+        if on_deleted is not None and not callable(on_deleted):
+            raise ConfigurationError(
+                f"on_deleted is of type {type(on_deleted).__name__}.", hint="Pass a function that takes a list of URLs."
+            )
         if "{id}" not in serve_url:
             raise ConfigurationError("serve_url has no {id} in it.", hint="Write it as /images/{id}/.")
         self.storage = storage
         self.repository = repository
         self.processor: Processor = processor
+        self.signer = signer
         # Local-time arithmetic breaks across DST changes, so convert to UTC first.
         self._clock: Callable[[], datetime] = lambda: clock().astimezone(UTC)
         self._upload_clock = UploadClock(self._clock)
@@ -329,7 +337,9 @@ class ImageService:
         if meta is not None:
             changes["meta"] = validation.checked_meta(meta)
         if not changes:
-            raise InvalidFieldError("Nothing to change.", field="caption", hint="Pass caption, meta or both.")
+            raise InvalidFieldError(
+                "Nothing to change.", field="caption", hint="Pass caption, meta or both. An empty one removes it."
+            )
         image = self.repository.update(validation.checked_id(id), changes, user=_checked_owner(user))
         return self._with_urls(_or_not_found(image))
 
@@ -415,13 +425,30 @@ class ImageService:
 
     def _with_urls(self, image: UserImage) -> UserImage:
         """Fill the URL of the image, and let those of its variants be made when somebody looks at them."""
-        serve = self._serve_url.replace("{id}", str(image.id))
 
-        def variant_url(name: str, variant: Variant) -> str:
-            return self.storage.url(variant.key) or f"{serve}{'&' if '?' in serve else '?'}variant={name}"
+        def url(stored: UserImage | Variant, name: str = "") -> str:
+            own = self.storage.url(stored.key)
+            if own is not None:
+                return own
+            target = self._serve_target(image.id, name)
+            return self.signer.signed(target, now=self._clock()) if self.signer else target
 
-        url = self.storage.url(image.key) or serve
-        return attrs.evolve(image, url=url, variants=image.variants.with_urls(variant_url))
+        variants = image.variants.with_urls(lambda name, variant: url(variant, name))
+        return attrs.evolve(image, url=url(image), variants=variants)
+
+    def _serve_target(self, id: UUID, variant: str) -> str:
+        """Return the URL under which the application serves an image or a variant: without a token, what one signs."""
+        target = self._serve_url.replace("{id}", str(id))
+        return f"{target}{'&' if '?' in target else '?'}variant={variant}" if variant else target
+
+    def seconds_left(self, id: UUID, variant: str, token: str) -> int:
+        """Return for how many seconds *token* still opens an image, or its *variant* if that is not ``""``.
+
+        It is 0 if it does not. The path of a request plays no part, because a proxy may have changed it.
+        """
+        if self.signer is None:
+            return 0
+        return self.signer.seconds_left(self._serve_target(id, variant), token, now=self._clock())
 
 
 def _checked_owner(user: str | None) -> str | None:

@@ -339,7 +339,7 @@ def test_leaving_the_page_finishes_a_deletion(visit):
     [
         ("A web page named .jpg", "Unsupported file format", "415 unsupported_format"),
         ("An empty file", "empty", "400 empty_image"),
-        ("A 2.5-gigapixel bomb", "50", "400 side_too_long"),
+        ("A 2.5-gigapixel bomb", "50", "400 too_many_pixels"),
         ("11 megabytes", "File size exceeds 10MB limit", "413 file_too_large"),
     ],
 )

@@ -3,6 +3,7 @@
 import pytest
 
 from userimages.errors import KeyTakenError
+from userimages.storages.by_type import ByType
 from userimages.storages.disk import DiskStorage
 from userimages.storages.memory import MemoryStorage
 from userimages.testing.storage_contract import StorageContract
@@ -24,6 +25,15 @@ class TestDiskStorage(StorageContract):
     @pytest.fixture
     def storage(self, tmp_path):
         return DiskStorage(tmp_path, public_url="https://img.example.com")
+
+
+class TestByType(StorageContract):
+    """Its keys have types, and some have none; one storage may hold several types."""
+
+    @pytest.fixture
+    def storage(self, tmp_path):
+        shared = MemoryStorage(public_url="https://img.example.com")
+        return ByType({"gallery": DiskStorage(tmp_path), "profile": shared, "cover": shared})
 
 
 @pytest.mark.contract("C3")

@@ -15,7 +15,7 @@ from userimages.config import service_from_env
 def images() -> ImageService:
     """Return the service; call it outside ``atomic()``, or in ``transaction.on_commit()``."""
     made = service_from_env({**os.environ, "USERIMAGES_DATABASE_URL": database_url(connection.settings_dict)})
-    return ImageService(made.storage, OutsideAtomic(made.repository), processor=made.processor)
+    return ImageService(made.storage, OutsideAtomic(made.repository), processor=made.processor, signer=made.signer)
 
 
 def database_url(settings: dict) -> str:

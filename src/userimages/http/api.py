@@ -19,7 +19,7 @@ from userimages.http.errors import (
     error_response,
     json_response,
 )
-from userimages.http.serving import asked_range, canvas_headers, etag_matches, serve_headers
+from userimages.http.serving import asked_range, canvas_headers, etag_matches, serve_headers, token_of
 from userimages.http.uploads import flag, only_image, whole_number
 from userimages.http.values import ByteStream, Form, Request, Response
 from userimages.model import UserImage
@@ -241,13 +241,18 @@ class Api:
 
     async def _serve(self, request: Request, id: str) -> Response:
         """Serve an image or a variant: one query, and at most one request to the storage."""
-        image = await self._owned(request, "serve", id)
         variant = _query(request).get("variant", "")
+        image = await self._found(id)
+        seconds_left = self.service.seconds_left(image.id, variant, token_of(request.query))
+        if not (seconds_left or await self._allows(request, "serve", image.user)):
+            raise ImageNotFoundError
         stored = image.variants.get(variant) if variant else image
         if stored is None:
             raise ImageNotFoundError
         headers = serve_headers(image, stored, variant=variant, resource_policy=self._resource_policy)
         headers |= canvas_headers(request, self._canvas_origins)
+        if seconds_left:
+            headers["Cache-Control"] = f"private, max-age={seconds_left}"
         if etag_matches(request.headers.get("If-None-Match", ""), headers["ETag"]):
             return Response(304, headers, b"")
         asked = asked_range(request, headers["ETag"], stored.size_bytes)
@@ -259,13 +264,16 @@ class Api:
 
     async def _owned(self, request: Request, action: str, id: str) -> UserImage:
         """Return the image if the guard allows *action*; else the client is told that there is none."""
-        try:
-            image = await self._do(self.service.get, _canonical(id))
-        except InvalidFieldError:
-            raise ImageNotFoundError from None
+        image = await self._found(id)
         if not await self._allows(request, action, image.user):
             raise ImageNotFoundError
         return image
+
+    async def _found(self, id: str) -> UserImage:
+        try:
+            return await self._do(self.service.get, _canonical(id))
+        except InvalidFieldError:
+            raise ImageNotFoundError from None
 
 
 def _done(message: str, image: UserImage | None = None) -> Response:

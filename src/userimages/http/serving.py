@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection
+from urllib.parse import parse_qsl
 
 import attrs
 
@@ -9,6 +10,7 @@ from userimages.http.errors import RangeNotSatisfiableError
 from userimages.http.values import Request
 from userimages.keys import EXTENSIONS
 from userimages.model import UserImage, Variant
+from userimages.signing import PARAMETER
 
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.IGNORECASE)
 _ETAG = re.compile(r'"[^"]*"')
@@ -53,6 +55,18 @@ def serve_headers(
         "X-Content-Type-Options": "nosniff",
         "X-Robots-Tag": "noindex",
     }
+
+
+def token_of(query: str) -> str:
+    """Return the token of a signed URL, which is the last parameter of *query*, or ``""``.
+
+    Of two parameters of one name a proxy may read one and we the other, so two tokens or two variants are none.
+    """
+    names_and_values = parse_qsl(query, keep_blank_values=True)
+    names = [name for name, _ in names_and_values]
+    if names.count(PARAMETER) != 1 or names[-1] != PARAMETER or names.count("variant") > 1:
+        return ""
+    return names_and_values[-1][1]
 
 
 def canvas_headers(request: Request, origins: Collection[str]) -> dict[str, str]:

@@ -21,6 +21,7 @@ from userimages.keys import PROBE_PREFIX
 from userimages.lifecycle.sweep import is_overdue
 from userimages.model import Check, CheckReport, Intent
 from userimages.protocols import ImageRepository, Storage
+from userimages.signing import SIGNING_KEYS, UrlSigner
 
 _PATIENCE = 10  # seconds
 _MIME_TYPE = "image/webp"
@@ -32,7 +33,9 @@ def check(storage: Storage, repository: ImageRepository, *, now: datetime) -> Ch
     *now* is compared with the store's clock. The key of the probe is outside of what an audit judges. No line holds a
     secret. What is wrong is a line of the report and is not raised.
     """
-    return CheckReport((*_store_checks(storage, now), *_database_checks(repository, now)))
+    stores: Sequence[Storage] = getattr(storage, "storages", (storage,))  # each of those that ByType is made of
+    store_checks = [line for store in stores for line in _store_checks(store, now)]
+    return CheckReport((*store_checks, *_database_checks(repository, now)))
 
 
 def _store_checks(storage: Storage, now: datetime) -> Iterator[Check]:
@@ -48,7 +51,7 @@ def _store_checks(storage: Storage, now: datetime) -> Iterator[Check]:
         yield _tried("create-only", lambda: _refuse_other_bytes(storage, key, data))
         yield _tried("read", lambda: _read_back(storage, key, data))
         yield _tried("clock", lambda: _compare_clocks(storage, key, now))
-        yield _public_check(storage, key, data)
+        yield from _url_checks(storage, key, data)
     yield _tried("delete", lambda: _delete(storage, key))
 
 
@@ -123,11 +126,22 @@ def _old_probes(storage: Storage, key: str) -> list[str]:
     return [each.key for each in probes if written and each.modified < written[0] - timedelta(hours=1)]
 
 
-def _public_check(storage: Storage, key: str, data: bytes) -> Check:
+def _url_checks(storage: Storage, key: str, data: bytes) -> Iterator[Check]:
+    """Fetch the URL of the probe as a browser would; where it is signed, fetch it without its signature too."""
     url = storage.url(key)
     if url is None:
-        return Check("public domain", ok=True, detail="None: images are served by the application's own route.")
-    line = _tried("public domain", lambda: _fetch(url, data))
+        yield Check("public domain", ok=True, detail="None: images are served by the application's own route.")
+    elif urlsplit(url).query:
+        hint = f"Check the access key or, behind a WAF rule, that its keys are those of {SIGNING_KEYS}; and the clock."
+        yield _tried("signed URL", lambda: _fetch(url, data, hint))
+        yield _tried("unsigned URL", lambda: _refuse_unsigned(storage, url))
+    else:
+        yield _public_check(url, data)
+
+
+def _public_check(url: str, data: bytes) -> Check:
+    hint = "Check that it is connected to this bucket, active, and open to the public."
+    line = _tried("public domain", lambda: _fetch(url, data, hint))
     if line.ok and (urlsplit(url).hostname or "").endswith(".r2.dev"):
         return Check(
             "public domain",
@@ -138,18 +152,44 @@ def _public_check(storage: Storage, key: str, data: bytes) -> Check:
     return line
 
 
-def _fetch(url: str, data: bytes) -> str:
+def _refuse_unsigned(storage: Storage, url: str) -> str:
+    host, unsigned = urlsplit(url).netloc, url.partition("?")[0]
+    try:
+        with urllib.request.urlopen(_request(unsigned), timeout=_PATIENCE):  # noqa: S310 - the operator's own setting
+            pass
+    except urllib.error.HTTPError as exc:
+        exc.close()
+        if 400 <= exc.code < 500:
+            return f"{host} refuses a URL without a signature ({exc.code})."
+        raise StorageError(f"{host} answers {exc.code} to a URL without a signature.", hint="Try again.") from exc
+    except OSError as exc:
+        raise StorageError(f"{host} does not answer ({type(exc).__name__}).", hint="Try again.") from exc
+    signer: UrlSigner | None = getattr(storage, "signer", None)
+    raise StorageError(
+        f"{host} serves images to anybody, because it does not check signatures.",
+        hint="Close the public access of the bucket."
+        if signer is None
+        else "Add a custom rule to the WAF of the domain, with the action Block and this expression, in which KEY 1 is "
+        f"the first key of {SIGNING_KEYS}:\n{signer.waf_rule(host)}\n"
+        "It needs the Pro plan. Close the bucket's r2.dev address, because no rule applies there.",
+    )
+
+
+def _request(url: str) -> urllib.request.Request:
+    return urllib.request.Request(url, headers={"User-Agent": "userimages-check", "Accept": "*/*"})  # noqa: S310
+
+
+def _fetch(url: str, data: bytes, refused_hint: str) -> str:
     """Fetch what was written as a browser would; raise what differs."""
     host = urlsplit(url).hostname
-    request = urllib.request.Request(url, headers={"User-Agent": "userimages-check", "Accept": "*/*"})  # noqa: S310
     try:
-        with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:  # noqa: S310 - the operator's own setting
+        with urllib.request.urlopen(_request(url), timeout=_PATIENCE) as answer:  # noqa: S310 - the operator's own setting
             found, headers = answer.read(len(data) + 1), answer.headers
     except urllib.error.HTTPError as exc:
         exc.close()
         raise StorageError(
             f"{host} answers {exc.code} for what was just written.",
-            hint="Check that it is connected to this bucket, active, and open to the public.",
+            hint=refused_hint,
         ) from exc
     except (OSError, ValueError) as exc:
         raise StorageError(

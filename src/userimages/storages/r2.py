@@ -13,23 +13,26 @@ import io
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO
-from urllib.parse import quote
 
 import attrs
 
 from userimages.errors import ConfigurationError, KeyTakenError, StorageError
+from userimages.ids import utcnow
 from userimages.model import StoredObject
+from userimages.signing import UrlSigner, checked_window, window_start
 from userimages.storages.r2_errors import NOT_S3, meaning_of, translate_errors
+from userimages.storages.r2_signing import Presigner, quoted
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
     from mypy_boto3_s3.client import S3Client
 
 _REQUIRED = ("account_id", "access_key_id", "secret_access_key", "bucket_name")
-_SETTINGS = (*_REQUIRED, "public_url", "jurisdiction", "endpoint_url")
+_SETTINGS = (*_REQUIRED, "public_url", "signed_urls", "jurisdiction", "endpoint_url")
 _PUBLIC = "public, max-age=31536000, s-maxage=86400, immutable"
 _PRIVATE = "private, max-age=3600"
 _PER_REQUEST = 1000  # keys in one DeleteObjects
@@ -53,6 +56,10 @@ def _jurisdiction(value: str | None) -> str | None:
     return None if jurisdiction == "default" else jurisdiction
 
 
+def _window(window: timedelta | None) -> timedelta | None:
+    return None if window is None else checked_window(window, "signed_urls (R2_SIGNED_URLS)")
+
+
 @attrs.frozen(kw_only=True)
 class R2Storage:
     """Keep objects in one bucket of Cloudflare R2. Most programs write ``R2Storage.from_env()``.
@@ -65,6 +72,10 @@ class R2Storage:
         public_url: the custom domain of the bucket, ``"https://img.example.com"``. None: the objects have no URLs.
         jurisdiction: ``"eu"`` or ``"fedramp"``. None: the bucket has none.
         endpoint_url: another S3 server, without a path. None: R2's own endpoint.
+        signed_urls: for how long a presigned URL of the S3 API stays the same, such as ``timedelta(hours=1)``. It is
+            valid for twice as long. None: URLs are not presigned.
+        signer: signs the URLs of *public_url* for a WAF rule of Cloudflare, which ``userimages check`` prints.
+        clock: returns the present as an aware datetime.
 
     Raises:
         ConfigurationError: a setting is missing or wrong, or boto3 is not installed.
@@ -82,11 +93,24 @@ class R2Storage:
     public_url: str | None = attrs.field(default=None, converter=_public_url)
     jurisdiction: str | None = attrs.field(default=None, converter=_jurisdiction)
     endpoint_url: str | None = None
+    signed_urls: timedelta | None = attrs.field(default=None, converter=_window)
+    signer: UrlSigner | None = None
+    clock: Callable[[], datetime] = attrs.field(default=utcnow, repr=False, eq=False)
     _clients: dict[int, S3Client] = attrs.field(init=False, factory=dict, repr=False, eq=False)
     _locks: dict[int, threading.Lock] = attrs.field(init=False, factory=dict, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         _check_settings({name: getattr(self, name) for name in _SETTINGS})
+        if self.signed_urls and (self.public_url or self.signer):
+            raise ConfigurationError(
+                "signed_urls (R2_SIGNED_URLS) cannot be used together with public_url (R2_PUBLIC_DOMAIN) or a signer.",
+                hint="Choose one: URLs that the S3 API checks, or a custom domain, whose WAF checks those of a signer.",
+            )
+        if self.signer and not self.public_url:
+            raise ConfigurationError(
+                "A signer of R2Storage needs public_url (R2_PUBLIC_DOMAIN), because a WAF rule of that domain checks.",
+                hint="Set it, or pass the signer to ImageService, whose own route then checks.",
+            )
         if importlib.util.find_spec("boto3") is None:
             raise ConfigurationError("boto3 is not installed.", hint="pip install 'userimages[r2]'")
 
@@ -94,16 +118,19 @@ class R2Storage:
     def from_env(cls, environ: Mapping[str, str] | None = None) -> R2Storage:
         """Return the storage that the ``R2_*`` variables in *environ* describe (None: ``os.environ``).
 
+        With ``R2_PUBLIC_DOMAIN`` and ``USERIMAGES_SIGNING_KEYS`` together its URLs are signed for the WAF.
+
         Raises:
             ConfigurationError: variables are missing, unknown or wrong. The message names every one of them.
         """
         environ = os.environ if environ is None else environ
         names = {_variable(name): name for name in _SETTINGS}
-        values = {name: environ.get(variable, "").strip() or None for variable, name in names.items()}
+        values: dict[str, Any] = {name: environ.get(variable, "").strip() or None for variable, name in names.items()}
         _check_settings(
             values, unknown=sorted(name for name in environ if name.startswith("R2_") and name not in names)
         )
-        return cls(**values)  # type: ignore[arg-type]
+        values["signed_urls"] = _seconds(values["signed_urls"])
+        return cls(**values, signer=UrlSigner.from_env(environ) if values["public_url"] else None)
 
     @property
     def endpoint(self) -> str:
@@ -137,7 +164,7 @@ class R2Storage:
                     Key=key,
                     Body=data,
                     ContentType=mime_type,
-                    CacheControl=_PUBLIC if self.public_url else _PRIVATE,
+                    CacheControl=self._cache_control,
                     ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
                     IfNoneMatch="*",
                     Metadata={"sha256": digest.hexdigest()},
@@ -222,8 +249,29 @@ class R2Storage:
                     yield StoredObject(after, found["Size"], found["LastModified"].astimezone(UTC))
 
     def url(self, key: str) -> str | None:
-        """Return the public URL of *key*, or None if the storage is private."""
-        return f"{self.public_url}/{quote(key)}" if self.public_url else None
+        """Return the URL of *key* by which it can be read without the application: public, or signed for a time.
+
+        It is None if there is none, because the application's own route serves the objects.
+        """
+        if self.signed_urls:
+            seconds = int(self.signed_urls.total_seconds())
+            return self._presigner.url("GET", key, at=window_start(self.clock(), self.signed_urls), seconds=2 * seconds)
+        url = f"{self.public_url}/{quoted(key)}" if self.public_url else None
+        return self.signer.signed(url, now=self.clock()) if url and self.signer else url
+
+    @property
+    def _cache_control(self) -> str:
+        """How long an object may be cached: as long as its URL stays the same."""
+        if self.signer:
+            seconds = int(self.signer.window.total_seconds())
+            return f"public, max-age={seconds}, s-maxage={seconds}"  # the WAF is asked before the CDN's cache is
+        if self.signed_urls:
+            return f"private, max-age={int(self.signed_urls.total_seconds())}"
+        return _PUBLIC if self.public_url else _PRIVATE
+
+    @cached_property
+    def _presigner(self) -> Presigner:
+        return Presigner(self.endpoint, self.bucket_name, self.access_key_id, self.secret_access_key)
 
     def _holds(self, key: str, size: int, sha256: str) -> bool:
         """Tell whether the object under *key* has this size and this digest."""
@@ -319,6 +367,14 @@ def _ask_no_region(request_dict: dict[str, Any], response: Any = None, **_: obje
     redirect = response is not None and 300 <= response[0].status_code < 400
     if redirect and "x-amz-bucket-region" not in response[0].headers:
         request_dict["context"].setdefault("s3_redirect", {})["redirected"] = True
+
+
+def _seconds(text: str | None) -> timedelta | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise ConfigurationError("R2_SIGNED_URLS is not a whole number of seconds.", hint="Write 3600 for one hour.")
+    return timedelta(seconds=int(text))
 
 
 def _variable(field: str) -> str:

@@ -241,7 +241,8 @@ class StorageContract:
     def test_url_is_none_or_percent_encoded(self, storage: Storage) -> None:
         for key in (new_key(), "users/%C3%A9%20b/images/cat~1_2-3.jpg"):
             url = storage.url(key)
-            assert url is None or (url.endswith("/" + quote(key)) and url.startswith(("https://", "http://")))
+            path = "" if url is None else url.partition("?")[0]  # what signs a URL stands in its query
+            assert url is None or (path.endswith("/" + quote(key)) and url.startswith(("https://", "http://")))
 
 
 def new_user() -> str:
