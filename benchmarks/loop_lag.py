@@ -43,7 +43,7 @@ async def main():
         began = time.perf_counter()
         late = sorted(await lags(work))
         print(
-            f"{name:<20} {time.perf_counter() - began:5.2f} s, lag: median {statistics.median(late):.1f} ms, "
+            f"{name:<20} {time.perf_counter() - began:5.2f} s, lag: median {statistics.median(late):.1f} ms, mean {statistics.fmean(late):.1f} ms, "
             f"99 % {late[len(late) * 99 // 100]:.1f} ms, most {late[-1]:.1f} ms"
         )
 
