@@ -100,8 +100,11 @@ class SQLAlchemyRepository:
 
     def begin_upload(self, intent: Intent, *, now: datetime) -> UserImage | None:
         """Insert *intent* and return None, or return the image that its idempotency key already made."""
+        tries = 0
 
         def work(connection: Connection) -> UserImage | None:
+            nonlocal tries
+            tries += 1
             key = {"the_user": intent.user, "the_idempotency_key": intent.idempotency_key}
             if intent.idempotency_key is not None:
                 connection.execute(statements.FREE_KEY, {**key, "the_present": now})
@@ -109,6 +112,8 @@ class SQLAlchemyRepository:
                 connection.execute(statements.BEGIN, _intent_row(intent))
             except IntegrityError as error:
                 if intent.idempotency_key is None:
+                    if tries > 1:  # an earlier try inserted it, and its answer was lost: the id is random
+                        return None
                     raise
                 raise ConflictError(
                     "Another upload with this idempotency key is still running.", hint="Try again in a while."
