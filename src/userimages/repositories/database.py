@@ -81,9 +81,9 @@ class Database:
         """Run *work* and commit.
 
         Work begins with a write, so that SQLite takes its write lock before anything is read and nobody can come in
-        between. If it has to read first, *reads_first* takes the lock for it. With *alone*, work is one statement, which
-        on PostgreSQL commits by itself: one round trip, not three. It must be safe to repeat, because it is begun again
-        if its connection is lost, as the first statement on a connection that was idle for long often is.
+        between. If it has to read first, *reads_first* takes the lock for it. With *alone*, work is one statement,
+        which on PostgreSQL commits by itself: one round trip, not three. It must be safe to repeat, because it is begun
+        again if its connection is lost, as the first statement on a connection that was idle for long often is.
 
         Raises:
             ConflictError: a foreign key or a unique constraint refused. Nothing changed.
