@@ -124,7 +124,7 @@ class Meta(Mapping[str, Any]):
         """Return the read-only object with these values, in canonical text: sorted keys, no spaces, UTF-8."""
         if isinstance(values, Meta):
             return values
-        return cls(json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False))
+        return cls(json.dumps(dict(values), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False))
 
     def _values(self) -> dict[str, Any]:
         if self._decoded is None:
