@@ -146,7 +146,7 @@ class _Deletion:
         """Delete the images of *page* at once or, if one of them is still referred to, each by itself."""
         ids = [image.id for image in page]
         try:
-            intents = self.repository.begin_delete(ids)
+            intents = self.repository.begin_delete(ids, user=self.user)  # which a cache is told by, also after an error
         except ConflictError as exc:
             if len(page) > 1:
                 for image in page:
