@@ -76,7 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--new-id",
         action="store_true",
-        help="first give the database another id, because it is a copy of another one that uses the same store",
+        help="first give the database another id and drop its work in hand, because it is a copy of another one "
+        "that uses the same store",
     )
     add(
         "sweep",
@@ -180,6 +181,8 @@ def _audit(options: argparse.Namespace) -> int:
             max_share=options.max_share,
             progress=show,
         )
+    except ConfigurationError:  # to repeat it would not help
+        raise
     except (KeyboardInterrupt, UserImagesError):
         again = "Repeat it."
         if options.delete:
