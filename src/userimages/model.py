@@ -407,7 +407,7 @@ class SweepReport:
     """What a sweep did with how many intents.
 
     ``finished`` are done for good. ``claimed`` were deleted once and are due again in an hour. ``failed`` are left to
-    the next sweep; of these, ``overdue`` are older than a day, and ``oldest`` is when the oldest of them was begun.
+    the next sweep; of these, ``overdue`` have been due for more than a day, the oldest of them since ``oldest``.
     """
 
     finished: int = 0
