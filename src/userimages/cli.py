@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_share,
         default=0.01,
         metavar="SHARE",
-        help="delete nothing where more than this share of the objects would go (default: 0.01)",
+        help="delete nothing if more than this share of the objects of this database would go (default: 0.01)",
     )
     audit.add_argument("--after", default="", metavar="KEY", help="resume after this key")
     audit.add_argument("--limit", type=_positive, metavar="N", help="stop after about N objects")

@@ -2,7 +2,7 @@
 
 A third party writes a plain class with these methods, imports nothing from here, and proves it with the contract
 suites of ``userimages.testing``. Methods may be called from several threads at once. Errors are those of
-``userimages.errors``; anything else that escapes is treated as an outcome unknown.
+``userimages.errors``. After any other exception the outcome counts as unknown.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,13 +26,13 @@ class Storage(Protocol):
     """Where the bytes are. Keys are ASCII of at most 240 bytes, of the form ``users/{segment}/images/{name}``."""
 
     def put(self, key: str, data: bytes, *, mime_type: str) -> None:
-        """Store *data* under *key*, all or nothing, and only where nothing stands under *key* yet.
+        """Store *data* under *key*, all or nothing, and only if no object has this key yet.
 
         On return the bytes are durable, and ``open`` in any process sees all of them. The same bytes under the same
-        key again are a success (a retry of ours); a reader never sees a part.
+        key again are a success, because the library may retry; a reader never sees a part.
 
         Raises:
-            KeyTakenError: other bytes stand under *key*; they are untouched.
+            KeyTakenError: other bytes are stored under *key*; they are untouched.
             StorageUnavailableError: no answer in time; the bytes may be there, now or later.
             StorageError: refused; nothing was stored.
         """
@@ -43,7 +43,7 @@ class Storage(Protocol):
         A *start* at or past the end gives an empty stream. One request, or none before the first read.
 
         Raises:
-            ObjectNotFoundError: nothing stands under *key*. Raised here, not by the first read.
+            ObjectNotFoundError: no object has this key. Raised here, not by the first read.
             StorageError, StorageUnavailableError: as for ``put``.
         """
 
@@ -192,7 +192,7 @@ class Processor(Protocol):
         """Return freshly encoded bytes: upright, bounded, without metadata.
 
         Raises:
-            RejectedImageError: the file cannot be accepted, whatever it is.
-            BusyError: the machine is busy with other images; about load, never about the file.
+            RejectedImageError: the file cannot be accepted.
+            BusyError: the machine is busy with other images; this says nothing about the file.
             ConfigurationError: there is no recipe for *image_type*.
         """

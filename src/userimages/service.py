@@ -373,7 +373,7 @@ class ImageService:
         return deletion
 
     def sweep(self) -> SweepReport:
-        """Finish uploads and deletions that were cut off. Safe anywhere, any number at once, cheap every minute."""
+        """Finish uploads and deletions that were cut off. Safe to run anywhere, any number at once, every minute."""
         return sweep(self.storage, self.repository, now=self._clock(), on_deleted=self._on_deleted)
 
     def audit(

@@ -19,7 +19,7 @@ from userimages.logs import log, log_left_over, reason
 from userimages.model import Intent, UserDeletion, UserImage
 from userimages.protocols import ImageRepository, Storage
 
-BATCH = 100  # images in one transaction, and the objects of so many in one request
+BATCH = 100  # images in one transaction, and their objects in one request
 _LISTED = 1000  # keys in the proof
 
 OnDeleted = Callable[[Sequence[str]], None]
