@@ -5,6 +5,7 @@ import pickle
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from types import MappingProxyType
 from uuid import UUID, uuid4
 
 import pytest
@@ -222,14 +223,25 @@ UNKEPT: list[object] = [
 
 
 def test_meta_that_cannot_be_kept_is_refused(service: ImageService, user: str) -> None:
-    nested: list[object] = []
-    for _ in range(5000):
-        nested = [nested]
-    for each in (*UNKEPT, {"deep": nested}):
+    made = [Meta.of({"a": "x" * 4090}), Meta.of({"a": "\0"}), Meta("not JSON")]
+    for each in (*UNKEPT, {"deep": _nested(5000)}, {"deep": _nested(33)}, *made):
         with pytest.raises(InvalidFieldError) as error:
             service.upload(user, b"x", image_type="gallery", meta=each)  # type: ignore[arg-type]
         assert error.value.field == "meta"
     assert not list(service.storage.list())
+
+
+def test_meta_of_any_mapping_is_kept(service: ImageService, user: str) -> None:
+    for each in (MappingProxyType({"a": 1}), Meta('{"a": 1}')):
+        assert service.upload(user, b"x", image_type="gallery", meta=each).meta == Meta.of({"a": 1})
+    assert service.upload(user, b"x", image_type="gallery", meta={"deep": _nested(30)}).meta["deep"] == _nested(30)
+
+
+def _nested(depth: int) -> list[object]:
+    nested: list[object] = []
+    for _ in range(depth):
+        nested = [nested]
+    return nested
 
 
 def test_what_meta_gives_out_is_a_copy(service: ImageService, user: str) -> None:

@@ -124,7 +124,7 @@ class Meta(Mapping[str, Any]):
         """Return the read-only object with these values, in canonical text: sorted keys, no spaces, UTF-8."""
         if isinstance(values, Meta):
             return values
-        return cls(json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False))
+        return cls(json.dumps(dict(values), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False))
 
     def _values(self) -> dict[str, Any]:
         if self._decoded is None:
@@ -407,7 +407,7 @@ class SweepReport:
     """What a sweep did with how many intents.
 
     ``finished`` are done for good. ``claimed`` were deleted once and are due again in an hour. ``failed`` are left to
-    the next sweep; of these, ``overdue`` are older than a day, and ``oldest`` is when the oldest of them was begun.
+    the next sweep; of these, ``overdue`` have been due for more than a day, the oldest of them since ``oldest``.
     """
 
     finished: int = 0

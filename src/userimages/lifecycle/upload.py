@@ -16,6 +16,7 @@ from userimages.errors import (
     KeyTakenError,
     RepositoryError,
     StorageUnavailableError,
+    UserImagesError,
     may_have_happened,
 )
 from userimages.lifecycle.deletion import delete_objects
@@ -98,8 +99,9 @@ def store(
         raise next(iter(failures.values()))
     try:
         published = _publish(repository, intent, image, **options)
-    except ConflictError:
-        _undo(storage, repository, intent, {}, now=clock())
+    except Exception as exc:
+        if not (may_have_happened(exc) or isinstance(exc, DatabaseBusyError)):  # a busy database is not asked again
+            _undo(storage, repository, intent, {}, now=clock())
         raise
     if published is None:
         delete_objects(storage, intent.object_keys)
@@ -153,11 +155,11 @@ def _publish(repository: ImageRepository, intent: Intent, image: UserImage, **op
                 return PublishResult(found)  # by an earlier try, whose answer was lost
         except ConflictError:  # it proves that the intent was still there, so no earlier try has published
             raise
-        except DatabaseBusyError as exc:
-            if unknown:  # this try did nothing, but an earlier one may have published
-                raise RepositoryError(exc.message, hint=exc.hint) from exc
-            raise
-        except Exception:
+        except Exception as exc:
+            if isinstance(exc, UserImagesError) and not may_have_happened(exc):
+                if unknown:  # this try did nothing, but an earlier one may have published
+                    raise RepositoryError(exc.message, hint=exc.hint) from exc
+                raise
             unknown = True
             if not tries_left:
                 raise

@@ -57,7 +57,7 @@ _DIALECTS: Mapping[str, Dialect] = {"sqlite": sqlite, "postgresql": postgresql}
 
 
 class Database:
-    """Runs each piece of work in a transaction of its own, and begins it again where that is certain to be safe."""
+    """Runs each piece of work in a transaction of its own, and retries it where that is certainly safe."""
 
     def __init__(self, url_or_engine: str | URL | Engine) -> None:
         self._owned = isinstance(url_or_engine, str | URL)
@@ -98,7 +98,7 @@ class Database:
             self._engine.dispose()
 
     def reset(self) -> None:
-        """Leave the connections that a fork brought along to the parent, without closing them."""
+        """Leave the connections that the fork copied to the parent, without closing them."""
         if not self._shares_connection:
             _inherited.append(self._engine.pool)
             self._engine.dispose(close=False)

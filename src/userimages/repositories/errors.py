@@ -18,7 +18,7 @@ MISSING = (
 )
 DENIED = ("The database refuses this user or password.", "Check the user and the password in the database URL.")
 NO_DATABASE = ("There is no database of this name.", "Create it, or check the name in the database URL.")
-FULL = ("The database has no space left.", "Make room on its disk.")
+FULL = ("The database has no space left.", "Free space on its disk.")
 BUSY = (
     "Other transactions kept the database busy for too long.",
     "Check for a long transaction, also one that the caller itself has open, and try again.",
@@ -37,8 +37,11 @@ CERTIFICATE = (
 )
 NO_FILE = ("The database file cannot be opened.", "Check that its folder exists and is writable.")
 BROKEN_FILE = ("The database file is damaged, or it is not a database.", "Restore it from a backup.")
-_POOL = ("No connection of the engine's pool came free in time.", "Make the pool larger, or hold connections shorter.")
-_BREAKS_RULE = ("The database refuses these values.", "Compare the schema by `userimages check`.")
+_POOL = (
+    "No connection of the engine's pool came free in time.",
+    "Make the pool larger, or hold connections for less time.",
+)
+_BREAKS_RULE = ("The database refuses these values.", "Check the schema with `userimages check`.")
 _NOT_UNICODE = ("The database cannot hold this text: its encoding is not UTF-8.", "Use a database of encoding UTF8.")
 _FAILED = ("The database failed.", "Check the cause of this error, or the log of the database.")
 

@@ -1,4 +1,4 @@
-"""PostgreSQL: how it is opened, how a transaction begins, what it does otherwise than SQLite, and its error codes."""
+"""PostgreSQL: how it is opened, how a transaction begins, how it differs from SQLite, and its error codes."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext

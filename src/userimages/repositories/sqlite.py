@@ -1,4 +1,4 @@
-"""SQLite: how it is opened, how a transaction begins, what it does otherwise than PostgreSQL, and its error codes."""
+"""SQLite: how it is opened, how a transaction begins, how it differs from PostgreSQL, and its error codes."""
 
 import sqlite3
 import threading
