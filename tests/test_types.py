@@ -127,6 +127,20 @@ def test_the_recipe_is_recorded_and_told_apart(user: str) -> None:
     assert len(image.recipe) == 16
 
 
+@pytest.mark.parametrize("found", ["", "a" * 15, "a" * 40, "ABCDEF0123456789", 7, None])
+def test_a_recipe_id_is_sixteen_hex_digits(found: object) -> None:
+    """Before an object is put, because a database may not hold a longer one."""
+
+    def process(data: bytes, image_type: str) -> ProcessedImage:
+        return _as_it_is(data, image_type)
+
+    process.recipe_id = lambda image_type: found  # type: ignore[attr-defined]
+    images = ImageService(MemoryStorage(), MemoryRepository(), processor=process)
+    with pytest.raises(ConfigurationError, match="recipe_id"):
+        images.upload("ana", b"x", image_type="gallery")
+    assert not list(images.storage.list())
+
+
 # the record
 
 

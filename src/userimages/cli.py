@@ -253,7 +253,7 @@ def _service(options: argparse.Namespace) -> ImageService:
     sys.path.insert(0, os.getcwd())  # as for `python -m`: the application is often not installed
     try:
         found = functools.reduce(getattr, name.split("."), importlib.import_module(module))
-    except (ImportError, AttributeError, ValueError) as exc:
+    except (ImportError, AttributeError, ValueError, TypeError) as exc:
         raise ConfigurationError(
             f"--app {options.app} cannot be loaded: {exc}.",
             hint="Write module and name, as myapp.images:images, and run it where the module can be imported.",

@@ -11,7 +11,7 @@ import attrs
 from userimages import validation
 from userimages.errors import ConfigurationError, ImageNotFoundError, InvalidFieldError, RepositoryError
 from userimages.ids import UploadClock, utcnow
-from userimages.keys import owner_of
+from userimages.keys import TYPE_NAME, owner_of
 from userimages.lifecycle.audit import audit, delete_orphans
 from userimages.lifecycle.deletion import OnDeleted, PurgeError, delete_all, finish_deletions
 from userimages.lifecycle.sweep import sweep
@@ -97,6 +97,12 @@ class ImageService:
                     f"The {role} is of type {type(part).__name__}, which has no {method}().",
                     hint="Write ImageService(storage, repository, processor=...), with an instance of each.",
                 )
+        types = getattr(processor, "image_types", ImageType)
+        if isinstance(types, str) or not all(isinstance(each, str) and TYPE_NAME.fullmatch(each) for each in types):
+            raise ConfigurationError(
+                f"The image_types of the processor are {types!r}.",
+                hint="Use names of a-z, 0-9 and _, at most 16 of them.",
+            )
         if on_deleted is not None and not callable(on_deleted):
             raise ConfigurationError(
                 f"on_deleted is of type {type(on_deleted).__name__}.", hint="Pass a function that takes a list of URLs."

@@ -383,7 +383,9 @@ def test_the_console_takes_the_service_of_an_application(
     assert f"MemoryStorage and MemoryRepository, from {module}:{name}." in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("app", ["json", "json:nothing", "no_such_module:x", "json:loads", "json:JSONDecoder", ":", ""])
+@pytest.mark.parametrize(
+    "app", ["json", "json:nothing", "no_such_module:x", "json:loads", "json:JSONDecoder", ":", "", ".x:y"]
+)
 def test_an_app_that_is_none_is_one_line(app: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--app", app, "sweep"]) == 2
     error = capsys.readouterr().err

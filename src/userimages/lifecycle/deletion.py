@@ -166,4 +166,4 @@ class _Deletion:
 
     def _note(self, failure: Exception, *, ends: bool = False) -> None:
         self.failure = self.failure or failure
-        self.ended = ends
+        self.ended |= ends

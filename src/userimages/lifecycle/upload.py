@@ -1,6 +1,7 @@
 """Store an image: record the intent, put the objects, publish the image."""
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -26,6 +27,7 @@ from userimages.protocols import ImageRepository, Processor, Storage
 
 LEASE = timedelta(minutes=10)  # an upload that takes longer is taken for dead, and swept
 _PARALLEL_PUTS = 8
+_RECIPE_ID = re.compile("[0-9a-f]{16}")
 _PUBLISH_TRIES = 3
 
 
@@ -112,7 +114,14 @@ def store(
 def recipe_id(processor: Processor, image_type: str) -> str:
     """Return what stands for the processor's recipe of this type in the record, or ``""`` if it does not say."""
     identify = getattr(processor, "recipe_id", None)
-    return str(identify(image_type)) if identify else ""
+    if identify is None:
+        return ""
+    found = identify(image_type)
+    if not isinstance(found, str) or not _RECIPE_ID.fullmatch(found):
+        raise ConfigurationError(
+            f"The recipe_id of the processor is {found!r}.", hint="Return 16 hex digits, such as those of a SHA-256."
+        )
+    return found
 
 
 def put_objects(storage: Storage, objects: Mapping[str, Rendition]) -> dict[str, Exception]:

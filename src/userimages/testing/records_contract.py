@@ -110,6 +110,7 @@ class RecordsContract:
         image = publish(repository, new_image(new_user()))
         meta = Meta.of({"alt": "Ein Hund"})
         assert repository.update(image.id, {"meta": meta}) == attrs.evolve(image, meta=meta)
+        assert repository.update(image.id, {"meta": {"a": 1}}) == attrs.evolve(image, meta={"a": 1})
         changed = attrs.evolve(image, meta=Meta(), caption="x")
         assert repository.update(image.id, {"meta": Meta(), "caption": "x"}, user=image.user) == changed
         assert repository.get(image.id) == changed
