@@ -1,11 +1,11 @@
-"""URLs that open one picture for a time: Cloudflare's token format, with URLs that stay the same for a while.
+"""URLs that open one image for a time: Cloudflare's token format, with URLs that stay the same for a while.
 
 The last parameter of a signed URL is ``verify={time}-{mac}``: the second of its issue in ten digits, and the
 HMAC-SHA256 of path, query and time in base64 for URLs. Cloudflare's WAF checks this format itself, by the function
 ``is_timed_hmac_valid_v0`` with the flag ``s``, and our own serve route checks it by ``UrlSigner.seconds_left``.
 
 A URL that is new with each page is never found in a browser's cache. So time is cut into windows, and the time of issue
-is the beginning of the window: within it, the URL of a picture does not change. A token is valid for two windows, so
+is the beginning of the window: within it, the URL of an image does not change. A token is valid for two windows, so
 that also a URL which was made in a window's last second works for one window more.
 """
 
@@ -86,7 +86,7 @@ def _checked_window_of_signer(window: timedelta) -> timedelta:
 class UrlSigner:
     """Sign URLs, and tell for how long a signed URL is still valid.
 
-    A signed URL is no access control: whoever has it can see the picture until it expires.
+    A signed URL is no access control: whoever has it can see the image until it expires.
 
     Args:
         keys: secrets of 32 characters and more. The first signs and all are valid, so a new key is put first, and the

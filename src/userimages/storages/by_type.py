@@ -1,4 +1,4 @@
-"""A storage for each image type: public profile pictures beside private galleries."""
+"""A storage for each image type: public profile images beside private galleries."""
 
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ class ByType:
     """Keep the objects of each image type in a storage of their own; the type is read from the key.
 
     A key without a type, such as that of a probe, goes to the first storage. A type that is not named cannot be
-    uploaded, because a picture must not become public by an omission.
+    uploaded, because an image must not become public by an omission.
 
     Raises:
         ConfigurationError: no storage is given; or, by ``put``, the type of a key has none.
