@@ -4,8 +4,10 @@ import pytest
 
 from userimages import ConfigurationError, InvalidFieldError
 from userimages.config import service_from_env
+from userimages.repositories.memory import MemoryRepository
 from userimages.signing import UrlSigner
 from userimages.storages.disk import DiskStorage
+from userimages.storages.memory import MemoryStorage
 from userimages.storages.r2 import R2Storage
 from userimages.testing import instant_processor, make_image
 
@@ -175,6 +177,19 @@ def test_a_data_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> N
 
     with pytest.raises(ConfigurationError, match="USERIMAGES_DATA_DIR"):
         service_from_env({"USERIMAGES_DATA_DIR": str(tmp_path / "file" / "data")})
+
+
+def test_a_storage_and_a_repository_may_be_given(tmp_path: Path) -> None:
+    """What is given is used, and of the settings only the rest."""
+    storage, repository = MemoryStorage(), MemoryRepository()
+    settings = {"USERIMAGES_DATA_DIR": str(tmp_path / "data"), "USERIMAGES_PRIMARY_PER_TYPE": "true"}
+    images = service_from_env(settings, storage=storage, repository=repository)
+    assert (images.storage, images.repository) == (storage, repository)
+    assert not (tmp_path / "data").exists()
+    assert images.primary("ana", image_type="profile") is None
+    images = service_from_env(settings, repository=repository)
+    assert images.repository is repository
+    assert (tmp_path / "data/objects").is_dir()
 
 
 def test_a_storage_that_must_be_r2_is_no_disk() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from userimages.errors import ConfigurationError
 from userimages.lifecycle.deletion import OnDeleted
 from userimages.logs import log
-from userimages.protocols import Processor, Storage
+from userimages.protocols import ImageRepository, Processor, Storage
 from userimages.service import ImageService
 from userimages.signing import SIGNING_KEYS, UrlSigner
 
@@ -31,6 +31,8 @@ _PREFIX = "USERIMAGES_"
 def service_from_env(
     environ: Mapping[str, str] | None = None,
     *,
+    storage: Storage | None = None,
+    repository: ImageRepository | None = None,
     processor: Processor | None = None,
     serve_url: str | None = None,
     on_deleted: OnDeleted | None = None,
@@ -46,6 +48,8 @@ def service_from_env(
 
     Args:
         environ: the settings; None reads ``os.environ``.
+        storage: holds the objects in place of what the settings say.
+        repository: holds the records in place of what the settings say; its tables are there.
         processor: as for ``ImageService``.
         serve_url: as for ``ImageService``.
         on_deleted: as for ``ImageService``.
@@ -61,11 +65,11 @@ def service_from_env(
     signer = UrlSigner.from_env(settings)
     if primary_per_type is None:
         primary_per_type = _flag(settings, PRIMARY_PER_TYPE)
-    if _wants_r2(settings):
+    if storage is None and _wants_r2(settings):
         storage = storage_from_env(settings)
+    if repository is None:
         repository = _repository(settings, create=create)
-    else:
-        repository = _repository(settings, create=create)
+    if storage is None:
         # If there are images but no folder for them, a volume is not mounted: this is not a first start.
         storage = storage_from_env(settings, create=create and not repository.list_by_key(limit=1))
     place = f"the bucket {storage.bucket_name}" if hasattr(storage, "bucket_name") else repr(storage)

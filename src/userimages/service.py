@@ -220,18 +220,18 @@ class ImageService:
             )
             facts |= {"image_id": str(published.image.id), "size_bytes": published.image.size_bytes}
         finish_deletions(self.storage, self.repository, published.replaced, self._on_deleted)  # the sweep does the rest
-        return self._with_urls(published.image)
+        return self.with_urls(published.image)
 
     def get(self, id: UUID | str, *, user: str | None = None) -> UserImage:
         """Return one image, or raise ``ImageNotFoundError``."""
         found = self.repository.get(validation.checked_id(id), user=_checked_owner(user))
-        return self._with_urls(_or_not_found(found))
+        return self.with_urls(_or_not_found(found))
 
     def get_many(self, ids: Iterable[UUID | str]) -> dict[UUID, UserImage]:
         """Return up to 1,000 images by id, in the order of *ids*, in one query; what is not there is absent."""
         wanted = validation.checked_ids(ids)
         found = {image.id: image for image in self.repository.get_many(wanted)}
-        return {id: self._with_urls(found[id]) for id in wanted if id in found}
+        return {id: self.with_urls(found[id]) for id in wanted if id in found}
 
     def list(self, user: str, *, limit: int = 50, cursor: str | None = None, image_type: str | None = None) -> Page:
         """Return one page of a user's images, newest first. One query, and no request to the storage.
@@ -277,7 +277,7 @@ class ImageService:
         names = validation.checked_users(users)
         only = validation.checked_primary_type(image_type, per_type=self._per_type)
         found = self.repository.primaries(names, image_type=only)
-        return {image.user: self._with_urls(image) for image in found}
+        return {image.user: self.with_urls(image) for image in found}
 
     def set_primary(self, id: UUID | str, *, user: str | None = None) -> UserImage:
         """Make the image its user's only primary one and return it, or raise ``ImageNotFoundError``.
@@ -287,7 +287,7 @@ class ImageService:
         id = validation.checked_id(id)
         with log_event("set_primary", image_id=str(id)):
             image = self.repository.set_primary(id, user=_checked_owner(user), per_type=self._per_type)
-            return self._with_urls(_or_not_found(image))
+            return self.with_urls(_or_not_found(image))
 
     def open(
         self,
@@ -349,7 +349,7 @@ class ImageService:
                 "Nothing to change.", field="caption", hint="Pass caption, meta or both. An empty one removes it."
             )
         image = self.repository.update(validation.checked_id(id), changes, user=_checked_owner(user))
-        return self._with_urls(_or_not_found(image))
+        return self.with_urls(_or_not_found(image))
 
     def usage(self, user: str) -> Usage:
         """Return how many images a user has, and how many bytes they take in the storage. One query."""
@@ -433,11 +433,14 @@ class ImageService:
 
     def _page(self, found: Sequence[UserImage], limit: int, cursor: Callable[[UserImage], str]) -> Page:
         """Return the first *limit* images, with a cursor if there are more."""
-        images = tuple(map(self._with_urls, found[:limit]))
+        images = tuple(map(self.with_urls, found[:limit]))
         return Page(images, cursor(images[-1]) if len(found) > limit else None)
 
-    def _with_urls(self, image: UserImage) -> UserImage:
-        """Fill the URL of the image, and let those of its variants be made when somebody looks at them."""
+    def with_urls(self, image: UserImage) -> UserImage:
+        """Return *image* with its URL, and let those of its variants be made when somebody looks at them.
+
+        For a record that the application has read from the table by itself.
+        """
 
         def url(stored: UserImage | Variant, name: str = "") -> str:
             own = self.storage.url(stored.key)

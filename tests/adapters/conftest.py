@@ -170,9 +170,8 @@ def django_api(service: object, guard: Callable) -> Api:
     from userimages_django import views
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(views, "images", lambda: service)
         patch.setattr(views, "import_string", lambda name: guard)
-        return DELIVERED["api"].__wrapped__()
+        return views.api_of.__wrapped__(service)
 
 
 def prepare_django(folders: pytest.TempPathFactory) -> None:

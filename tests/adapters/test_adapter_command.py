@@ -2,13 +2,11 @@
 
 import ast
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from tests.adapters.servers import ROOT, started
+from tests.adapters.strangers import new_environment, run
 from tests.parts import needs
 
 from userimages.adapters import FRAMEWORKS
@@ -144,24 +142,8 @@ def test_the_smallest_applications_ask_for_a_password(framework, tmp_path):
 def stranger(tmp_path_factory):
     """Return a folder with a new virtual environment in it that has the built wheel and Flask, and nothing of here."""
     folder = tmp_path_factory.mktemp("stranger")
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    built = run([*pip, "wheel", "--no-deps", "--wheel-dir", str(folder), str(ROOT)], folder)
-    if built.returncode and not os.environ.get("CI"):
-        pytest.skip(f"no wheel can be built here: {built.stderr[-300:]}")
-    assert built.returncode == 0, built.stderr
-    (wheel,) = folder.glob("*.whl")
-    venv = folder / "venv"
-    run([sys.executable, "-m", "venv", "--without-pip", str(venv)], folder, check=True)
-    run([*pip, "--python", str(venv), "install", f"{wheel}[sqlalchemy]", "flask>=3.1"], folder, check=True)
+    new_environment(folder, "sqlalchemy", "flask>=3.1")
     return folder
-
-
-def run(command, folder, check=False):
-    """Run *command* as somebody who has no checkout: outside of it, and without its paths."""
-    environ = {
-        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "USERIMAGES", "R2_"))
-    }
-    return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=check)
 
 
 def test_a_stranger_with_pip_alone_lists_a_picture(stranger):

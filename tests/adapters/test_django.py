@@ -5,14 +5,24 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
 
-from userimages import ConflictError, ImageService, RepositoryError
+from userimages import (
+    ConfigurationError,
+    ConflictError,
+    DatabaseBusyError,
+    ImageRepository,
+    ImageService,
+    InvalidFieldError,
+    RepositoryError,
+)
 from userimages.repositories.memory import MemoryRepository
-from userimages.testing import make_image
+from userimages.storages.memory import MemoryStorage
+from userimages.testing import instant_processor, make_image
 
 ROOT = Path(__file__).parents[2]
 JPEG = make_image("JPEG", (400, 300))
@@ -157,9 +167,9 @@ with transaction.atomic():
     Post.objects.count()
     image = images().upload("ana", make_image(), image_type="profile", is_primary=True)
     post = Post.objects.create(title="Hello", picture_id=image.id)
-seen = Image.objects.select_related("primary").get(id=image.id)
-assert seen.user == "ana"
-assert seen.primary.user == "ana" and seen.uploaded_at == image.uploaded_at
+seen = Image.objects.prefetch_related("primaries").get(id=image.id)
+assert seen.user == "ana" and seen.url == image.url and dict(seen.variants) == dict(image.variants)
+assert seen.primaries.get().user == "ana" and seen.uploaded_at == image.uploaded_at
 try:
     images().delete(image.id)
 except ConflictError:
@@ -223,7 +233,7 @@ def test_the_models_are_for_reading(project):
     image = Image.objects.get(user="ana", image_type="cover")
 
     assert (image.id, image.width, image.uploaded_at, str(image)) == (made.id, 400, made.uploaded_at, "Sea")
-    assert image.primary.image_id == made.id
+    assert image.primaries.get().user == "ana"
     for write in (image.save, image.delete, Image.objects.all().delete, lambda: Image.objects.update(caption="x")):
         with pytest.raises(TypeError, match="service"):
             write()
@@ -294,6 +304,140 @@ def test_the_system_checks_find_every_wrong_setting(project, settings_changed):
     assert found(STORAGES={"default": {**s3, "OPTIONS": {"location": "media"}}}) == []
 
 
+def test_the_checks_find_what_cannot_be_imported(project, settings_changed):
+    """And recipes beside a processor, which would be ignored."""
+    from userimages_django import checks
+
+    def found(**settings):
+        with settings_changed(**settings):
+            return {each.id for each in checks.check_settings()}
+
+    assert found() == set()
+    assert found(USERIMAGES_ON_DELETED="project.nowhere") == {"userimages.E005"}
+    assert found(USERIMAGES_USER="project.nowhere") == {"userimages.E005"}
+    assert found(USERIMAGES_RECIPES={"banner": None, "BAD NAME": None}) == {"userimages.E006"}
+    assert found(USERIMAGES_RECIPES={"cover": None}, USERIMAGES_PROCESSOR=instant_processor) == {"userimages.E006"}
+
+
+def test_the_checks_find_a_serve_url_of_elsewhere(project, settings_changed):
+    """The API may be included anywhere; the URLs of images have to say where."""
+    from userimages_django import checks
+
+    assert checks.check_serve_url() == []
+    with settings_changed(ROOT_URLCONF="userimages_django.urls"):
+        assert checks._url_of_api() is None  # it is not included as an app
+    with settings_changed(ROOT_URLCONF=elsewhere()):
+        (warning,) = checks.check_serve_url()
+        assert warning.id == "userimages.W002"
+        assert "/pictures/user_image/{id}/serve/" in warning.hint
+    with settings_changed(ROOT_URLCONF=elsewhere(), USERIMAGES_SERVE_URL="https://example.com/{id}"):
+        assert checks.check_serve_url() == []
+
+
+def elsewhere():
+    """Return URLs with the API at another place than usual."""
+    from django.urls import include, path
+
+    urls = ModuleType("urls")
+    urls.urlpatterns = [path("pictures/", include("userimages_django.urls"))]
+    return urls
+
+
+@pytest.mark.parametrize(
+    ("on_delete", "found"),
+    [
+        ("PROTECT", []),
+        ("RESTRICT", []),
+        ("DO_NOTHING", []),
+        ("CASCADE", ["userimages.W003"]),
+        ("SET_NULL", ["userimages.W003"]),
+    ],
+)
+def test_a_foreign_key_must_not_promise_too_much(project, on_delete, found):
+    """Django's on_delete runs where Django deletes, and it is not Django that deletes images."""
+    from django.db import models
+    from django.test.utils import isolate_apps
+    from userimages_django import checks
+    from userimages_django.models import Image
+
+    with isolate_apps("project") as registry, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "get_model", lambda *_: Image, raising=False)
+        patch.setattr(checks, "apps", registry)
+
+        class Pin(models.Model):
+            picture = models.ForeignKey(Image, getattr(models, on_delete), null=True, related_name="+")
+
+            class Meta:
+                app_label = "project"
+
+        assert [each.id for each in checks.check_foreign_keys()] == found
+
+
+def test_the_models_have_the_columns_of_the_tables(project):
+    """Each column is declared, with its name and its nullability, because Django makes queries and states of them."""
+    from django.apps import apps
+
+    from userimages.repositories.tables import images, intents, primaries
+
+    models = {model._meta.db_table: model for model in apps.get_app_config("userimages_django").get_models()}
+    assert models.keys() == {table.name for table in (images, intents, primaries)}
+    for table in (images, intents, primaries):
+        declared = {field.column: field.null for field in models[table.name]._meta.local_concrete_fields}
+        declared.pop(None, None)  # a key of two columns
+        assert declared == {column.name: column.nullable for column in table.columns}
+
+
+def test_every_verb_that_writes_is_refused_inside_atomic(project):
+    """A verb that the protocol gains must be listed as one that writes, or be one that reads."""
+    from django.db import transaction
+    from userimages_django.database import OutsideAtomic
+
+    reads = {"get", "get_many", "list", "recent", "primaries", "list_by_key", "list_intents", "usage"}
+    verbs = {name for name in vars(ImageRepository) if not name.startswith("_")}
+    assert verbs - reads <= OutsideAtomic.WRITES
+    repository = project.images().repository
+    with transaction.atomic():
+        for name in OutsideAtomic.WRITES:
+            with pytest.raises(DatabaseBusyError, match="on_commit"):
+                getattr(repository, name)()
+
+
+def test_a_name_is_that_of_a_user(project, settings_changed):
+    """By default the primary key; a string is a name already; nobody has none."""
+    from django.contrib.auth.models import AnonymousUser, User
+
+    with pytest.raises(ConfigurationError):
+        project.name_of(User(pk=7))  # the demo has users of its own
+    with settings_changed(USERIMAGES_USER=""):
+        assert project.name_of(User(pk=7)) == "7"
+        assert project.name_of("ana") == "ana"
+        with pytest.raises(InvalidFieldError, match="signed in"):
+            project.name_of(AnonymousUser())
+    with settings_changed(USERIMAGES_USER=lambda user: user.username):
+        assert project.name_of(User(pk=7, username="ana")) == "ana"
+
+
+def test_settings_count_more_than_the_environment(project, settings_changed, monkeypatch, tmp_path):
+    """Those of the same names, as text; and what is kept is made again after a change."""
+    monkeypatch.setenv("R2_BUCKET_NAME", "of-the-environment")
+    monkeypatch.delenv("USERIMAGES_DATA_DIR", raising=False)
+    with settings_changed(R2_BUCKET_NAME="of-settings", USERIMAGES_PRIMARY_PER_TYPE=True, BASE_DIR=ROOT):
+        found = project.environment()
+    assert found["R2_BUCKET_NAME"] == "of-settings"
+    assert found["USERIMAGES_PRIMARY_PER_TYPE"] == "true"
+    assert found["USERIMAGES_DATA_DIR"] == str(ROOT / "userimages-data")
+    monkeypatch.delenv("R2_BUCKET_NAME")
+    monkeypatch.setenv("USERIMAGES_DATA_DIR", str(tmp_path))
+    storage = MemoryStorage()
+    with settings_changed(USERIMAGES_STORAGE=storage, USERIMAGES_SERVE_URL="/p/{id}"):
+        assert project.images().storage is storage
+        image = project.images().upload("ana", JPEG, image_type="gallery")
+        assert image.url == f"/p/{image.id}"
+        project.images().delete(image.id)
+    with settings_changed(USERIMAGES_SERVE_URL="/q/{id}"):
+        assert project.images().storage is not storage
+
+
 @pytest.fixture
 def settings_changed():
     from django.test import override_settings
@@ -301,45 +445,83 @@ def settings_changed():
     return override_settings
 
 
-def test_a_database_that_cannot_hold_the_records_is_found_by_the_checks(project, monkeypatch):
-    from django.db import connection
-    from userimages_django import checks
+def databases(engine, **given):
+    """Return the connections of Django's for one entry of DATABASES."""
+    from django.db.utils import ConnectionHandler
 
-    assert checks.check_database() == []
-    monkeypatch.setitem(connection.settings_dict, "ENGINE", "django.db.backends.mysql")
-    assert [each.id for each in checks.check_database()] == ["userimages.E003"]
+    return ConnectionHandler({"default": {"ENGINE": engine, **given}})
+
+
+SQLITE, POSTGRESQL = "django.db.backends.sqlite3", "django.db.backends.postgresql"
 
 
 @pytest.mark.parametrize(
-    ("settings", "url"),
+    "name",
+    ["a b", "a?b", "a%20b", "a#b", "a memory of mine", ":memory:x", "a'b\"c", "\u00e9", "x?mode=ro"],
+)
+def test_the_file_of_the_records_is_that_of_django(project, name, tmp_path):
+    """Whatever characters its path has: one file is made, and both see one table."""
+    from userimages_django.database import url_of
+
+    from userimages.repositories.sqlalchemy import SQLAlchemyRepository
+
+    file = tmp_path / name / f"{name}.sqlite3"
+    file.parent.mkdir()
+    for given in (file, str(file)):
+        connection = databases(SQLITE, NAME=given)["default"]
+        repository = SQLAlchemyRepository(url_of(connection))
+        repository.create_schema()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM userimages_images")
+        assert [each.name for each in file.parent.iterdir() if not each.name.endswith(("-wal", "-shm"))] == [file.name]
+        repository.close()
+        connection.close()
+
+
+PARTS = {"USER": "u@x", "PASSWORD": "p:/?#%40", "HOST": "db", "PORT": 5433}
+
+
+@pytest.mark.parametrize(
+    ("given", "reached"),
     [
-        ({"ENGINE": "django.db.backends.sqlite3", "NAME": Path("/srv/a b.sqlite3")}, "sqlite:////srv/a b.sqlite3"),
-        ({"ENGINE": "django.db.backends.postgresql", "NAME": "pins"}, "postgresql:///pins"),
-        (
-            {
-                "ENGINE": "django.db.backends.postgresql",
-                "NAME": "p/n",
-                "USER": "u@x",
-                "PASSWORD": "p:/?#",
-                "HOST": "db",
-                "PORT": 5433,
-                "OPTIONS": {"sslmode": "require", "pool": {"min_size": 2}},
-            },
-            "postgresql://u%40x:p%3A%2F%3F%23@db:5433/p%2Fn?sslmode=require",
-        ),
-        (
-            {
-                "ENGINE": "django.contrib.gis.db.backends.postgis",
-                "NAME": "pins",
-                "USER": "u",
-                "HOST": "/run/postgresql",
-            },
-            "postgresql://u@/pins?host=%2Frun%2Fpostgresql",
-        ),
+        ({}, {}),
+        (PARTS, {"user": "u@x", "password": "p:/?#%40", "host": "db", "port": 5433}),
+        ({"HOST": "::1"}, {"host": "::1"}),
+        ({"HOST": "/run/postgresql", "PORT": "5433"}, {"host": "/run/postgresql", "port": 5433}),
+        ({"HOST": "one,two", "PORT": "5432,5433"}, {"host": "one,two", "port": "5432,5433"}),
+        ({"NAME": "", "OPTIONS": {"service": "shop"}}, {"service": "shop", "dbname": None}),
+        ({"OPTIONS": {"sslmode": "require", "connect_timeout": 3}}, {"sslmode": "require", "connect_timeout": "3"}),
+        ({"OPTIONS": {"pool": True, "server_side_binding": True, "isolation_level": 3}}, {}),
+        ({"OPTIONS": {"pool": {"min_size": 2}, "prepare_threshold": 5}}, {}),
+        ({"OPTIONS": {"assume_role": "a role"}}, {"options": r"-c role=a\ role"}),
+        ({"OPTIONS": {"assume_role": "r", "options": "-c a=1"}}, {"options": "-c a=1 -c role=r"}),
     ],
 )
-def test_the_database_url_is_that_of_databases(project, settings, url):
-    assert project.database_url(settings) == url
+def test_libpq_is_told_what_django_tells_it(project, given, reached):
+    """The parts are passed on as they are; options that are Django's own are not."""
+    pytest.importorskip("psycopg")
+    from sqlalchemy.dialects.postgresql.psycopg import dialect
+    from userimages_django.database import url_of
+
+    arguments = {"dbname": "p/n", **reached}
+    _, connects_with = dialect().create_connect_args(
+        url_of(databases(POSTGRESQL, **{"NAME": "p/n", **given})["default"])
+    )
+    connects_with.pop("context", None)
+    assert connects_with == {name: value for name, value in arguments.items() if value is not None}
+
+
+def test_a_database_that_cannot_hold_the_records(project, monkeypatch):
+    """The system checks find one of another kind, in memory, or of a name that DATABASES lacks."""
+    from django.test import override_settings
+    from userimages_django import checks
+
+    assert checks.check_database() == []
+    for engine in (SQLITE, "django.db.backends.dummy"):
+        monkeypatch.setattr(checks, "connections", databases(engine, NAME=":memory:"))
+        assert [each.id for each in checks.check_database()] == ["userimages.E003"]
+    with override_settings(USERIMAGES_DATABASE="nowhere"):
+        assert [each.id for each in checks.check_database()] == ["userimages.E003"]
 
 
 # C23

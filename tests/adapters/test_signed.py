@@ -56,7 +56,7 @@ def test_django_signs_by_the_settings(project, monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("USERIMAGES_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("USERIMAGES_SIGNING_KEYS", ",".join(SIGNER.keys))
 
-    assert project.images.__wrapped__().signer == SIGNER
+    assert project._service.__wrapped__(None).signer == SIGNER
 
 
 @pytest.mark.parametrize("end", ["x", "&verify=x", "&a=1", "%00", "=", "\u00e9", "&variant=64"])

@@ -1,6 +1,8 @@
 """What a failure of the database means, and which transactions are begun again."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -204,6 +206,25 @@ def test_a_file_that_cannot_be_written_is_read_and_not_waited_for(tmp_path: Path
     with pytest.raises(RepositoryError, match="read-only"):
         begin_upload(reader, new_image("ana"))
     reader.close()
+
+
+def test_nobody_waits_for_the_log_of_sqlite(tmp_path: Path) -> None:
+    """While somebody writes, the log cannot be turned on: a read works at once, and the next connection turns it on."""
+    path = tmp_path / "images.db"
+    made = SQLAlchemyRepository(f"sqlite:///{path}")
+    made.create_schema()
+    made.close()
+    writer = sqlite3.connect(path, isolation_level=None)
+    assert writer.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",)
+    writer.execute("BEGIN IMMEDIATE")
+    repository = SQLAlchemyRepository(f"sqlite:///{path}")
+    assert repository.list("ana", limit=1) == ()  # a wait would end in an error, because the writer never ends
+    repository.close()
+    writer.close()
+    assert repository.list("ana", limit=1) == ()
+    repository.close()
+    with closing(sqlite3.connect(path)) as reader:
+        assert reader.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_an_idle_connection_that_was_closed_fails_nothing(postgresql: str, own_database: str) -> None:

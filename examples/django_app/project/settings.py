@@ -69,6 +69,8 @@ STATIC_URL = "static/"
 
 # Who may do what with whose images: asked on every route of the API.
 USERIMAGES_AUTHORIZE = "project.guard.authorize"
+# The demo's users are names that anybody may take, and not those of Django: see `project.guard`.
+USERIMAGES_USER = None
 
 # Django's own files (media, static) in the same bucket. userimages keeps to users/; its audit looks nowhere else.
 STORAGES = {

@@ -7,4 +7,6 @@ class UserImagesConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self):
-        from . import checks  # noqa: F401 - registers them
+        from . import checks, signals  # noqa: F401 - the checks register themselves
+
+        signals.connect(self)

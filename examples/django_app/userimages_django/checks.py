@@ -1,12 +1,18 @@
-"""What ``manage.py check`` says about the settings."""
+"""What ``manage.py check`` says about the settings, and about foreign keys to images."""
 
+from urllib.parse import unquote
+
+from django.apps import apps
 from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection
+from django.db import connections, models, router
+from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
-from .service import database_url
+from userimages import UserImagesError
+
+from . import database, service, testing
 
 
 @checks.register()
@@ -16,6 +22,8 @@ def check_guard(**_):
         'USERIMAGES_AUTHORIZE = "project.guard.authorize", a function of (request, action, user) that returns a bool.'
     )
     if not name:
+        if _url_of_api() is None:  # the project has views of its own
+            return []
         return [
             checks.Error(
                 "USERIMAGES_AUTHORIZE is not set: nobody says who may do what.", hint=hint, id="userimages.E001"
@@ -34,11 +42,65 @@ def check_guard(**_):
 
 @checks.register()
 def check_database(**_):
+    alias = database.alias()
+    hint = 'USERIMAGES_DATABASE = "default", or another name of DATABASES: PostgreSQL with psycopg 3, or a SQLite file.'
+    if alias not in connections:
+        return [checks.Error(f"DATABASES has no {alias!r}.", hint=hint, id="userimages.E003")]
     try:
-        database_url(connection.settings_dict)
-    except ImproperlyConfigured as error:
-        return [checks.Error(str(error), hint="A SQLite file or PostgreSQL.", id="userimages.E003")]
+        if not testing.under_test():
+            database.url_of(connections[alias])
+    except (ImproperlyConfigured, ImportError) as error:
+        return [checks.Error(str(error), hint=hint, id="userimages.E003")]
+    if router.db_for_read(apps.get_model("userimages_django", "Image")) != alias:
+        hint = 'DATABASE_ROUTERS = ["userimages_django.database.Router"]'
+        return [checks.Error("The models are not read from USERIMAGES_DATABASE.", hint=hint, id="userimages.E004")]
     return []
+
+
+@checks.register()
+def check_settings(**_):
+    """Import what the settings name."""
+    found = []
+    for name in ("USERIMAGES_PROCESSOR", "USERIMAGES_RECIPES", "USERIMAGES_ON_DELETED", "USERIMAGES_USER"):
+        try:
+            service.setting(name)
+        except ImportError as error:
+            found.append(checks.Error(f"{name} cannot be imported: {error}", id="userimages.E005"))
+    try:
+        service.processor()
+    except (ImportError, UserImagesError) as error:
+        found.append(checks.Error(f"The processor cannot be made: {error}", id="userimages.E006"))
+    return found
+
+
+@checks.register()
+def check_serve_url(**_):
+    """Compare where images are served with what their URLs say."""
+    served, said = _url_of_api(), getattr(settings, "USERIMAGES_SERVE_URL", None) or "/api/user_image/{id}/serve/"
+    if served is None or said.endswith(served) or hasattr(settings, "USERIMAGES_SERVE_URL"):
+        return []
+    message = f"Images are served at {served}, but their URLs are {said}."
+    return [checks.Warning(message, hint=f"USERIMAGES_SERVE_URL = {served!r}", id="userimages.W002")]
+
+
+@checks.register()
+def check_foreign_keys(**_):
+    """Find foreign keys that promise what Django does not do, because it is not Django that deletes images."""
+    found = []
+    image = apps.get_model("userimages_django", "Image")
+    harmless = (models.PROTECT, models.RESTRICT, models.DO_NOTHING)
+    for model in apps.get_models():
+        for field in model._meta.local_fields:
+            on_delete = getattr(field.remote_field, "on_delete", None)
+            if field.related_model is not image or on_delete in harmless or on_delete.__name__.startswith("DB_"):
+                continue
+            message = (
+                f"on_delete={on_delete.__name__} does nothing here: the service deletes images, not Django. The "
+                "database refuses while a row refers to the image, and the service raises ConflictError."
+            )
+            hint = "Write models.PROTECT, which says so, and change or delete the row before its image."
+            found.append(checks.Warning(message, hint=hint, obj=field, id="userimages.W003"))
+    return found
 
 
 @checks.register()
@@ -51,3 +113,13 @@ def check_storages(**_):
             message = f"STORAGES[{alias!r}] writes to the whole bucket, or among the images of users."
             found.append(checks.Warning(message, hint='Give it a "location" such as "media".', id="userimages.W001"))
     return found
+
+
+def _url_of_api():
+    """Return where the project serves an image, or None if it does not include the URLs."""
+    if not getattr(settings, "ROOT_URLCONF", None):
+        return None
+    try:
+        return unquote(reverse("userimages:api", kwargs={"path": "user_image/{id}/serve/"}))
+    except NoReverseMatch:
+        return None

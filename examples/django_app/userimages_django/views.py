@@ -11,7 +11,7 @@ from django.http.multipartparser import MultiPartParserError
 from django.utils.module_loading import import_string
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
-from userimages import FileTooLargeError
+from userimages import FileTooLargeError, ImageService
 from userimages.http import (
     Api,
     FilePart,
@@ -27,11 +27,15 @@ from userimages.http import (
 from .service import images
 
 
-@functools.cache
 def api() -> Api:
     """Return the API as the settings describe it; Django itself guards the origin."""
+    return api_of(images())
+
+
+@functools.lru_cache(maxsize=4)
+def api_of(service: ImageService) -> Api:
     return Api(
-        images(),
+        service,
         authorize=import_string(settings.USERIMAGES_AUTHORIZE),
         trusted_origins=None,
         resource_policy=getattr(settings, "USERIMAGES_RESOURCE_POLICY", None),

@@ -2,7 +2,6 @@
 
 import sqlite3
 import threading
-import time
 import weakref
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -55,7 +54,7 @@ def open_engine(url: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
         if connection.execute("PRAGMA journal_mode").fetchone() == ("delete",):
-            _switch_to_wal(connection)
+            _try_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
 
@@ -139,18 +138,20 @@ class _Turn:
 _turns: "weakref.WeakKeyDictionary[Pool, _Turn]" = weakref.WeakKeyDictionary()
 
 
-def _switch_to_wal(connection: Any) -> None:
-    """Turn on the write-ahead log. SQLite does not wait by itself while another process does the same."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if CODES.get(error.sqlite_errorcode & 0xFF) is not BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
+def _try_wal(connection: Any) -> None:
+    """Turn on the write-ahead log, or leave it to the next connection if somebody holds the database.
+
+    Waiting would not help where the caller itself has a transaction open on another connection. Without the log
+    everything works, but readers wait for writers.
+    """
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.OperationalError as error:
+        if CODES.get(error.sqlite_errorcode & 0xFF) is not BUSY:
+            raise
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {PATIENCE * 1000:.0f}")
 
 
 _UNSET_PRIMARY = delete(primaries).where(primaries.c.image_id.in_(bindparam("the_ids", expanding=True)))

@@ -1,50 +1,85 @@
 # ruff: noqa: RUF012 - Django reads these lists and changes none
-"""The library makes its own tables, on the project's database; Django only learns what they look like."""
+"""Django learns the columns here. The library has made its tables before any migration: ``signals.make_schema``."""
 
 import django.db.models.deletion
 from django.db import migrations, models
 
-from userimages.repositories.sqlalchemy import SQLAlchemyRepository
-from userimages_django.service import database_url
-
-
-def create_schema(apps, schema_editor):
-    repository = SQLAlchemyRepository(database_url(schema_editor.connection.settings_dict))
-    repository.create_schema()
-    repository.close()
+from userimages_django.models import JSON
 
 
 class Migration(migrations.Migration):
     initial = True
-    atomic = False  # the schema is made on a connection of its own
     dependencies = []
     operations = [
-        migrations.RunPython(create_schema, migrations.RunPython.noop),
-        migrations.CreateModel(
-            "Image",
-            [
-                ("id", models.UUIDField(editable=False, primary_key=True, serialize=False)),
-                ("user", models.CharField(max_length=150)),
-                ("image_type", models.CharField(max_length=32)),
-                ("caption", models.TextField(blank=True)),
-                ("uploaded_at", models.DateTimeField()),
-                ("key", models.CharField(max_length=255, unique=True)),
-                ("width", models.IntegerField()),
-                ("height", models.IntegerField()),
-                ("size_bytes", models.IntegerField(verbose_name="bytes")),
-                ("mime_type", models.CharField(max_length=100, verbose_name="format")),
-            ],
-            {"db_table": "userimages_images", "ordering": ("-uploaded_at", "-id"), "managed": False},
-        ),
-        migrations.CreateModel(
-            "Primary",
-            [
-                ("user", models.CharField(max_length=150, primary_key=True, serialize=False)),
-                (
-                    "image",
-                    models.OneToOneField(on_delete=django.db.models.deletion.DO_NOTHING, to="userimages_django.image"),
+        migrations.SeparateDatabaseAndState(
+            state_operations=[
+                migrations.CreateModel(
+                    name="Image",
+                    fields=[
+                        ("id", models.UUIDField(editable=False, primary_key=True, serialize=False)),
+                        ("user", models.CharField(max_length=150)),
+                        ("image_type", models.CharField(max_length=32)),
+                        ("caption", models.TextField(blank=True)),
+                        ("meta", JSON(default=dict)),
+                        ("uploaded_at", models.DateTimeField()),
+                        ("key", models.CharField(max_length=255, unique=True)),
+                        ("width", models.IntegerField()),
+                        ("height", models.IntegerField()),
+                        ("size_bytes", models.IntegerField(verbose_name="bytes")),
+                        ("stored_bytes", models.BigIntegerField(default=0)),
+                        ("mime_type", models.CharField(max_length=100, verbose_name="format")),
+                        ("sha256", models.CharField(max_length=64)),
+                        ("placeholder", models.CharField(max_length=64)),
+                        ("frames", models.IntegerField(default=1)),
+                        ("stored_variants", JSON(db_column="variants")),
+                        ("recipe", models.CharField(default="", max_length=32)),
+                        ("idempotency_key", models.CharField(max_length=255, null=True)),
+                        ("input_sha256", models.CharField(max_length=64)),
+                    ],
+                    options={
+                        "db_table": "userimages_images",
+                        "ordering": ("-uploaded_at", "-id"),
+                    },
                 ),
-            ],
-            {"db_table": "userimages_primaries", "managed": False},
-        ),
+                migrations.CreateModel(
+                    name="Intent",
+                    fields=[
+                        ("id", models.UUIDField(editable=False, primary_key=True, serialize=False)),
+                        ("user", models.CharField(max_length=150)),
+                        ("idempotency_key", models.CharField(max_length=255, null=True)),
+                        ("input_sha256", models.CharField(max_length=64)),
+                        ("object_keys", JSON()),
+                        ("lease_until", models.DateTimeField(db_index=True)),
+                        ("claimed", models.BooleanField(default=False)),
+                    ],
+                    options={
+                        "db_table": "userimages_intents",
+                    },
+                ),
+                migrations.CreateModel(
+                    name="Primary",
+                    fields=[
+                        (
+                            "pk",
+                            models.CompositePrimaryKey(
+                                "user", "scope", blank=True, editable=False, primary_key=True, serialize=False
+                            ),
+                        ),
+                        ("user", models.CharField(max_length=150)),
+                        ("scope", models.CharField(default="", max_length=32)),
+                        (
+                            "image",
+                            models.ForeignKey(
+                                on_delete=django.db.models.deletion.DO_NOTHING,
+                                related_name="primaries",
+                                to="userimages_django.image",
+                            ),
+                        ),
+                    ],
+                    options={
+                        "db_table": "userimages_primaries",
+                    },
+                ),
+            ]
+        )
     ]
