@@ -27,6 +27,17 @@ def instant(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
+def instant_of(id: UUID) -> datetime:
+    """Return the instant that ``new_id`` made *id* from, to the microsecond.
+
+    >>> at = instant(1_777_636_800_123_457)
+    >>> instant_of(new_id(at)) == at
+    True
+    """
+    milliseconds, fraction = id.int >> 80, id.int >> 64 & 0xFFF
+    return instant(milliseconds * 1000 + -(-fraction * 1000 // 4096))
+
+
 class UploadClock:
     """Gives instants that never repeat and never go back, whatever the clock beneath does."""
 

@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 from datetime import datetime
+from uuid import UUID
 
 from userimages.ids import microseconds
 from userimages.model import ImageType
@@ -22,6 +23,7 @@ EXTENSIONS = {
     "image/avif": ".avif",
 }
 PREFIX = "users/"
+STAGING_PREFIX = "staging/"  # what browsers upload directly: raw, never public, deleted by the sweep
 PROBE_PREFIX = "userimages-probe/"  # outside of what an audit judges
 MAX_SEGMENT_BYTES = 120
 VARIANT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
@@ -47,6 +49,16 @@ def user_segment(user: str) -> str:
 def user_prefix(user: str) -> str:
     """Return what the keys of all of a user's objects begin with."""
     return f"{PREFIX}{user_segment(user)}/images/"
+
+
+def staging_prefix(user: str) -> str:
+    """Return what the keys of all that a user has staged begin with."""
+    return f"{STAGING_PREFIX}{user_segment(user)}/"
+
+
+def staging_key(user: str, id: UUID) -> str:
+    """Return the key under which the upload of the ticket *id* is staged."""
+    return f"{staging_prefix(user)}{id}"
 
 
 def new_stem(user: str, image_type: ImageType, at: datetime) -> str:
