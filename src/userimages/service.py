@@ -10,13 +10,14 @@ import attrs
 
 from userimages import validation
 from userimages.errors import ConfigurationError, DatabaseBusyError, ImageNotFoundError
-from userimages.ids import UploadClock, utcnow
+from userimages.ids import UploadClock, instant_of, new_id, utcnow
+from userimages.lifecycle import tickets
 from userimages.lifecycle.audit import audit, delete_orphans
 from userimages.lifecycle.deletion import OnDeleted, delete_all, finish_deletion
 from userimages.lifecycle.sweep import sweep
 from userimages.lifecycle.upload import LEASE, build_image, store
 from userimages.logs import log_event
-from userimages.model import AuditReport, CheckReport, ImageType, Intent, Page, SweepReport, UserImage, Variant
+from userimages.model import AuditReport, CheckReport, ImageType, Intent, Page, SweepReport, Ticket, UserImage, Variant
 from userimages.protocols import DEFAULT_MAX_BYTES, ImageRepository, Processor, Readable, Storage
 from userimages.signing import UrlSigner
 
@@ -40,6 +41,8 @@ class ImageService:
         clock: returns the present as an aware datetime.
         serve_url: the URL under which the application serves an image, with ``{id}`` in it. Images of a storage
             without public URLs have this one.
+        staged_url: the URL under which the application takes a direct upload, with ``{id}`` in it. It is used if the
+            storage cannot sign one of its own.
         signer: signs the URLs of the serve route, which then need no guard until they expire.
         on_deleted: is called with the public URLs of deleted objects, so that it can purge a CDN.
 
@@ -65,6 +68,7 @@ class ImageService:
         processor: Processor | None = None,
         clock: Callable[[], datetime] = utcnow,
         serve_url: str = "/api/user_image/{id}/serve/",
+        staged_url: str = "/api/staged_upload/{id}/",
         signer: UrlSigner | None = None,
         on_deleted: OnDeleted | None = None,
     ) -> None:
@@ -82,8 +86,9 @@ class ImageService:
                     f"The {role} is of type {type(part).__name__}, which has no {method}().",
                     hint="Write ImageService(storage, repository, processor=...), with an instance of each.",
                 )
-        if "{id}" not in serve_url:
-            raise ConfigurationError("serve_url has no {id} in it.", hint="Write it as /images/{id}/.")
+        for name, url in (("serve_url", serve_url), ("staged_url", staged_url)):
+            if "{id}" not in url:
+                raise ConfigurationError(f"{name} has no {{id}} in it.", hint="Write it as /images/{id}/.")
         self.storage = storage
         self.repository = repository
         self.processor = processor
@@ -92,6 +97,7 @@ class ImageService:
         self._clock: Callable[[], datetime] = lambda: clock().astimezone(UTC)
         self._upload_clock = UploadClock(self._clock)
         self._serve_url = serve_url
+        self._staged_url = staged_url
         self._on_deleted = on_deleted
 
     @classmethod
@@ -133,19 +139,118 @@ class ImageService:
             ConflictError: the idempotency key belongs to another file, or to a first try that still runs.
             BusyError: too many pictures at once; try again later.
         """
+        return self._upload(
+            user,
+            file,
+            image_type=image_type,
+            is_primary=is_primary,
+            caption=caption,
+            replace=replace,
+            idempotency_key=validation.checked_idempotency_key(idempotency_key),
+        )
+
+    def begin_upload(self, user: str, *, size_bytes: int, mime_type: str, sha256: str | None = None) -> Ticket:
+        """Return a ticket, by which a browser puts a file of *size_bytes* straight into the store, within ten minutes.
+
+        *mime_type* is what the client takes the file for, and *sha256* (64 hex digits) the digest of its bytes. Length,
+        type and digest are signed; what the bytes are is found out by ``finish_upload``.
+
+        Raises:
+            FileTooLargeError: it would be larger than ``max_bytes``.
+            UnsupportedFormatError: *mime_type* is none of a picture.
+            ConfigurationError: neither the storage nor a signer can sign the upload.
+        """
+        user = validation.checked_user(user)
+        mime_type = validation.checked_upload(size_bytes, mime_type, sha256, limit=self.max_bytes)
+        id = new_id(self._upload_clock())
+        with log_event("begin_upload", image_id=str(id), size_bytes=size_bytes):
+            return tickets.begin_ticket(
+                self.storage,
+                self.repository,
+                self.signer,
+                id=id,
+                user=user,
+                size_bytes=size_bytes,
+                mime_type=mime_type,
+                sha256=sha256,
+                staged_url=self._staged_url,
+                now=self._clock(),
+            )
+
+    def finish_upload(
+        self,
+        user: str,
+        ticket_id: UUID | str,
+        *,
+        image_type: ImageType | str,
+        is_primary: bool = False,
+        caption: str = "",
+        replace: bool = False,
+    ) -> UserImage:
+        """Check, re-encode and store what was put for a ticket, as ``upload`` does, and return its record.
+
+        The image has the id of the ticket. A retry gets the first answer, and none once the image was deleted.
+
+        Raises:
+            TicketNotFoundError: nothing was put, not by this user, or the ticket is older than 30 minutes.
+            ConflictError: another call finishes this ticket at the moment.
+        """
+        user, id = validation.checked_user(user), validation.checked_id(ticket_id)
+        if found := self.repository.get(id, user=user):
+            return self._with_urls(found)
+        return self._upload(
+            user,
+            tickets.read_staged(self.storage, user, id, limit=self.max_bytes, now=self._clock()),
+            image_type=image_type,
+            is_primary=is_primary,
+            caption=caption,
+            replace=replace,
+            idempotency_key=tickets.reserved_key(id),
+            id=id,
+        )
+
+    def allowed_put(self, id: UUID | str, query: str) -> tickets.StagedPut | None:
+        """Return what a request to ``staged_url`` with this *query* may put, or None if its token allows nothing."""
+        id = validation.checked_id(id)
+        return tickets.allowed_put(self.signer, self._staged_url, id, query, now=self._clock())
+
+    def put_staged(self, put: tickets.StagedPut, body: Readable) -> None:
+        """Store *body* for a ticket, as *put* allows it.
+
+        Raises:
+            InvalidFieldError: it has another length or digest than was signed, or ended after the URL had expired.
+            KeyTakenError: something else was put for this ticket before.
+        """
+        with log_event("put_staged", image_id=str(put.id), size_bytes=put.size_bytes):
+            data = tickets.read_put(put, body, clock=self._clock)
+            self.storage.put(put.key, data, mime_type=put.mime_type)
+
+    def _upload(
+        self,
+        user: str,
+        file: bytes | Readable,
+        *,
+        image_type: ImageType | str,
+        is_primary: bool,
+        caption: str,
+        replace: bool,
+        idempotency_key: str | None,
+        id: UUID | None = None,
+    ) -> UserImage:
+        """Store a picture, under a new id or under that of a ticket, whose instant is then the picture's."""
         user = validation.checked_user(user)
         image_type = validation.checked_image_type(image_type)
         caption = validation.checked_caption(caption)
-        idempotency_key = validation.checked_idempotency_key(idempotency_key)
         is_primary = validation.checked_flag(is_primary, "is_primary")
         replace = validation.checked_flag(replace, "replace")
         with log_event("upload", image_type=image_type.value) as facts:
             data = validation.read_file(file, limit=self.max_bytes)
             facts["input_bytes"] = len(data)
             processed = self.processor(data, image_type)
-            image, objects = build_image(user, image_type, caption, processed, at=self._upload_clock())
+            at = instant_of(id) if id else self._upload_clock()
+            image, objects = build_image(user, image_type, caption, processed, at=at, id=id)
             intent = Intent(
-                id=image.id,
+                id=new_id(self._clock()) if id else image.id,
                 user=user,
                 object_keys=image.object_keys,
                 lease_until=self._clock() + LEASE,
@@ -263,6 +368,8 @@ class ImageService:
         id = validation.checked_id(id)
         with log_event("delete", image_id=str(id)):
             intent = _or_not_found(self.repository.begin_delete(id, user=_checked_owner(user)))
+            if tickets.are_possible(self.storage, self.signer):
+                intent = tickets.with_staged(intent, id, now=self._clock())
             failure = finish_deletion(self.storage, self.repository, intent, self._on_deleted)
             if failure:
                 raise failure
@@ -275,8 +382,9 @@ class ImageService:
         """
         user = validation.checked_user(user)
         with log_event("delete_user") as facts:
+            staged = tickets.delete_staged(self.storage, user)  # first, so that no retry brings a picture back
             facts["images"], failure = delete_all(self.storage, self.repository, user, self._on_deleted)
-            if failure:
+            if failure := failure or staged:
                 raise failure
         return int(str(facts["images"]))
 

@@ -10,7 +10,7 @@ from operator import itemgetter
 import attrs
 
 from userimages.errors import StorageError
-from userimages.keys import PREFIX, PROBE_PREFIX, stem_of
+from userimages.keys import PREFIX, PROBE_PREFIX, STAGING_PREFIX, stem_of
 from userimages.lifecycle.deletion import OnDeleted, delete_objects
 from userimages.model import AuditReport, MissingObject, StoredObject, UserImage
 from userimages.protocols import ImageRepository, Storage
@@ -53,6 +53,10 @@ def audit(
         if limit is not None and objects >= limit:
             stopped_at = key
             break
+    if stopped_at is None:
+        staged = list(storage.list(STAGING_PREFIX))  # nothing there is needed for longer than half an hour
+        orphans += [each for each in staged if each.modified < old]
+        objects += len(staged)
     return AuditReport(
         objects=objects,
         images=images,

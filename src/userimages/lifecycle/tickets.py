@@ -22,6 +22,7 @@ the sweep, while finish runs              the bytes are read already: the image 
 """
 
 import hashlib
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 from urllib.parse import parse_qsl, urlencode
@@ -31,7 +32,7 @@ import attrs
 
 from userimages.errors import ConfigurationError, InvalidFieldError, ObjectNotFoundError, TicketNotFoundError
 from userimages.ids import instant_of
-from userimages.keys import STAGING_PREFIX, staging_key, user_segment
+from userimages.keys import STAGING_PREFIX, staging_key, staging_prefix, user_segment
 from userimages.lifecycle.sweep import CLOCK_SKEW
 from userimages.model import Intent, Ticket
 from userimages.protocols import ImageRepository, Readable, Storage
@@ -73,6 +74,11 @@ class StagedPut:
         values = (self.segment, self.size_bytes, self.mime_type, self.sha256, self.expires)
         base = staged_url.replace("{id}", str(self.id))
         return f"{base}{'&' if '?' in base else '?'}{urlencode(list(zip(_FIELDS, values, strict=True)))}"
+
+
+def are_possible(storage: Storage, signer: UrlSigner | None) -> bool:
+    """Tell whether there can be tickets: the storage signs a PUT, or our own route does."""
+    return signer is not None or hasattr(storage, "sign_put")
 
 
 def begin_ticket(
@@ -140,11 +146,11 @@ def allowed_put(signer: UrlSigner | None, staged_url: str, id: UUID, query: str,
     return put if valid and int(now.timestamp()) < put.expires else None
 
 
-def read_put(put: StagedPut, body: Readable) -> bytes:
+def read_put(put: StagedPut, body: Readable, *, clock: Callable[[], datetime]) -> bytes:
     """Return the bytes of *body*, of which no more than one past what *put* allows are read.
 
     Raises:
-        InvalidFieldError: they are more or fewer than was signed, or others.
+        InvalidFieldError: they are more or fewer than was signed, or others, or came too late.
     """
     data = bytearray()
     while len(data) <= put.size_bytes and (chunk := body.read(min(_CHUNK, put.size_bytes + 1 - len(data)))):
@@ -160,6 +166,8 @@ def read_put(put: StagedPut, body: Readable) -> bytes:
         raise InvalidFieldError(
             "The body is not the file whose SHA-256 was announced.", field="sha256", hint="Send it again."
         )
+    if int(clock().timestamp()) >= put.expires:  # else a slow body would land after the sweep
+        raise InvalidFieldError("The upload ended after its URL had expired.", field="expires", hint="Begin a new one.")
     return bytes(data)
 
 
@@ -178,6 +186,31 @@ def read_staged(storage: Storage, user: str, id: UUID, *, limit: int, now: datet
         raise TicketNotFoundError(
             "Nothing was uploaded for this ticket.", hint="PUT the file to ticket.url first, as the same user."
         ) from exc
+
+
+def reserved_key(id: UUID) -> str:
+    """Return the idempotency key of finishing the ticket *id*: no caller can give one that begins with a space."""
+    return f" ticket {id}"
+
+
+def with_staged(intent: Intent, id: UUID, *, now: datetime) -> Intent:
+    """Let the deletion of the image *id* take along what may still be staged for it.
+
+    A client that repeats ``finish_upload`` must not bring a deleted picture back.
+    """
+    if is_too_old(id, now):
+        return intent
+    return attrs.evolve(intent, object_keys=(*intent.object_keys, staging_key(intent.user, id)))
+
+
+def delete_staged(storage: Storage, user: str) -> Exception | None:
+    """Delete all that *user* has staged. Return what failed."""
+    try:
+        if keys := [found.key for found in storage.list(staging_prefix(user))]:
+            storage.delete(keys)
+    except Exception as exc:
+        return exc
+    return None
 
 
 def is_too_old(id: UUID, now: datetime) -> bool:

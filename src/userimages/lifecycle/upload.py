@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import attrs
 
@@ -27,7 +28,7 @@ _PUBLISH_TRIES = 3
 
 
 def build_image(
-    user: str, image_type: ImageType, caption: str, processed: ProcessedImage, *, at: datetime
+    user: str, image_type: ImageType, caption: str, processed: ProcessedImage, *, at: datetime, id: UUID | None = None
 ) -> tuple[UserImage, dict[str, Rendition]]:
     """Return the record of what was processed, and its objects by key.
 
@@ -43,7 +44,7 @@ def build_image(
         objects[key] = each
         variants[name] = Variant(key, each.width, each.height, len(each.data), each.mime_type, _sha256(each.data))
     image = UserImage(
-        id=ids.new_id(at),
+        id=id or ids.new_id(at),
         user=user,
         image_type=image_type,
         caption=caption,
