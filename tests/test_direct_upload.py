@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -58,9 +58,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def direct(images: ImageService, clock: Clock) -> ImageService:
+def direct(images: ImageService, clock: Clock) -> Iterator[ImageService]:
     """Give a service on each pair of backends in turn, with a signer and a clock that a test can move."""
-    return ImageService(images.storage, images.repository, processor=images.processor, signer=SIGNER, clock=clock)
+    made = ImageService(images.storage, images.repository, processor=images.processor, signer=SIGNER, clock=clock)
+    yield made
+    sweep_all(made, clock)  # other tests share the database, and look for work in hand
 
 
 @pytest.fixture
