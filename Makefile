@@ -1,21 +1,21 @@
-# Every target does its own set-up: Python 3.11 or newer and make are all it needs.
+# Every target does its own set-up. It needs only make and Python 3.11 or newer.
 PYTHON ?= python3
 VENV ?= .venv
 PORT ?= 8000
 BIN = $(VENV)/bin
-# The oldest boto3 that is supported, beside the newest one: its tests run again with this folder in front.
+# The oldest supported boto3. The tests of R2 run twice: with the newest, and with this folder first on the path.
 OLDEST = $(VENV)/oldest-boto3
 
 .PHONY: demo test check bench torture r2 clean
 
-demo: $(VENV)/.demo  ## The gallery, on SQLite and local disk: http://127.0.0.1:8000 (make demo PORT=9000 for another)
+demo: $(VENV)/.demo  ## Run the gallery on SQLite and local disk: http://127.0.0.1:8000 (another port: make demo PORT=9000)
 	$(BIN)/flask --app examples.flask_app run --port $(PORT)
 
-test: $(VENV)/.dev $(OLDEST)  ## The tests, on a real PostgreSQL, a real S3 server and, where it is installed, Chromium
-	$(BIN)/python -m pytest
+test: $(VENV)/.dev $(OLDEST)  ## Run the tests on a real PostgreSQL, a real S3 server and, if it is installed, Chromium
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 	PYTHONPATH=$(OLDEST) $(BIN)/python -m pytest tests/storages/test_r2*.py tests/storages/test_wire_check.py
 
-check: $(VENV)/.dev  ## Style, types, directions of import, dependencies, names in the docs
+check: $(VENV)/.dev  ## Check style, types, directions of import, dependencies, names in the docs and the cost of the import
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -24,15 +24,16 @@ check: $(VENV)/.dev  ## Style, types, directions of import, dependencies, names 
 	$(BIN)/python scripts/docs_names.py
 	$(BIN)/python scripts/import_cost.py
 
-bench: $(VENV)/.bench  ## Speed, memory and quality beside others; takes about half an hour
+bench: $(VENV)/.bench  ## Measure speed, memory and quality beside other libraries, in about half an hour
 	$(BIN)/python benchmarks/ingest.py
 	$(BIN)/python benchmarks/storage.py
 	$(BIN)/python benchmarks/metadata.py
+	$(BIN)/python benchmarks/signing.py
 
-torture: $(VENV)/.dev  ## The proofs in full: kills, faults, races, a long search for counterexamples
+torture: $(VENV)/.dev  ## Run the proofs in full: kills, faults, races, a long search for counterexamples
 	USERIMAGES_TORTURE=1 $(BIN)/python -m pytest tests/reliability tests/repositories/test_races.py
 
-r2: $(VENV)/.dev  ## A check against a bucket of your own, by the R2_* settings: about twenty requests
+r2: $(VENV)/.dev  ## Check a bucket of your own, which the R2_* settings name, with about twenty requests
 	$(BIN)/python scripts/r2_check.py
 
 $(VENV)/.pip:

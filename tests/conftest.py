@@ -4,15 +4,17 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import attrs
 import pytest
 from tests.parts import free_port, needs, wait_for_port
 
-from userimages import ImageRepository, ImageService, ImageType, Processor, Storage
-from userimages.model import ProcessedImage, Rendition
+from userimages import ImageRepository, ImageService, Processor, Storage, StorageError
+from userimages.testing import instant_processor
 
 
 @attrs.frozen
@@ -27,7 +29,7 @@ class S3Server:
     def environ(self) -> dict[str, str]:
         """Return the settings that point R2Storage at this server."""
         return {
-            "R2_ACCOUNT_ID": "account",
+            "R2_ACCOUNT_ID": "0123456789abcdef0123456789abcdef",
             "R2_ACCESS_KEY_ID": self.access_key,
             "R2_SECRET_ACCESS_KEY": self.secret_key,
             "R2_BUCKET_NAME": self.bucket,
@@ -53,10 +55,27 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         process = subprocess.Popen(command, env=environ, stdout=log, stderr=log, cwd=folder)
     try:
         wait_for_port(ports["s3"], process, folder / "log")
+        wait_for_bucket(server)
         yield server
     finally:
         process.terminate()
         process.wait(30)
+
+
+def wait_for_bucket(server: S3Server) -> None:
+    """Wait until the bucket is there, which is a little after the port answers."""
+    from userimages.storages.r2 import R2Storage
+
+    storage, deadline = R2Storage.from_env(server.environ()), time.monotonic() + 60
+    while True:
+        try:
+            next(storage.list("nothing/"), None)
+        except StorageError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 @pytest.fixture(scope="session")
@@ -72,6 +91,18 @@ def postgresql() -> Iterator[str]:
             yield server.get_uri()
         finally:
             server.cleanup()
+
+
+@pytest.fixture
+def own_database(postgresql: str) -> str:
+    """Make an empty database of this test alone and return its URL."""
+    import psycopg
+    from sqlalchemy import make_url
+
+    name = f"t{uuid4().hex}"
+    with psycopg.connect(postgresql, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    return make_url(postgresql).set(database=name).render_as_string(hide_password=False)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -92,28 +123,22 @@ def every_request_to_r2_is_checked() -> Iterator[None]:
         yield
 
 
-def tiny(data: bytes, image_type: ImageType) -> ProcessedImage:
-    """Make of any bytes an image with two variants, without decoding anything."""
-    variants = {name: Rendition(data + name.encode(), 4, 3, "image/webp") for name in ("64", "256")}
-    return ProcessedImage(Rendition(data, 8, 6, "image/jpeg"), variants, "cGxhY2Vob2xkZXI=")
-
-
 @pytest.fixture
 def tiny_processor() -> Processor:
     """Give a processor that takes any bytes, for tests that are about something else."""
-    return tiny
+    return instant_processor
 
 
 @pytest.fixture(params=["memory", "disk+sqlite", "seaweedfs+postgresql"])
 def images(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ImageService]:
-    """Give a service with the tiny processor on each pair of backends in turn."""
+    """Give a service with the instant processor on each pair of backends in turn."""
     storage: Storage
     repository: ImageRepository
     if request.param == "memory":
         from userimages.repositories.memory import MemoryRepository
         from userimages.storages.memory import MemoryStorage
 
-        yield ImageService(MemoryStorage(), MemoryRepository(), processor=tiny)
+        yield ImageService(MemoryStorage(), MemoryRepository(), processor=instant_processor)
         return
     from userimages.repositories.sqlalchemy import SQLAlchemyRepository
 
@@ -128,7 +153,7 @@ def images(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ImageServ
         storage = R2Storage.from_env(request.getfixturevalue("seaweedfs").environ())
         repository = SQLAlchemyRepository(request.getfixturevalue("postgresql"))
     repository.create_schema()
-    yield ImageService(storage, repository, processor=tiny)
+    yield ImageService(storage, repository, processor=instant_processor)
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,9 @@ from datetime import timedelta
 import attrs
 import pytest
 
-from userimages import ImageService, ImageType, InvalidFieldError
+from userimages import ImageService, InvalidFieldError
 from userimages.ids import utcnow
-from userimages.keys import new_stem, object_key
+from userimages.keys import new_stem, object_key, owner_of
 from userimages.model import AuditReport, MissingObject, StoredObject
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
@@ -30,7 +30,7 @@ def images(tiny_processor) -> ImageService:
 
 def orphan(images: ImageService, user: str = "a.b", *, old: bool = True) -> str:
     """Store an object that no image names, and return its key."""
-    key = object_key(new_stem(user, ImageType.COVER, utcnow()), "image/webp", "320")
+    key = object_key(new_stem(user, "cover", utcnow(), owner_of(images.repository.database_id())), "image/webp", "320")
     images.storage.put(key, b"orphan", mime_type="image/webp")
     if old:
         images.storage.age(key)  # type: ignore[attr-defined]

@@ -13,7 +13,17 @@ from userimages.model import UserImage
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
 from userimages.testing import make_image
-from userimages.testing.records import GALLERY, begin_upload, finish_all, ids, new_image, new_user, publish
+from userimages.testing.records import (
+    COVER,
+    GALLERY,
+    begin_upload,
+    delete_one,
+    finish_all,
+    ids,
+    new_image,
+    new_user,
+    publish,
+)
 
 
 class Cache:
@@ -87,7 +97,7 @@ def test_c29_a_page_that_is_read_again_costs_no_statement(
 
 
 def test_every_page_is_kept_by_itself(repository: CachingRepository, image: UserImage) -> None:
-    other = publish(repository, new_image(image.user, image.image_type.__class__.COVER))
+    other = publish(repository, new_image(image.user, COVER))
     position = max((each.uploaded_at, each.id) for each in (image, other))
     for _ in range(2):
         assert len(repository.list(image.user, limit=9)) == 2
@@ -107,9 +117,9 @@ def _replace(repository: CachingRepository, image: UserImage) -> None:
         lambda repository, image: publish(repository, new_image(image.user)),
         _replace,
         lambda repository, image: repository.set_primary(image.id),
-        lambda repository, image: repository.update(image.id, caption="new"),
-        lambda repository, image: repository.begin_delete(image.id),
-        lambda repository, image: repository.begin_delete(image.id, user=image.user),
+        lambda repository, image: repository.update(image.id, {"caption": "new"}),
+        lambda repository, image: delete_one(repository, image.id),
+        lambda repository, image: delete_one(repository, image.id, user=image.user),
     ],
     ids=["publish", "replace", "set_primary", "update", "begin_delete", "retire_of_user"],
 )
@@ -136,7 +146,7 @@ def test_a_change_of_one_user_leaves_the_pages_of_others(
 def test_a_page_that_was_being_read_during_a_change_is_lost(
     repository: CachingRepository, inner: Counting, image: UserImage
 ) -> None:
-    inner.meanwhile = lambda: repository.update(image.id, caption="new")
+    inner.meanwhile = lambda: repository.update(image.id, {"caption": "new"})
     assert repository.list(image.user, limit=9) == (image,)
     assert repository.list(image.user, limit=9)[0].caption == "new"
 
@@ -146,7 +156,7 @@ def test_a_version_that_the_cache_lost_brings_no_old_page_back(
 ) -> None:
     repository.list(image.user, limit=9)
     pages = dict(cache.kept)
-    repository.update(image.id, caption="new")
+    repository.update(image.id, {"caption": "new"})
     cache.kept.clear()
     repository.list(image.user, limit=9)
     cache.kept = {**pages, **cache.kept}
@@ -172,8 +182,8 @@ def test_a_broken_cache_breaks_nothing_and_is_logged_without_a_name(caplog: pyte
     repository = CachingRepository(MemoryRepository(), Broken())  # type: ignore[arg-type]
     image = publish(repository, new_image("ana-the-user"), is_primary=True)
     assert repository.list(image.user, limit=9) == (image,)
-    assert repository.update(image.id, caption="new")
-    assert repository.begin_delete(image.id)
+    assert repository.update(image.id, {"caption": "new"})
+    assert delete_one(repository, image.id)
     assert repository.list(image.user, limit=9) == ()
     assert finish_all(repository) == 1
     failures = [record for record in caplog.records if getattr(record, "event", "") == "cache"]
@@ -228,7 +238,7 @@ def keeps_pages(repository: CachingRepository, inner: Counting) -> None:
     for _ in range(3):
         assert repository.list(image.user, limit=9) == (image,)
     assert inner.lists == 1
-    repository.begin_delete(image.id)
+    delete_one(repository, image.id)
     assert repository.list(image.user, limit=9) == ()
 
 

@@ -2,15 +2,15 @@ from pathlib import Path
 
 import pytest
 
-from userimages import ConfigurationError
+from userimages import ConfigurationError, InvalidFieldError
 from userimages.config import service_from_env
 from userimages.signing import UrlSigner
 from userimages.storages.disk import DiskStorage
 from userimages.storages.r2 import R2Storage
-from userimages.testing import make_image
+from userimages.testing import instant_processor, make_image
 
 R2 = {
-    "R2_ACCOUNT_ID": "account",
+    "R2_ACCOUNT_ID": "0123456789abcdef0123456789abcdef",
     "R2_ACCESS_KEY_ID": "id",
     "R2_SECRET_ACCESS_KEY": "secret",
     "R2_BUCKET_NAME": "bucket",
@@ -175,3 +175,44 @@ def test_a_data_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> N
 
     with pytest.raises(ConfigurationError, match="USERIMAGES_DATA_DIR"):
         service_from_env({"USERIMAGES_DATA_DIR": str(tmp_path / "file" / "data")})
+
+
+def test_a_storage_that_must_be_r2_is_no_disk() -> None:
+    """A lost environment is an error, in place of images on the disk of a container."""
+    with pytest.raises(ConfigurationError, match="R2_ACCOUNT_ID"):
+        service_from_env({"USERIMAGES_STORAGE": "r2"})
+    with pytest.raises(ConfigurationError, match="USERIMAGES_STORAGE is disk, but"):
+        service_from_env({"USERIMAGES_STORAGE": "disk", "R2_BUCKET_NAME": "b"})
+    with pytest.raises(ConfigurationError, match="USERIMAGES_STORAGE is 's3'"):
+        service_from_env({"USERIMAGES_STORAGE": "s3"})
+
+
+def test_the_arguments_reach_the_service(tmp_path: Path) -> None:
+    purged: list[str] = []
+    images = service_from_env(
+        {"USERIMAGES_DATA_DIR": str(tmp_path), "USERIMAGES_STORAGE": "Disk"},
+        processor=instant_processor,
+        serve_url="/media/{id}/",
+        on_deleted=purged.extend,
+        primary_per_type=True,
+    )
+    image = images.upload("ana", b"x", image_type="cover", is_primary=True)
+    assert image.url == f"/media/{image.id}/"
+    assert images.primaries(["ana"], image_type="cover")["ana"].id == image.id
+
+
+@pytest.mark.parametrize(("written", "per_type"), [("true", True), ("False", False), ("", False)])
+def test_one_primary_per_type_is_a_setting(tmp_path: Path, written: str, per_type: bool) -> None:
+    settings = {"USERIMAGES_DATA_DIR": str(tmp_path), "USERIMAGES_PRIMARY_PER_TYPE": written}
+    images = service_from_env(settings)
+    with pytest.raises(InvalidFieldError):
+        images.primary("ana", image_type=None if per_type else "cover")
+    with pytest.raises(ConfigurationError, match="Write true or false"):
+        service_from_env(settings | {"USERIMAGES_PRIMARY_PER_TYPE": "yes"})
+
+
+def test_the_log_says_what_was_chosen(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="userimages"):
+        service_from_env({"USERIMAGES_DATA_DIR": str(tmp_path)})
+    assert str(tmp_path / "objects") in caplog.messages[0]
+    assert "userimages.sqlite3" in caplog.messages[0]

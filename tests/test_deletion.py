@@ -1,8 +1,10 @@
+from collections.abc import Sequence
+
 import pytest
 
 from userimages import ConflictError, ImageNotFoundError, ImageService, StorageError, StorageUnavailableError
 from userimages.caching import CachingRepository
-from userimages.model import Intent
+from userimages.model import Intent, UserDeletion
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
 
@@ -71,8 +73,8 @@ def test_delete_user_removes_all_and_counts(images: ImageService, user: str) -> 
         images.upload(user, b"x", image_type="gallery", is_primary=True)
     other = images.upload(user + "2", b"x", image_type="gallery")
 
-    assert images.delete_user(user) == 3
-    assert images.delete_user(user) == 0
+    assert images.delete_user(user) == UserDeletion(3)
+    assert images.delete_user(user) == UserDeletion(0)
     assert images.primary(user) is None
     assert not list(images.storage.list(f"users/{user}/"))
     assert images.get(other.id) == other
@@ -80,10 +82,10 @@ def test_delete_user_removes_all_and_counts(images: ImageService, user: str) -> 
 
 def test_one_image_that_cannot_go_does_not_keep_the_others(tiny_processor) -> None:
     class Referenced(MemoryRepository):
-        def begin_delete(self, id, *, user=None) -> Intent | None:
-            if id == kept.id:
+        def begin_delete(self, ids, *, user=None) -> Sequence[Intent]:
+            if kept.id in ids:
                 raise ConflictError("A row of yours refers to this image.")
-            return super().begin_delete(id, user=user)
+            return super().begin_delete(ids, user=user)
 
     images = ImageService(MemoryStorage(), Referenced(), processor=tiny_processor)
     uploaded = [images.upload("ana", b"x", image_type="gallery") for _ in range(3)]
@@ -108,5 +110,5 @@ def test_what_is_deleted_is_never_decided_by_a_cache(tiny_processor) -> None:
     assert one.list("ana").images == ()
     other.upload("ana", b"x", image_type="cover")
 
-    assert one.delete_user("ana") == 1
+    assert one.delete_user("ana") == UserDeletion(1)
     assert not list(storage.list())

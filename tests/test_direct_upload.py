@@ -363,7 +363,7 @@ def test_without_a_way_to_sign_there_is_no_ticket() -> None:
 
 def test_a_public_bucket_needs_a_second_one() -> None:
     """What browsers put there is raw, with the place where a photo was taken in it."""
-    bucket = {"account_id": "a1", "access_key_id": "id", "secret_access_key": "secret", "bucket_name": "pictures"}
+    bucket = {"account_id": "0" * 32, "access_key_id": "id", "secret_access_key": "secret", "bucket_name": "pictures"}
     public = ImageService(R2Storage(**bucket, public_url="img.example.com"), MemoryRepository())
     with pytest.raises(ConfigurationError, match="R2_STAGING_BUCKET_NAME"):
         begin(public, "ana")
@@ -378,7 +378,7 @@ def test_a_public_bucket_needs_a_second_one() -> None:
         lambda path: MemoryStorage(public_url="https://img.example.com"),
         lambda path: DiskStorage(path, public_url="https://img.example.com"),
         lambda path: R2Storage(
-            account_id="a1",
+            account_id="0" * 32,
             access_key_id="id",
             secret_access_key="secret",
             bucket_name="pictures",

@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 
 from userimages import ImageService, ImageType
 from userimages.ids import UploadClock, instant, microseconds, new_id
-from userimages.keys import new_stem, object_key, stem_of, user_segment
+from userimages.keys import (
+    EXTENSIONS,
+    TYPE_NAME,
+    VARIANT_NAME,
+    ParsedKey,
+    new_stem,
+    object_key,
+    owner_of,
+    parse_key,
+    user_segment,
+)
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
 
@@ -22,8 +32,10 @@ def test_c3_a_key_tells_user_type_and_instant_and_nothing_of_the_client() -> Non
 
     head, _, random = key.removesuffix(".jpg").rpartition("_")
     assert head == f"users/ana/images/profile_{microseconds(NOON)}"
-    assert len(random) == 16
-    assert stem_of(key) == key.removesuffix(".jpg")
+    assert len(random) == 22
+    parsed = parse_key(key)
+    assert parsed
+    assert (parsed.stem, parsed.image_type) == (key.removesuffix(".jpg"), "profile")
 
 
 @given(USERS)
@@ -35,7 +47,29 @@ def test_c3_mended_every_user_is_one_safe_segment(user: str) -> None:
     assert segment not in {"", ".", ".."}
     assert key.isascii()
     assert len(key) <= 240
-    assert stem_of(key) is not None
+    assert parse_key(key) is not None
+
+
+@given(
+    USERS,
+    st.from_regex(TYPE_NAME, fullmatch=True),
+    st.datetimes(datetime(1970, 1, 1), datetime(5138, 1, 1), timezones=st.just(UTC)),
+    st.none() | st.from_regex(VARIANT_NAME, fullmatch=True),
+    st.sampled_from(sorted(EXTENSIONS)),
+)
+def test_every_key_is_parsed_into_its_parts(user, image_type, at, variant, mime_type) -> None:
+    """Whatever a type is called, also ``a_1``, its name, the owner and the stem are read back, within 240 bytes."""
+    stem, owner = new_stem(user, image_type, at, owner_of(user)), owner_of(user)
+    versioned = variant and f"{variant}-a2b3c4"
+    for name in (None, variant, versioned):
+        key = object_key(stem, mime_type, name)
+        assert parse_key(key) == ParsedKey(stem, image_type, owner)
+        assert len(key) <= 240
+
+
+def test_a_database_without_an_id_has_the_common_owner() -> None:
+    assert owner_of(None) == "aaaaaa"
+    assert len({owner_of(str(number)) for number in range(1000)}) == 1000
 
 
 @given(USERS, USERS)
@@ -58,10 +92,10 @@ def test_a_long_user_becomes_a_digest() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["", "users/a/images/x.jpg", "users/a/b/images/profile_1_aaaaaaaaaaaaaaaa.jpg", "static/logo.png"]
+    "key", ["", "users/a/images/x.jpg", "users/a/b/images/profile_1_aaaaaaaaaaaaaaaaaaaaaa.jpg", "static/logo.png"]
 )
 def test_other_keys_are_not_of_our_grammar(key: str) -> None:
-    assert stem_of(key) is None
+    assert parse_key(key) is None
 
 
 def test_ten_thousand_uploads_in_one_frozen_microsecond_differ_and_keep_their_order() -> None:

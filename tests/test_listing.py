@@ -36,7 +36,7 @@ def test_a_list_may_be_of_one_type(images: ImageService, user: str) -> None:
     assert images.list(user, image_type="cover").images == ()
 
 
-@pytest.mark.parametrize("arguments", [{"limit": 0}, {"limit": 201}, {"cursor": "x"}, {"image_type": "x"}])
+@pytest.mark.parametrize("arguments", [{"limit": 0}, {"limit": 201}, {"cursor": "x"}, {"image_type": "X"}])
 def test_a_bad_argument_of_a_list_is_named(tiny_processor, arguments) -> None:
     images = ImageService(MemoryStorage(), MemoryRepository(), processor=tiny_processor)
 

@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from userimages import BrokenImageError, ImageService, StorageError
+from userimages import BrokenImageError, ImageNotFoundError, ImageService, StorageError
 from userimages.logs import reason
 
 SECRET = "ana-maria.secret"
@@ -50,3 +50,42 @@ def test_c30_mended_no_log_record_holds_personal_data(images: ImageService, user
 def test_a_foreign_error_is_named_and_not_quoted() -> None:
     assert reason(KeyError("secret")) == "KeyError"
     assert reason(StorageError("The disk is full.")) == "The disk is full."
+
+
+def test_every_record_has_what_a_formatter_names(images: ImageService, user: str) -> None:
+    """A formatter may name the keys of ``extra=``: all records of the package have them, if only as None."""
+    lines: list[str] = []
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(self.format(record))
+
+    handler = Lines()
+    handler.setFormatter(logging.Formatter("%(name)s|%(event)s|%(image_id)s|%(duration_ms)s|%(error)s"))
+    logging.getLogger("userimages").addHandler(handler)
+    try:
+        image = images.upload(user, b"x", image_type="cover")
+        images.list(user)
+        with pytest.raises(ImageNotFoundError):
+            images.delete(image.id, user="nobody")
+        for name in ours():
+            logging.getLogger(name).warning("Something without keys.")
+    finally:
+        logging.getLogger("userimages").removeHandler(handler)
+
+    assert f"userimages|upload|{image.id}|" in "\n".join(lines)
+    assert "userimages|delete|" in lines[-len(ours()) - 1]
+    assert lines[-1].endswith("|None|None|None|None")
+
+
+def ours() -> list[str]:
+    import userimages.http
+
+    assert userimages.http
+    known = logging.root.manager.loggerDict.items()
+    return [name for name, each in known if name.startswith("userimages") and isinstance(each, logging.Logger)]
+
+
+def test_the_package_adds_no_handler() -> None:
+    """Without any set-up Python writes warnings and errors to stderr, which a handler of ours would prevent."""
+    assert [name for name in ours() if logging.getLogger(name).handlers] == []

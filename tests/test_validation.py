@@ -115,14 +115,14 @@ def test_what_is_no_caption_is_refused(caption: object) -> None:
 
 
 def test_c2_the_three_types_and_their_labels() -> None:
-    labels = [each.label for each in map(validation.checked_image_type, ("profile", "gallery", ImageType.COVER))]
-    assert labels == ["Profile Picture", "Gallery Image", "Cover Photo"]
+    assert [each.label for each in ImageType] == ["Profile Picture", "Gallery Image", "Cover Photo"]
+    assert [validation.checked_image_type(each, ImageType) for each in ImageType] == ["profile", "gallery", "cover"]
 
 
 @pytest.mark.parametrize("image_type", ["banana", "", "PROFILE", None, 1])
 def test_c2_mended_any_other_type_is_a_clear_error(image_type: object) -> None:
     with pytest.raises(InvalidFieldError, match="profile, gallery, cover") as error:
-        validation.checked_image_type(image_type)  # type: ignore[arg-type]
+        validation.checked_image_type(image_type, tuple(ImageType))  # type: ignore[arg-type]
     assert error.value.field == "image_type"
 
 

@@ -1,6 +1,5 @@
 """The API on FastAPI: ``uvicorn examples.fastapi_app:create_app --factory --port 8000``."""
 
-from .adapter import create_router
 from .app import create_app
 
-__all__ = ["create_app", "create_router"]
+__all__ = ["create_app"]

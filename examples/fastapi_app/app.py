@@ -10,7 +10,7 @@ from starlette.middleware.sessions import SessionMiddleware
 from userimages import ImageService
 from userimages.config import service_from_env
 
-from .adapter import create_router
+from ..fastapi_minimal.userimages_fastapi import create_router
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>userimages</title>
 <h1>The API is at /api/</h1>

@@ -11,7 +11,7 @@ import flask
 from userimages import ImageService, UserImagesError
 from userimages.config import service_from_env
 
-from .adapter import create_blueprint
+from ..flask_minimal.userimages_flask import create_blueprint
 from .pictures import six_pictures
 
 GUEST = "demo"

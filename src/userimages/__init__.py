@@ -5,8 +5,7 @@ The core imports no boto3, no SQLAlchemy and no web framework. Backends are impo
 find reports, intents and the like in ``userimages.model``.
 """
 
-import logging
-
+from userimages.async_service import AsyncImageService
 from userimages.errors import (
     BrokenImageError,
     BusyError,
@@ -31,9 +30,8 @@ from userimages.model import ImageType, Page, UserImage, Variant
 from userimages.protocols import ImageRepository, Processor, Storage
 from userimages.service import ImageService
 
-logging.getLogger("userimages").addHandler(logging.NullHandler())
-
 __all__ = [
+    "AsyncImageService",
     "BrokenImageError",
     "BusyError",
     "ConfigurationError",

@@ -171,9 +171,13 @@ class BusyError(UserImagesError):
 
 
 class StorageError(UserImagesError):
-    """Raised when the store refused or failed, and has certainly not done what it was asked."""
+    """Raised when the store refused or failed, and has certainly not done what it was asked.
+
+    ``status`` is that of the answer, if the store gave one over HTTP.
+    """
 
     code = "storage_error"
+    status: int | None = None
 
 
 class KeyTakenError(StorageError):

@@ -1,4 +1,8 @@
-"""What a forked child must replace: locks that another thread of the parent may have held, and shared connections."""
+"""Reset objects in a forked child.
+
+A child must replace locks, because another thread of the parent may have held them at the fork, and connections,
+because two processes must not share one.
+"""
 
 import os
 import weakref
@@ -6,10 +10,10 @@ from typing import Protocol
 
 
 class Resettable(Protocol):
-    """Anything with ``reset()``, compared by identity."""
+    """An object with ``reset()``. Objects are compared by identity."""
 
     def reset(self) -> None:
-        """Replace what must not be shared with the parent."""
+        """Replace what the child must not share with the parent."""
 
 
 _registered = weakref.WeakSet[Resettable]()

@@ -8,7 +8,8 @@ from uuid import UUID
 
 from userimages.fork_safety import reset_after_fork
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+CLOCK_SKEW = timedelta(minutes=5)  # by which the clocks of two machines may differ
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -19,23 +20,12 @@ def utcnow() -> datetime:
 
 def microseconds(instant: datetime) -> int:
     """Return the whole microseconds since 1970 of an aware *instant*."""
-    return (instant - _EPOCH) // _MICROSECOND
+    return (instant - EPOCH) // _MICROSECOND
 
 
 def instant(microseconds: int) -> datetime:
     """Return the aware UTC instant that lies *microseconds* after 1970; OverflowError beyond the year 9999."""
-    return _EPOCH + timedelta(microseconds=microseconds)
-
-
-def instant_of(id: UUID) -> datetime:
-    """Return the instant that ``new_id`` made *id* from, to the microsecond.
-
-    >>> at = instant(1_777_636_800_123_457)
-    >>> instant_of(new_id(at)) == at
-    True
-    """
-    milliseconds, fraction = id.int >> 80, id.int >> 64 & 0xFFF
-    return instant(milliseconds * 1000 + -(-fraction * 1000 // 4096))
+    return EPOCH + timedelta(microseconds=microseconds)
 
 
 class UploadClock:
@@ -56,6 +46,12 @@ class UploadClock:
     def reset(self) -> None:
         """Replace the lock, which another thread of the parent may have held at the fork."""
         self._lock = threading.Lock()
+
+
+def instant_of(id: UUID) -> datetime:
+    """Return the instant that a UUIDv7 of ``new_id`` begins with: aware UTC, to the microsecond."""
+    head = id.int >> 64
+    return instant((head >> 16) * 1000 + ((head & 0xFFF) * 1000 + 4095) // 4096)
 
 
 def new_id(at: datetime) -> UUID:

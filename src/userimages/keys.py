@@ -1,8 +1,16 @@
 """The grammar of the keys under which objects are stored.
 
-A key is ``users/{segment}/images/{image_type}_{microseconds}_{16 base32 characters}{ext}``; a variant's is
-``{same stem}.{name}{ext}``. ``segment`` is the user percent-encoded, or ``~`` and 40 hex digits of its SHA-256 where
-that would be longer than 120 bytes: pure ASCII, one path segment, no two users share one, at most 240 bytes in all.
+A key is ``users/{segment}/images/{image_type}_{microseconds}_{owner}{random}{ext}``, and the key of a variant is
+``{same stem}.{name}{ext}``.
+
+``segment`` stands for the user: percent-encoded, or ``~`` and 40 hex digits of its SHA-256 if that would be longer than
+120 bytes. It is pure ASCII and one path segment, and no two users share one.
+
+``owner`` is six base32 characters that stand for the database whose row names the object, so that an audit can tell
+its own objects from those of another application in the same bucket. ``random`` is 16 base32 characters: 80 random bits
+make a key impossible to guess and to repeat.
+
+The longest key has 6 + 120 + 8 + 16 + 1 + 17 + 1 + 22 + 1 + 39 + 5 = 236 bytes.
 """
 
 import base64
@@ -12,8 +20,9 @@ import re
 from datetime import datetime
 from uuid import UUID
 
+import attrs
+
 from userimages.ids import microseconds
-from userimages.model import ImageType
 
 EXTENSIONS = {
     "image/jpeg": ".jpg",
@@ -26,17 +35,30 @@ PREFIX = "users/"
 STAGING_PREFIX = "staging/"  # what browsers upload directly: raw, never public, deleted by the sweep
 PROBE_PREFIX = "userimages-probe/"  # outside of what an audit judges
 MAX_SEGMENT_BYTES = 120
+TYPE_NAME = re.compile(r"[a-z][a-z0-9_]{0,15}")
 VARIANT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+NO_OWNER = "aaaaaa"  # of a database without an id
 
 _KEY = re.compile(
-    rf"(?P<stem>users/[A-Za-z0-9._~%-]{{1,120}}/images/(?:{'|'.join(ImageType)})_[0-9]{{1,20}}_[a-z2-7]{{16}})"
-    rf"(?:\.{VARIANT_NAME.pattern})?(?:{'|'.join(map(re.escape, EXTENSIONS.values()))})"
+    rf"(?P<stem>users/[A-Za-z0-9._~%-]{{1,{MAX_SEGMENT_BYTES}}}/images/"
+    rf"(?P<image_type>{TYPE_NAME.pattern})_[0-9]{{1,17}}_(?P<owner>[a-z2-7]{{6}})[a-z2-7]{{16}})"
+    rf"(?:\.{VARIANT_NAME.pattern}(?:-[a-z2-7]{{6}})?)?"  # a variant that was made again has a version
+    rf"(?:{'|'.join(map(re.escape, EXTENSIONS.values()))})"
 )
+
+
+@attrs.frozen
+class ParsedKey:
+    """The parts of a key: the stem that all objects of one image share, its type, and the owner's six characters."""
+
+    stem: str
+    image_type: str
+    owner: str
 
 
 def user_segment(user: str) -> str:
     """Return the one path segment that stands for *user* in keys."""
-    from urllib.parse import quote  # on first use: it is slow to import
+    from urllib.parse import quote  # on first use, because it is slow to import
 
     encoded = quote(user, safe="").replace("~", "%7E")
     if encoded.strip(".") == "":
@@ -61,10 +83,14 @@ def staging_key(user: str, id: UUID) -> str:
     return f"{staging_prefix(user)}{id}"
 
 
-def new_stem(user: str, image_type: ImageType, at: datetime) -> str:
-    """Return a new key without its extension; 80 random bits make it impossible to guess and to repeat."""
-    random = base64.b32encode(os.urandom(10)).decode().lower()
-    return f"{user_prefix(user)}{image_type.value}_{microseconds(at)}_{random}"
+def owner_of(database_id: str | None) -> str:
+    """Return the six characters that stand for a database in keys."""
+    return NO_OWNER if database_id is None else _base32(hashlib.sha256(database_id.encode()).digest())[:6]
+
+
+def new_stem(user: str, image_type: str, at: datetime, owner: str = NO_OWNER) -> str:
+    """Return a new key without its extension."""
+    return f"{user_prefix(user)}{image_type}_{microseconds(at)}_{owner}{_base32(os.urandom(10))}"
 
 
 def object_key(stem: str, mime_type: str, variant: str | None = None) -> str:
@@ -72,7 +98,11 @@ def object_key(stem: str, mime_type: str, variant: str | None = None) -> str:
     return stem + ("" if variant is None else f".{variant}") + EXTENSIONS[mime_type]
 
 
-def stem_of(key: str) -> str | None:
-    """Return the stem that all objects of one image share, or None where *key* is not of our grammar."""
+def parse_key(key: str) -> ParsedKey | None:
+    """Return the parts of *key*, or None if it is not of this grammar."""
     match = _KEY.fullmatch(key)
-    return match["stem"] if match else None
+    return ParsedKey(match["stem"], match["image_type"], match["owner"]) if match else None
+
+
+def _base32(raw: bytes) -> str:
+    return base64.b32encode(raw).decode().lower()

@@ -8,7 +8,24 @@ from contextlib import contextmanager
 from userimages.errors import UserImagesError
 from userimages.model import Intent
 
-log = logging.getLogger("userimages")
+KEYS = ("event", "image_id", "duration_ms", "error")
+
+
+def _complete(record: logging.LogRecord) -> bool:
+    """Give *record* every key of ``KEYS``, because a formatter with ``%(error)s`` fails on a record without it."""
+    for key in KEYS:
+        record.__dict__.setdefault(key, None)
+    return True
+
+
+def logger(name: str) -> logging.Logger:
+    """Return the logger *name*, whose records all have the ``KEYS``: None stands for what does not apply."""
+    named = logging.getLogger(name)
+    named.addFilter(_complete)
+    return named
+
+
+log = logger("userimages")
 
 
 def log_left_over(intent: Intent, exc: Exception) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -12,7 +14,10 @@ import attrs
 
 
 class ImageType(StrEnum):
-    """What a picture is for. Equal to its string: ``ImageType.COVER == "cover"``."""
+    """The names of the three image types that every service knows, unless its processor says otherwise.
+
+    A member equals its string: ``ImageType.COVER == "cover"``. An application adds a type by a recipe of that name.
+    """
 
     PROFILE = "profile"
     GALLERY = "gallery"
@@ -96,40 +101,154 @@ def _variants(named: Mapping[str, Variant]) -> Variants:
     return named if isinstance(named, Variants) else Variants(named)
 
 
+class Meta(Mapping[str, Any]):
+    """What an application keeps with an image: a read-only JSON object.
+
+    It is compared and hashed by its canonical text. What it gives out is a copy, and ``dict(meta)`` copies it all.
+
+    >>> meta = Meta.of({"alt": "A cat", "tags": ["cat"]})
+    >>> meta["alt"], dict(meta)
+    ('A cat', {'alt': 'A cat', 'tags': ['cat']})
+    >>> meta == {"tags": ["cat"], "alt": "A cat"}
+    True
+    """
+
+    __slots__ = ("_decoded", "text")
+
+    def __init__(self, text: str = "{}") -> None:
+        self.text = text
+        self._decoded: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Meta:
+        """Return the read-only object with these values, in canonical text: sorted keys, no spaces, UTF-8."""
+        if isinstance(values, Meta):
+            return values
+        return cls(json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False))
+
+    def _values(self) -> dict[str, Any]:
+        if self._decoded is None:
+            self._decoded = json.loads(self.text)
+        return self._decoded
+
+    def __getitem__(self, name: str) -> Any:
+        return copy.deepcopy(self._values()[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values())
+
+    def __len__(self) -> int:
+        return len(self._values())
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Meta):
+            return self.text == other.text
+        return isinstance(other, Mapping) and self._values() == dict(other)
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        return f"Meta({self.text})"
+
+    def __reduce__(self) -> tuple[type[Meta], tuple[str]]:
+        return Meta, (self.text,)
+
+
+def _meta(values: Mapping[str, Any]) -> Meta:
+    return Meta.of(values)
+
+
 @attrs.frozen(kw_only=True)
 class UserImage:
-    """A stored picture of a user: facts of the stored bytes, never of what was sent.
+    """A stored image of a user: facts of the stored bytes, never of what was sent.
 
-    ``uploaded_at`` is aware UTC; ``width`` and ``height`` are pixels of the upright image; ``placeholder`` is a
-    ThumbHash in base64. ``url`` (and that of each variant) is filled by the service when it hands a record out.
+    Attributes:
+        id: a UUIDv7, which begins with the instant of ``uploaded_at``.
+        user: the owner, as the application names it.
+        image_type: the name of the type, such as ``"profile"``; it equals the member of ``ImageType``.
+        is_primary: whether it is a primary image of its user.
+        caption: plain text, ``""`` if there is none.
+        meta: what the application keeps with the image, a read-only JSON object.
+        uploaded_at: aware UTC.
+        key: the key of its object in the storage.
+        width, height: pixels of the upright image.
+        size_bytes: bytes of the image itself.
+        stored_bytes: bytes of all its objects: the image and its variants.
+        mime_type, sha256: of the image itself; SHA-256 is 64 hex digits.
+        placeholder: a ThumbHash in base64, to show while the image loads.
+        frames: 1 for a still, more for an animation.
+        variants: smaller renditions by name.
+        recipe: 16 hex digits that stand for what made the variants. Listings leave it empty; it is not compared.
+        url: filled by the service when it hands a record out, as is that of each variant.
 
     >>> from userimages import ImageService
-    >>> from userimages.testing import make_image
+    >>> from userimages.testing.images import make_image
     >>> cat = ImageService.in_memory().upload("ana", make_image("JPEG", (1000, 500)), image_type="gallery")
     >>> cat.width, cat.height, cat.mime_type, sorted(cat.variants)
     (1000, 500, 'image/jpeg', ['1280', '320', '640'])
+    >>> cat.variant(300).width, cat.variant(5000).width
+    (320, 1000)
     """
 
     id: UUID
     user: str
-    image_type: ImageType
+    image_type: str = attrs.field(converter=str)
     is_primary: bool = False
     caption: str = ""
+    meta: Meta = attrs.field(default=Meta(), converter=_meta)
     uploaded_at: datetime
     key: str
     width: int
     height: int
     size_bytes: int
+    stored_bytes: int = 0
     mime_type: str
     sha256: str
     placeholder: str = ""
+    frames: int = 1
     variants: Variants = attrs.field(default=Variants(), converter=_variants)
+    recipe: str = attrs.field(default="", eq=False, repr=False)
     url: str = ""
 
     @property
+    def animated(self) -> bool:
+        """Whether the stored image has more than one frame."""
+        return self.frames > 1
+
+    @property
     def object_keys(self) -> tuple[str, ...]:
-        """The keys of all objects of this image, its own first."""
-        return (self.key, *(variant.key for variant in self.variants.values()))
+        """The keys of all objects of this image, its own first and each once: variants of equal bytes share one."""
+        return tuple(dict.fromkeys((self.key, *(variant.key for variant in self.variants.values()))))
+
+    def variant(self, width: int) -> UserImage | Variant:
+        """Return the narrowest variant that is at least *width* pixels wide, or the image itself if there is none."""
+        wide_enough = [each for each in self.variants.values() if each.width >= width]
+        return min(wide_enough, key=lambda each: each.width, default=self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what clients may see, ready for ``json.dumps``: the image of the HTTP contract.
+
+        It has no user, meta, key, hash or recipe.
+        """
+        return {
+            "id": str(self.id),
+            "url": self.url,
+            "image_type": self.image_type,
+            "is_primary": self.is_primary,
+            "caption": self.caption,
+            "uploaded_at": self.uploaded_at.isoformat(),
+            "width": self.width,
+            "height": self.height,
+            "size_bytes": self.size_bytes,
+            "mime_type": self.mime_type,
+            "placeholder": self.placeholder,
+            "frames": self.frames,
+            "variants": {
+                name: {fact: getattr(each, fact) for fact in ("url", "width", "height", "size_bytes", "mime_type")}
+                for name, each in self.variants.items()
+            },
+        }
 
     def srcset(self) -> str:
         """Return the ``srcset`` of an ``<img>``: each stored width once, narrowest first, all of one shape.
@@ -161,6 +280,13 @@ class UserImage:
         return [by_width[width] for width in sorted(by_width)]
 
 
+FACTS = tuple(field.name for field in attrs.fields(UserImage) if field.name not in ("is_primary", "url"))
+"""The facts of a record that a repository keeps in its row, in order."""
+
+CHANGEABLE = ("caption", "meta")
+"""The facts that an update may change."""
+
+
 def _similar(one: UserImage | Variant, other: UserImage | Variant) -> bool:
     """Tell whether two sizes have one shape, up to the rounding of the smaller to whole pixels."""
     tolerance = max(one.width, one.height, other.width, other.height)
@@ -183,6 +309,26 @@ class Page(Sequence[UserImage]):
 
     def __len__(self) -> int:
         return len(self.images)
+
+
+@attrs.frozen
+class Usage:
+    """How much a user has stored: the number of images, and the bytes of all their objects."""
+
+    images: int = 0
+    stored_bytes: int = 0
+
+
+@attrs.frozen
+class UserDeletion:
+    """What the deletion of a user did.
+
+    ``images`` is how many were deleted. ``left`` lists the keys that are still stored under the user's prefix, listed
+    afterwards and at most 1,000 of them: an empty tuple is the proof that nothing is left.
+    """
+
+    images: int = 0
+    left: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -287,27 +433,31 @@ class SweepReport:
     """What a sweep did with how many intents.
 
     ``finished`` are done for good. ``claimed`` were deleted once and are due again in an hour. ``failed`` are left to
-    the next sweep.
+    the next sweep; of these, ``overdue`` are older than a day, and ``oldest`` is when the oldest of them was begun.
     """
 
     finished: int = 0
     claimed: int = 0
     failed: int = 0
+    overdue: int = 0
+    oldest: datetime | None = None
 
 
 @attrs.frozen(kw_only=True)
 class AuditReport:
     """What an audit saw: counts of objects and rows, and every difference by its key.
 
-    ``orphans`` are objects that no image names, ``missing`` those that an image names and the store lacks.
-    ``unknown`` counts keys that are not of our grammar (never touched), ``deleted`` the orphans that went.
-    ``stopped_at`` is the key after which to resume where the audit ended early, else None; ``note`` says why.
+    ``orphans`` are objects that no image and no intent names, ``missing`` those that an image names and the store
+    lacks. ``foreign`` counts the objects of other databases and ``unknown`` the keys of another grammar; neither is
+    ever deleted. ``deleted`` counts the orphans that went. ``stopped_at`` is the key after which to resume if the audit
+    ended early, else None; ``note`` says why.
     """
 
     objects: int = 0
     images: int = 0
     orphans: tuple[StoredObject, ...] = ()
     missing: tuple[MissingObject, ...] = ()
+    foreign: int = 0
     unknown: int = 0
     deleted: int = 0
     stopped_at: str | None = None
@@ -316,7 +466,7 @@ class AuditReport:
 
 @attrs.frozen
 class Check:
-    """One line of a check: what was looked at, whether it is well, what was seen and what to do."""
+    """One line of a check: what was tried, whether it is well, what was seen and what to do."""
 
     name: str
     ok: bool

@@ -5,12 +5,12 @@ suites of ``userimages.testing``. Methods may be called from several threads at 
 ``userimages.errors``; anything else that escapes is treated as an outcome unknown.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 from uuid import UUID
 
-from userimages.model import ImageType, Intent, ProcessedImage, PublishResult, StoredObject, UserImage
+from userimages.model import Intent, ProcessedImage, PublishResult, StoredObject, Usage, UserImage
 
 DEFAULT_MAX_BYTES = 10 * 1024 * 1024  # of a file, where the processor states no limit of its own
 
@@ -68,11 +68,18 @@ class Storage(Protocol):
 
 
 class ImageRepository(Protocol):
-    """Where the records are: images, intents (work in hand), and which image of a user is primary.
+    """Where the records are: images, intents (work in hand), and which images are primary.
 
     Each method is one transaction of its own, committed on return; it never joins the caller's. Records come without
-    URLs. ``is_primary`` of a returned image is as of that transaction. With *user* given, another user's image is as
-    good as missing. Instants are aware UTC with microseconds. A failure of the database is ``RepositoryError``.
+    URLs. Instants are aware UTC with microseconds. With *user* given, an image of another user counts as missing. A
+    failure of the database is a ``RepositoryError``.
+
+    An image is primary if a row of primaries names it. Such a row has a user and a *scope*: ``""`` over all types, or
+    the name of a type. ``publish`` and ``set_primary`` are told by *per_type* which rule holds. They write the row of
+    that scope and, in the same transaction, delete the rows that the rule forbids. So reads need not know the rule.
+
+    Optional: ``database_id() -> str`` names the database for the keys of its objects. Without it, repositories share
+    one owner.
     """
 
     def begin_upload(self, intent: Intent, *, now: datetime) -> UserImage | None:
@@ -80,85 +87,115 @@ class ImageRepository(Protocol):
 
         With ``intent.idempotency_key`` set, (user, key) is unique among intents and images together. Insert first,
         then look among the images: of any number of callers at once, one goes on. An older intent that holds the key
-        loses it where its lease is at or before *now* or a sweep took it (that try can no longer be published).
+        loses it if its lease ended at or before *now*, or if a sweep claimed it: that try can no longer be published.
 
         Raises:
             ConflictError: a live intent holds the key, or the key made an image of another ``input_sha256``. Nothing
                 was inserted.
         """
 
-    def publish(self, intent: Intent, image: UserImage, *, is_primary: bool, replace: bool) -> PublishResult | None:
-        """Turn *intent* into *image*: from this commit on it is listed. Return None where the intent cannot be.
+    def publish(
+        self, intent: Intent, image: UserImage, *, is_primary: bool, replace: bool, per_type: bool = False
+    ) -> PublishResult | None:
+        """Turn *intent* into *image*: from this commit on it is listed. Return None if the intent cannot be published.
 
         One transaction. Delete the intent, unless it is gone, was claimed, or lost its idempotency key: then nothing
         changes, and None is returned. Insert the image, with the intent's idempotency key and ``input_sha256``. With
-        *is_primary*, make it the user's primary. With *replace*, do for every other image of this user and type what
-        ``begin_delete`` does.
+        *is_primary*, make it primary as ``set_primary`` does. With *replace*, do for every other image of this user and
+        type what ``begin_delete`` does.
 
         Raises:
-            ConflictError: a foreign key of the application's own refuses to let a replaced image go. Nothing changed.
+            ConflictError: a foreign key of the application refuses to let a replaced image go. Nothing changed.
             RepositoryError: the outcome may be unknown; calling again with the same arguments is safe.
         """
 
     def get(self, id: UUID, *, user: str | None = None) -> UserImage | None:
-        """Return one image."""
+        """Return one image, with its ``recipe``."""
+
+    def get_many(self, ids: Sequence[UUID]) -> Sequence[UserImage]:
+        """Return the images with these *ids*, at most 1,000, in any order, in one query; missing ones are left out."""
 
     def list(
-        self, user: str, *, limit: int, after: tuple[datetime, UUID] | None = None, image_type: ImageType | None = None
+        self, user: str, *, limit: int, after: tuple[datetime, UUID] | None = None, image_type: str | None = None
     ) -> Sequence[UserImage]:
         """Return up to *limit* images of *user*, newest first: by ``uploaded_at``, then ``id``, both descending.
 
         *after* is the (``uploaded_at``, ``id``) of the last image of the page before; it need not exist any more.
         """
 
-    def primaries(self, users: Sequence[str]) -> Sequence[UserImage]:
-        """Return the primary images of *users*, in any order, in one query; users without one are left out."""
+    def recent(self, *, limit: int, after: UUID | None = None, image_type: str | None = None) -> Sequence[UserImage]:
+        """Return up to *limit* images of all users, newest first: by ``id``, descending, from below *after*."""
 
-    def set_primary(self, id: UUID, *, user: str | None = None) -> UserImage | None:
-        """Make the image its user's only primary and return it; None where there is no such image.
+    def primaries(self, users: Sequence[str], *, image_type: str | None = None) -> Sequence[UserImage]:
+        """Return the primary images of *users*, at most one each, in any order, in one query.
 
-        Safe under any number of callers: at no time does a reader see two primaries, or none where there was one.
+        Without *image_type* those of the scope ``""``. With it, those of that scope or, if there is none, the one of
+        the scope ``""`` if it is of that type.
         """
 
-    def update(self, id: UUID, *, caption: str, user: str | None = None) -> UserImage | None:
-        """Set the caption and return the image; None where there is no such image."""
+    def set_primary(self, id: UUID, *, user: str | None = None, per_type: bool = False) -> UserImage | None:
+        """Make the image its user's primary, of its type or over all types, and return it; None if it is missing.
 
-    def begin_delete(self, id: UUID, *, user: str | None = None) -> Intent | None:
-        """Delete the image and, where it was, the user's primary; insert and return the intent that names its objects.
+        With *per_type*, the row of the scope ``""`` goes if it names an image of this type. Without it, the rows of all
+        types go. At no time does a reader see two primaries of one scope, or none where there was one.
+        """
 
-        One transaction. The intent is new, untaken and already over (its lease lies in the distant past), without an
-        idempotency key: the key dies with the image. None where there is no such image.
+    def update(self, id: UUID, changes: Mapping[str, Any], *, user: str | None = None) -> UserImage | None:
+        """Set the facts that *changes* names (``caption``, ``meta``) and return the image; None if it is missing.
 
         Raises:
-            ConflictError: a foreign key of the application's own tables refuses. Nothing changed.
+            InvalidFieldError: *changes* names a fact that cannot change.
         """
 
-    def finish(self, intent: Intent) -> None:
-        """Delete the intent, if it is there."""
+    def usage(self, user: str) -> Usage:
+        """Return how many images *user* has, and the sum of their ``stored_bytes``."""
+
+    def begin_delete(self, ids: Sequence[UUID], *, user: str | None = None) -> Sequence[Intent]:
+        """Delete up to 100 images and insert an intent for each, which names its objects; return the intents.
+
+        One transaction. An intent of a deletion is new, not claimed and due at once: its lease is ``DISTANT_PAST``. It
+        has no idempotency key, because the key ends with the image. A primary goes with its image. Images that are
+        missing are left out.
+
+        Raises:
+            ConflictError: a foreign key of the application refuses one of them. Nothing changed.
+        """
+
+    def finish(self, intents: Sequence[Intent]) -> None:
+        """Delete up to 100 intents, those that are there, in one transaction."""
 
     def claim_expired(self, now: datetime, *, limit: int) -> Sequence[Intent]:
-        """Take up to *limit* intents whose lease is at or before *now*, oldest lease first.
+        """Claim up to *limit* intents whose lease ended at or before *now*, oldest lease first.
 
-        One that is not taken yet becomes so and its lease moves on by one hour, so that nobody can publish it any
-        more; it is returned with ``claimed=False``, as it was. One that was taken before is returned with
-        ``claimed=True`` and stays as it is. Of two callers at once, only one is given an untaken intent.
+        An intent that was not claimed yet becomes so, and its lease moves on by one hour, so that nobody can publish it
+        any more; it is returned with ``claimed=False``, as it was. One that was claimed before is returned with
+        ``claimed=True`` and stays as it is. Of two callers at once, only one is given an unclaimed intent.
         """
 
+    def list_intents(self, *, after: UUID | None = None, limit: int = 1000) -> Sequence[Intent]:
+        """Return up to *limit* intents of all users whose ``id`` is greater than *after*, by ``id``. Change nothing."""
+
     def list_by_key(self, *, after: str = "", limit: int = 1000) -> Sequence[UserImage]:
-        """Return up to *limit* images of all users whose ``key`` is greater than *after*, in byte order of ``key``."""
+        """Return up to *limit* images of all users whose ``key`` is greater than *after*, in byte order of ``key``.
+
+        With their ``recipe``.
+        """
 
 
 class Processor(Protocol):
-    """Makes of an uploaded file what will be stored.
+    """Turns an uploaded file into what will be stored.
 
-    A plain function will do. An attribute ``max_bytes`` (int), where there is one, is the size at which the service
-    stops reading a file; without it that is 10 MiB.
+    A plain function will do. Optional attributes: ``max_bytes`` (int) is the size at which the service stops reading a
+    file (without it: 10 MiB); ``image_types`` are the names of the types that it can process (without it: the three of
+    ``ImageType``); ``recipe_id(image_type)`` returns 16 hex digits that change when what it makes changes. A processor
+    that wraps another copies them.
     """
 
-    def __call__(self, data: bytes, image_type: ImageType) -> ProcessedImage:
+    def __call__(self, data: bytes, image_type: str) -> ProcessedImage:
         """Return freshly encoded bytes: upright, bounded, without metadata.
 
         Raises:
-            RejectedImageError: for any input that cannot be accepted, whatever it is.
-            BusyError: the machine is busy with other images; about load, never about an input.
+            RejectedImageError: the file cannot be accepted, whatever it is.
+            BusyError: the machine is busy with other images; about load, never about the file.
+            ConfigurationError: there is no recipe for *image_type*.
         """

@@ -1,23 +1,36 @@
 """``ImageService``: checks arguments, logs, pages, fills URLs, and delegates to ``lifecycle``."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 from uuid import UUID
 
 import attrs
 
 from userimages import validation
-from userimages.errors import ConfigurationError, DatabaseBusyError, ImageNotFoundError
+from userimages.errors import ConfigurationError, ImageNotFoundError, InvalidFieldError
 from userimages.ids import UploadClock, instant_of, new_id, utcnow
+from userimages.keys import owner_of
 from userimages.lifecycle import tickets
 from userimages.lifecycle.audit import audit, delete_orphans
-from userimages.lifecycle.deletion import OnDeleted, delete_all, finish_deletion
+from userimages.lifecycle.deletion import OnDeleted, PurgeError, delete_all, finish_deletions
 from userimages.lifecycle.sweep import sweep
-from userimages.lifecycle.upload import LEASE, build_image, store
+from userimages.lifecycle.upload import LEASE, build_image, recipe_id, store
 from userimages.logs import log_event
-from userimages.model import AuditReport, CheckReport, ImageType, Intent, Page, SweepReport, Ticket, UserImage, Variant
+from userimages.model import (
+    AuditReport,
+    CheckReport,
+    ImageType,
+    Intent,
+    Page,
+    SweepReport,
+    Ticket,
+    Usage,
+    UserDeletion,
+    UserImage,
+    Variant,
+)
 from userimages.protocols import DEFAULT_MAX_BYTES, ImageRepository, Processor, Readable, Storage
 from userimages.signing import UrlSigner
 
@@ -44,7 +57,9 @@ class ImageService:
         staged_url: the URL under which the application takes a direct upload, with ``{id}`` in it. It is used if the
             storage cannot sign one of its own.
         signer: signs the URLs of the serve route, which then need no guard until they expire.
-        on_deleted: is called with the public URLs of deleted objects, so that it can purge a CDN.
+        on_deleted: is called with the public URLs of deleted objects, so that it can purge a CDN. If it raises, the
+            sweep calls it again with the same URLs.
+        primary_per_type: one primary image per user and type, in place of one per user.
 
     Raises:
         ConfigurationError: an argument cannot work.
@@ -71,6 +86,7 @@ class ImageService:
         staged_url: str = "/api/staged_upload/{id}/",
         signer: UrlSigner | None = None,
         on_deleted: OnDeleted | None = None,
+        primary_per_type: bool = False,
     ) -> None:
         if processor is None:
             from userimages.processing import PillowProcessor
@@ -91,7 +107,7 @@ class ImageService:
                 raise ConfigurationError(f"{name} has no {{id}} in it.", hint="Write it as /images/{id}/.")
         self.storage = storage
         self.repository = repository
-        self.processor = processor
+        self.processor: Processor = processor
         self.signer = signer
         # Local-time arithmetic breaks across DST changes, so convert to UTC first.
         self._clock: Callable[[], datetime] = lambda: clock().astimezone(UTC)
@@ -99,6 +115,8 @@ class ImageService:
         self._serve_url = serve_url
         self._staged_url = staged_url
         self._on_deleted = on_deleted
+        self._per_type = validation.checked_flag(primary_per_type, "primary_per_type")
+        self._own: str | None = None
 
     @classmethod
     def in_memory(cls) -> "ImageService":
@@ -116,38 +134,49 @@ class ImageService:
         """The largest accepted file in bytes: the processor's own limit, or 10 MiB if it states none."""
         return getattr(self.processor, "max_bytes", DEFAULT_MAX_BYTES)
 
+    @property
+    def image_types(self) -> tuple[str, ...]:
+        """The names of the types that an upload may have: those of the processor, or the three of ``ImageType``."""
+        return tuple(map(str, getattr(self.processor, "image_types", ImageType)))
+
     def upload(
         self,
         user: str,
         file: bytes | Readable,
         *,
-        image_type: ImageType | str,
+        image_type: str,
         is_primary: bool = False,
         caption: str = "",
+        meta: Mapping[str, Any] | None = None,
         replace: bool = False,
         idempotency_key: str | None = None,
+        uploaded_at: datetime | None = None,
     ) -> UserImage:
-        """Check, re-encode and store a picture, and return its record.
+        """Check, re-encode and store an image, and return its record.
 
-        *file* is bytes or anything with ``read(n)``. HTML tags and control characters are removed from *caption*, of
-        which at most 1,000 characters may be left. *replace* lets the user's other images of this type go in the same
-        step; where one of them was primary, pass *is_primary* too, or the user has none. A retry with the same
-        *idempotency_key* (1-255 printable ASCII characters) and the same file gets the first answer.
+        Args:
+            user: the owner, 1 to 150 characters: a stable id of the user.
+            file: bytes, or anything with ``read(n)``.
+            image_type: one of ``image_types``.
+            is_primary: make it the user's primary image.
+            caption: text. HTML tags and control characters are removed; at most 1,000 characters may be left.
+            meta: a JSON object of at most 4,096 bytes that the application keeps with the image.
+            replace: delete the user's other images of this type in the same step. If one of them was primary, pass
+                *is_primary* too, or the user has no primary image.
+            idempotency_key: 1 to 255 printable ASCII characters. A retry with the same key and the same file gets the
+                first answer.
+            uploaded_at: the date of an image that is adopted from elsewhere, aware, from 1970 to now; its id and its
+                place in listings are made from it. Default: now.
 
         Raises:
             RejectedImageError: the file is refused; its subclasses say why.
             ConflictError: the idempotency key belongs to another file, or to a first try that still runs.
-            BusyError: too many pictures at once; try again later.
+            BusyError: too many images at once; try again later.
         """
-        return self._upload(
-            user,
-            file,
-            image_type=image_type,
-            is_primary=is_primary,
-            caption=caption,
-            replace=replace,
-            idempotency_key=validation.checked_idempotency_key(idempotency_key),
-        )
+        key = validation.checked_idempotency_key(idempotency_key)
+        at = validation.checked_uploaded_at(uploaded_at, now=self._clock())
+        facts = {"is_primary": is_primary, "caption": caption, "meta": meta, "replace": replace}
+        return self._upload(user, file, image_type, key, at, None, **facts)
 
     def begin_upload(self, user: str, *, size_bytes: int, mime_type: str, sha256: str | None = None) -> Ticket:
         """Return a ticket, by which a browser puts a file of *size_bytes* straight into the store, within ten minutes.
@@ -182,9 +211,10 @@ class ImageService:
         user: str,
         ticket_id: UUID | str,
         *,
-        image_type: ImageType | str,
+        image_type: str,
         is_primary: bool = False,
         caption: str = "",
+        meta: Mapping[str, Any] | None = None,
         replace: bool = False,
     ) -> UserImage:
         """Check, re-encode and store what was put for a ticket, as ``upload`` does, and return its record.
@@ -198,16 +228,9 @@ class ImageService:
         user, id = validation.checked_user(user), validation.checked_id(ticket_id)
         if found := self.repository.get(id, user=user):
             return self._with_urls(found)
-        return self._upload(
-            user,
-            tickets.read_staged(self.storage, user, id, limit=self.max_bytes, now=self._clock()),
-            image_type=image_type,
-            is_primary=is_primary,
-            caption=caption,
-            replace=replace,
-            idempotency_key=tickets.reserved_key(id),
-            id=id,
-        )
+        staged = tickets.read_staged(self.storage, user, id, limit=self.max_bytes, now=self._clock())
+        facts = {"is_primary": is_primary, "caption": caption, "meta": meta, "replace": replace}
+        return self._upload(user, staged, image_type, tickets.reserved_key(id), instant_of(id), id, **facts)
 
     def allowed_put(self, id: UUID | str, query: str) -> tickets.StagedPut | None:
         """Return what a request to ``staged_url`` with this *query* may put, or None if its token allows nothing."""
@@ -225,30 +248,41 @@ class ImageService:
             data = tickets.read_put(put, body, clock=self._clock)
             self.storage.put(put.key, data, mime_type=put.mime_type)
 
-    def _upload(
+    def _upload(  # noqa: PLR0917
         self,
         user: str,
         file: bytes | Readable,
-        *,
-        image_type: ImageType | str,
-        is_primary: bool,
-        caption: str,
-        replace: bool,
+        image_type: str,
         idempotency_key: str | None,
-        id: UUID | None = None,
+        at: datetime | None,
+        id: UUID | None,
+        *,
+        is_primary: Any,
+        caption: Any,
+        meta: Any,
+        replace: Any,
     ) -> UserImage:
-        """Store a picture, under a new id or under that of a ticket, whose instant is then the picture's."""
+        """Store an image of the instant *at*, or now; its id is new, or that of a ticket."""
         user = validation.checked_user(user)
-        image_type = validation.checked_image_type(image_type)
+        image_type = validation.checked_image_type(image_type, self.image_types)
         caption = validation.checked_caption(caption)
+        meta = validation.checked_meta(meta)
         is_primary = validation.checked_flag(is_primary, "is_primary")
         replace = validation.checked_flag(replace, "replace")
-        with log_event("upload", image_type=image_type.value) as facts:
+        with log_event("upload", image_type=image_type) as facts:
             data = validation.read_file(file, limit=self.max_bytes)
             facts["input_bytes"] = len(data)
-            processed = self.processor(data, image_type)
-            at = instant_of(id) if id else self._upload_clock()
-            image, objects = build_image(user, image_type, caption, processed, at=at, id=id)
+            image, objects = build_image(
+                self.processor(data, image_type),
+                user=user,
+                image_type=image_type,
+                caption=caption,
+                meta=meta,
+                at=at or self._upload_clock(),
+                id=id,
+                owner=self._owner(),
+                recipe=recipe_id(self.processor, image_type),
+            )
             intent = Intent(
                 id=new_id(self._clock()) if id else image.id,
                 user=user,
@@ -266,12 +300,10 @@ class ImageService:
                 clock=self._clock,
                 is_primary=is_primary,
                 replace=replace,
+                per_type=self._per_type,
             )
             facts |= {"image_id": str(published.image.id), "size_bytes": published.image.size_bytes}
-        for replaced in published.replaced:
-            failure = finish_deletion(self.storage, self.repository, replaced, self._on_deleted)
-            if isinstance(failure, DatabaseBusyError):  # the next one would wait as long; the sweep does the rest
-                break
+        finish_deletions(self.storage, self.repository, published.replaced, self._on_deleted)  # the sweep does the rest
         return self._with_urls(published.image)
 
     def get(self, id: UUID | str, *, user: str | None = None) -> UserImage:
@@ -279,12 +311,20 @@ class ImageService:
         found = self.repository.get(validation.checked_id(id), user=_checked_owner(user))
         return self._with_urls(_or_not_found(found))
 
-    def list(
-        self, user: str, *, limit: int = 50, cursor: str | None = None, image_type: ImageType | str | None = None
-    ) -> Page:
-        """Return one page of a user's images, newest first; *limit* is 1 to 200.
+    def get_many(self, ids: Iterable[UUID | str]) -> dict[UUID, UserImage]:
+        """Return up to 1,000 images by id, in the order of *ids*, in one query; what is not there is absent."""
+        wanted = validation.checked_ids(ids)
+        found = {image.id: image for image in self.repository.get_many(wanted)}
+        return {id: self._with_urls(found[id]) for id in wanted if id in found}
 
-        Pass ``page.next_cursor`` as *cursor* for the page after it. One query, and no request to the storage.
+    def list(self, user: str, *, limit: int = 50, cursor: str | None = None, image_type: str | None = None) -> Page:
+        """Return one page of a user's images, newest first. One query, and no request to the storage.
+
+        Args:
+            user: the owner.
+            limit: 1 to 200 images.
+            cursor: the ``next_cursor`` of the previous page; None for the first.
+            image_type: only images of this type, whether or not an upload may still have it.
         """
         user = validation.checked_user(user)
         limit = validation.checked_limit(limit)
@@ -293,25 +333,44 @@ class ImageService:
         with log_event("list") as facts:
             found = self.repository.list(user, limit=limit + 1, after=after, image_type=only)
             facts["images"] = len(found[:limit])
-        images = tuple(self._with_urls(image) for image in found[:limit])
-        if len(found) <= limit:
-            return Page(images)
-        return Page(images, validation.encode_cursor(images[-1].uploaded_at, images[-1].id))
+        return self._page(found, limit, lambda last: validation.encode_cursor(last.uploaded_at, last.id))
 
-    def primary(self, user: str) -> UserImage | None:
-        """Return the user's primary image, or None."""
-        return self.primaries([user]).get(user)
+    def recent(self, *, limit: int = 50, cursor: str | None = None, image_type: str | None = None) -> Page:
+        """Return one page of the images of all users, newest first, for moderation and the like.
 
-    def primaries(self, users: Sequence[str]) -> dict[str, UserImage]:
-        """Return the primary image of each of up to 1,000 users in one query; a user without one is absent."""
-        found = self.repository.primaries(validation.checked_users(users))
+        The arguments are those of ``list``, and its cursor is not one of ``list``. One query. For a type that few
+        images have, it reads many rows.
+        """
+        limit = validation.checked_limit(limit)
+        after = None if cursor is None else validation.decode_recent_cursor(cursor)
+        only = None if image_type is None else validation.checked_image_type(image_type)
+        with log_event("recent") as facts:
+            found = self.repository.recent(limit=limit + 1, after=after, image_type=only)
+            facts["images"] = len(found[:limit])
+        return self._page(found, limit, lambda last: validation.encode_recent_cursor(last.id))
+
+    def primary(self, user: str, *, image_type: str | None = None) -> UserImage | None:
+        """Return the user's primary image, or None. *image_type* as for ``primaries``."""
+        return self.primaries([user], image_type=image_type).get(user)
+
+    def primaries(self, users: Sequence[str], *, image_type: str | None = None) -> dict[str, UserImage]:
+        """Return the primary image of each of up to 1,000 users in one query; a user without one is absent.
+
+        *image_type* is required if the service has ``primary_per_type=True``, and refused otherwise.
+        """
+        names = validation.checked_users(users)
+        only = validation.checked_primary_type(image_type, per_type=self._per_type)
+        found = self.repository.primaries(names, image_type=only)
         return {image.user: self._with_urls(image) for image in found}
 
     def set_primary(self, id: UUID | str, *, user: str | None = None) -> UserImage:
-        """Make the image its user's only primary one and return it, or raise ``ImageNotFoundError``."""
+        """Make the image its user's only primary one and return it, or raise ``ImageNotFoundError``.
+
+        With ``primary_per_type=True`` it is the only one of its type.
+        """
         id = validation.checked_id(id)
         with log_event("set_primary", image_id=str(id)):
-            image = self.repository.set_primary(id, user=_checked_owner(user))
+            image = self.repository.set_primary(id, user=_checked_owner(user), per_type=self._per_type)
             return self._with_urls(_or_not_found(image))
 
     def open(
@@ -352,41 +411,65 @@ class ImageService:
             )
         return self.storage.open(stored.key, start=start, length=length)
 
-    def update(self, id: UUID | str, *, caption: str, user: str | None = None) -> UserImage:
-        """Set the caption and return the image, or raise ``ImageNotFoundError``."""
-        caption = validation.checked_caption(caption)
-        image = self.repository.update(validation.checked_id(id), caption=caption, user=_checked_owner(user))
+    def update(
+        self,
+        id: UUID | str,
+        *,
+        caption: str | None = None,
+        meta: Mapping[str, Any] | None = None,
+        user: str | None = None,
+    ) -> UserImage:
+        """Set the caption, the meta or both, and return the image, or raise ``ImageNotFoundError``.
+
+        *meta* replaces the whole object.
+        """
+        changes: dict[str, Any] = {}
+        if caption is not None:
+            changes["caption"] = validation.checked_caption(caption)
+        if meta is not None:
+            changes["meta"] = validation.checked_meta(meta)
+        if not changes:
+            raise InvalidFieldError("Nothing to change.", field="caption", hint="Pass caption, meta or both.")
+        image = self.repository.update(validation.checked_id(id), changes, user=_checked_owner(user))
         return self._with_urls(_or_not_found(image))
+
+    def usage(self, user: str) -> Usage:
+        """Return how many images a user has, and how many bytes they take in the storage. One query."""
+        return self.repository.usage(validation.checked_user(user))
 
     def delete(self, id: UUID | str, *, user: str | None = None) -> None:
         """Delete an image, its variants and its record, or raise ``ImageNotFoundError``.
 
         Raises:
-            ConflictError: a foreign key of the application's own tables refuses; nothing was deleted.
+            ConflictError: a foreign key of the application refuses; nothing was deleted.
             StorageError: the image is gone from every listing, but its bytes are not yet; the sweep deletes them.
         """
         id = validation.checked_id(id)
         with log_event("delete", image_id=str(id)):
-            intent = _or_not_found(self.repository.begin_delete(id, user=_checked_owner(user)))
+            intents = self.repository.begin_delete([id], user=_checked_owner(user))
+            if not intents:
+                raise ImageNotFoundError(_NOT_FOUND)
             if tickets.are_possible(self.storage, self.signer):
-                intent = tickets.with_staged(intent, id, now=self._clock())
-            failure = finish_deletion(self.storage, self.repository, intent, self._on_deleted)
-            if failure:
+                intents = [tickets.with_staged(each, id, now=self._clock()) for each in intents]
+            failure = finish_deletions(self.storage, self.repository, intents, self._on_deleted)
+            if failure and not isinstance(failure, PurgeError):
                 raise failure
 
-    def delete_user(self, user: str) -> int:
-        """Delete all images of a user and return how many went.
+    def delete_user(self, user: str) -> UserDeletion:
+        """Delete all images of a user, and list what is left under the user's prefix: the proof.
 
         One image that cannot be deleted does not stop the rest: the first error is raised once all have been tried.
-        Only a database that stays busy ends it early.
+        A database that stays busy, a store that does not answer or an *on_deleted* that raises ends it early. Call it
+        again after an error.
         """
         user = validation.checked_user(user)
         with log_event("delete_user") as facts:
-            staged = tickets.delete_staged(self.storage, user)  # first, so that no retry brings a picture back
-            facts["images"], failure = delete_all(self.storage, self.repository, user, self._on_deleted)
+            staged = tickets.delete_staged(self.storage, user)  # first, so that no retry brings an image back
+            deletion, failure = delete_all(self.storage, self.repository, user, self._on_deleted)
+            facts["images"] = deletion.images
             if failure := failure or staged:
                 raise failure
-        return int(str(facts["images"]))
+        return deletion
 
     def sweep(self) -> SweepReport:
         """Finish uploads and deletions that were cut off. Safe anywhere, any number at once, cheap every minute."""
@@ -410,7 +493,7 @@ class ImageService:
         """
         validation.check_audit(delete=delete, after=after, limit=limit, max_share=max_share)
         self.sweep()
-        report = audit(self.storage, self.repository, after=after, limit=limit, progress=progress)
+        report = audit(self.storage, self.repository, owner=self._owner(), after=after, limit=limit, progress=progress)
         if not (delete and report.orphans):
             return report
         return delete_orphans(self.storage, self.repository, report, max_share=max_share, on_deleted=self._on_deleted)
@@ -420,6 +503,18 @@ class ImageService:
         from userimages.lifecycle.check import check
 
         return check(self.storage, self.repository, now=self._clock())
+
+    def _owner(self) -> str:
+        """Return the six characters that stand for this database in keys. The database is asked once per process."""
+        if self._own is None:
+            database_id = getattr(self.repository, "database_id", None)
+            self._own = owner_of(database_id() if database_id else None)
+        return self._own
+
+    def _page(self, found: Sequence[UserImage], limit: int, cursor: Callable[[UserImage], str]) -> Page:
+        """Return the first *limit* images, with a cursor if there are more."""
+        images = tuple(map(self._with_urls, found[:limit]))
+        return Page(images, cursor(images[-1]) if len(found) > limit else None)
 
     def _with_urls(self, image: UserImage) -> UserImage:
         """Fill the URL of the image, and let those of its variants be made when somebody looks at them."""

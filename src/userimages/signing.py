@@ -1,11 +1,11 @@
-"""URLs that open one picture for a time: Cloudflare's token format, with URLs that stay the same for a while.
+"""URLs that open one image for a time: Cloudflare's token format, with URLs that stay the same for a while.
 
 The last parameter of a signed URL is ``verify={time}-{mac}``: the second of its issue in ten digits, and the
 HMAC-SHA256 of path, query and time in base64 for URLs. Cloudflare's WAF checks this format itself, by the function
 ``is_timed_hmac_valid_v0`` with the flag ``s``, and our own serve route checks it by ``UrlSigner.seconds_left``.
 
 A URL that is new with each page is never found in a browser's cache. So time is cut into windows, and the time of issue
-is the beginning of the window: within it, the URL of a picture does not change. A token is valid for two windows, so
+is the beginning of the window: within it, the URL of an image does not change. A token is valid for two windows, so
 that also a URL which was made in a window's last second works for one window more.
 """
 
@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 import attrs
 
 from userimages.errors import ConfigurationError
+from userimages.ids import CLOCK_SKEW
 
 SIGNING_KEYS = "USERIMAGES_SIGNING_KEYS"
 PARAMETER = "verify"
@@ -27,7 +28,6 @@ MIN_KEY_LENGTH = 32
 MIN_WINDOW = timedelta(minutes=1)
 MAX_WINDOW = timedelta(days=3.5)  # S3 takes presigned URLs of at most seven days, which are two windows
 
-_CLOCK_SKEW = 300  # seconds: another machine, whose clock is ahead, has begun its window before this one
 _KEY = re.compile(r"[!#-+\--\[\]-~]*")  # printable ASCII without the quote and the backslash of a WAF rule, and comma
 _TOKEN = re.compile(r"([0-9]{10})-([A-Za-z0-9_-]{43})")
 _NEW_KEY = 'Make one: python -c "import secrets; print(secrets.token_urlsafe(32))"'
@@ -86,7 +86,7 @@ def _checked_window_of_signer(window: timedelta) -> timedelta:
 class UrlSigner:
     """Sign URLs, and tell for how long a signed URL is still valid.
 
-    A signed URL is no access control: whoever has it can see the picture until it expires.
+    A signed URL is no access control: whoever has it can see the image until it expires.
 
     Args:
         keys: secrets of 32 characters and more. The first signs and all are valid, so a new key is put first, and the
@@ -154,7 +154,7 @@ class UrlSigner:
             return 0
         issued, mac = match.groups()
         left = int(issued) + self.lifetime - int(now.timestamp())
-        if not 0 < left <= self.lifetime + _CLOCK_SKEW:
+        if not 0 < left <= self.lifetime + CLOCK_SKEW.seconds:  # another machine may have begun its window early
             return 0
         known = any(hmac.compare_digest(mac, _mac(key, url, issued)) for key in self.keys)
         return min(left, self.lifetime) if known else 0

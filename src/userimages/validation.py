@@ -7,20 +7,25 @@ import base64
 import binascii
 import inspect
 import re
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 from uuid import UUID
 
 from userimages.errors import FileTooLargeError, InvalidFieldError, UnsupportedFormatError
-from userimages.ids import instant, microseconds
-from userimages.model import ImageType
+from userimages.ids import CLOCK_SKEW, EPOCH, instant, microseconds
+from userimages.keys import TYPE_NAME
+from userimages.model import CHANGEABLE, Meta
 from userimages.protocols import Readable
+
+T = TypeVar("T")
 
 UPLOAD_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp", "image/heic", "image/heif")
 MAX_USER = 150
 MAX_CAPTION = 1000
 MAX_PAGE = 200
-MAX_USERS = 1000
+MAX_AT_ONCE = 1000  # users or ids
+MAX_META_BYTES = 4096
 _CHUNK = 1024 * 1024
 _MAX_RAW_CAPTION = 20 * MAX_CAPTION
 _TAG_PASSES = 8
@@ -42,34 +47,55 @@ def checked_user(user: str) -> str:
 
 def checked_users(users: object) -> list[str]:
     """Return the distinct names of *users*, at most 1,000 of them."""
-    if isinstance(users, str) or not hasattr(users, "__iter__"):
-        raise InvalidFieldError("users is not a sequence of user names.", field="users", hint="Pass a list.")
-    distinct = list(dict.fromkeys(checked_user(user) for user in users))
-    if len(distinct) > MAX_USERS:
+    return _distinct(users, checked_user, field="users")
+
+
+def checked_ids(ids: object) -> list[UUID]:
+    """Return the distinct ids of *ids*, at most 1,000 of them, in their order."""
+    return _distinct(ids, checked_id, field="ids")
+
+
+def checked_image_type(image_type: str, known: Collection[str] | None = None) -> str:
+    """Return the name of an image type: one of *known* for an upload, any well-formed name otherwise.
+
+    Images of a type that the application has taken away stay, so a listing accepts every name.
+    """
+    well_formed = isinstance(image_type, str) and TYPE_NAME.fullmatch(image_type)
+    if known is not None and not (well_formed and image_type in known):
         raise InvalidFieldError(
-            f"{len(distinct)} users were asked for at once, and at most {MAX_USERS} are allowed.",
-            field="users",
-            hint="Ask in several calls.",
+            f"The image type {_shown(image_type)} is none of: {', '.join(known)}.",
+            field="image_type",
+            hint="Pass one of them, or add a recipe of that name to the processor.",
         )
-    return distinct
-
-
-def checked_image_type(image_type: ImageType | str) -> ImageType:
-    """Return the member of ``ImageType`` that *image_type* is or names."""
-    try:
-        return ImageType(image_type)
-    except ValueError:
-        names = ", ".join(ImageType)
+    if not well_formed:
         raise InvalidFieldError(
-            f"The image type {_shown(image_type)} is none of: {names}.", field="image_type", hint="Pass one of them."
-        ) from None
+            f"The image type {_shown(image_type)} is not a name of 1 to 16 of the characters a-z, 0-9 and _.",
+            field="image_type",
+            hint="Pass the name of a type, such as 'gallery'.",
+        )
+    return str(image_type)
+
+
+def checked_primary_type(image_type: str | None, *, per_type: bool) -> str | None:
+    """Return *image_type*, which is required if there is one primary image per type, and refused otherwise."""
+    if per_type and image_type is None:
+        raise InvalidFieldError(
+            "image_type is missing.", field="image_type", hint="This service has one primary image per type: name it."
+        )
+    if not per_type and image_type is not None:
+        raise InvalidFieldError(
+            "image_type is not allowed here.",
+            field="image_type",
+            hint="This service has one primary image over all types: see primary_per_type.",
+        )
+    return None if image_type is None else checked_image_type(image_type)
 
 
 def checked_flag(flag: bool, field: str) -> bool:
     """Return *flag*, True or False: the string ``"false"`` would count as true."""
     if isinstance(flag, bool):
         return flag
-    raise InvalidFieldError(f"{field} is neither True nor False.", field=field, hint="Pass one of the two.")
+    raise InvalidFieldError(f"{field} must be a bool.", field=field, hint="Pass True or False.")
 
 
 def checked_id(id: UUID | str) -> UUID:
@@ -121,6 +147,85 @@ def checked_upload(size_bytes: int, mime_type: str, sha256: str | None, *, limit
     return media_type
 
 
+def checked_uploaded_at(uploaded_at: datetime | None, *, now: datetime) -> datetime | None:
+    """Return *uploaded_at* in UTC: None, or an aware datetime from 1970 to *now*.
+
+    A clock that is a little ahead of ours, as the sweep allows, counts as *now*.
+    """
+    if uploaded_at is None:
+        return None
+    if not isinstance(uploaded_at, datetime) or uploaded_at.utcoffset() is None:
+        raise InvalidFieldError(
+            f"uploaded_at is {_shown(uploaded_at)}, which is not a datetime with a time zone.",
+            field="uploaded_at",
+            hint="Pass datetime(..., tzinfo=UTC).",
+        )
+    try:
+        at = uploaded_at.astimezone(UTC)
+    except OverflowError:
+        at = EPOCH - CLOCK_SKEW
+    if not EPOCH <= at <= now + CLOCK_SKEW:
+        raise InvalidFieldError(
+            f"uploaded_at is {uploaded_at.isoformat()}, which is not between 1970 and now.",
+            field="uploaded_at",
+            hint="Pass the date of the upload.",
+        )
+    return min(at, now)
+
+
+def checked_meta(meta: Mapping[str, Any] | None) -> Meta:
+    """Return *meta* as a read-only JSON object of at most 4,096 bytes."""
+    if meta is None:
+        return Meta()
+    if isinstance(meta, Meta):
+        return meta
+    if not isinstance(meta, Mapping):
+        raise InvalidFieldError(
+            f"meta is of type {type(meta).__name__}.", field="meta", hint='Pass a dict, such as {"alt": "A cat"}.'
+        )
+    try:
+        _check_json(meta)
+        made = Meta.of(meta)
+        size = len(made.text.encode())
+    except (TypeError, ValueError, RecursionError) as exc:  # NaN, a lone surrogate, a set ...
+        raise InvalidFieldError(
+            "meta is not a JSON object.",
+            field="meta",
+            hint="Use dicts with string keys, lists, strings without NUL and lone surrogates, finite numbers, "
+            "True, False and None.",
+        ) from exc
+    if size > MAX_META_BYTES:
+        raise InvalidFieldError(
+            f"meta has {size:,} bytes as JSON, and at most {MAX_META_BYTES:,} are allowed.",
+            field="meta",
+            hint="Keep larger data in a table of your own.",
+        )
+    return made
+
+
+def check_changes(changes: Mapping[str, Any]) -> None:
+    """Refuse a fact that an update may not change, so that a misspelt name is no silent success."""
+    for name in changes:
+        if name not in CHANGEABLE:
+            raise InvalidFieldError(
+                f"{name} cannot be changed.", field=name, hint=f"What can: {', '.join(CHANGEABLE)}."
+            )
+
+
+def _check_json(value: object) -> None:
+    """Raise ValueError for what JSON can hold but a database cannot, and for keys that JSON would turn into strings."""
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise TypeError("a key is not a string")
+        for each in (*value.keys(), *value.values()):
+            _check_json(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            _check_json(each)
+    elif isinstance(value, str) and "\0" in value:
+        raise ValueError("a string holds NUL")
+
+
 def checked_limit(limit: int) -> int:
     """Return *limit*, a whole number from 1 to 200."""
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_PAGE:
@@ -150,13 +255,14 @@ def checked_caption(caption: str) -> str:
     escapes it, as template engines do.
     """
     _check_text(caption, "caption")
-    if len(caption) <= _MAX_RAW_CAPTION and len(text := plain_text(caption)) <= MAX_CAPTION:
-        return text
-    raise InvalidFieldError(
-        f"The caption has {len(caption)} characters, and at most {MAX_CAPTION} are allowed.",
-        field="caption",
-        hint="Shorten it.",
-    )
+    text = plain_text(caption) if len(caption) <= _MAX_RAW_CAPTION else caption
+    if len(text) > MAX_CAPTION:
+        raise InvalidFieldError(
+            f"The caption has {len(text)} characters, and at most {MAX_CAPTION} are allowed.",
+            field="caption",
+            hint="Shorten it.",
+        )
+    return text
 
 
 def plain_text(caption: str) -> str:
@@ -215,9 +321,9 @@ def read_file(file: bytes | Readable, *, limit: int) -> bytes:
         )
     if len(data) > limit:
         raise FileTooLargeError(
-            f"The file has more than {limit:,} bytes ({limit / 2**20:g} MiB).",
+            f"The file has more than {limit:,} bytes.",
             limit=limit,
-            hint="Send a smaller file, or raise the limit of the processor: Limits(max_bytes=).",
+            hint="Send a smaller file, or raise the max_bytes of the processor.",
         )
     return data
 
@@ -254,7 +360,7 @@ def checked_variant(variant: str | None) -> str | None:
 
 
 def check_audit(*, delete: bool, after: str, limit: int | None, max_share: float) -> None:
-    """Refuse a flag that is none, a position that is no text, a limit under 1, and a share not between 0 and 1."""
+    """Validate the arguments of ``audit``."""
     checked_flag(delete, "delete")
     _check_text(after, "after")
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
@@ -275,21 +381,60 @@ def check_range(start: int, length: int | None) -> None:
 
 
 def encode_cursor(uploaded_at: datetime, id: UUID) -> str:
-    """Return the opaque cursor of the page that follows this image."""
-    return base64.urlsafe_b64encode(microseconds(uploaded_at).to_bytes(8) + id.bytes).decode()
+    """Return the opaque cursor of the page that follows this image in the listing of a user."""
+    return _encode(microseconds(uploaded_at).to_bytes(8) + id.bytes)
 
 
 def decode_cursor(cursor: str) -> tuple[datetime, UUID]:
-    """Return the position that a cursor stands for."""
+    """Return the position that a cursor of ``list`` stands for."""
+    raw = _decode(cursor, 24)
+    try:
+        return instant(int.from_bytes(raw[:8])), UUID(bytes=raw[8:])
+    except OverflowError:
+        raise _invalid_cursor() from None
+
+
+def encode_recent_cursor(id: UUID) -> str:
+    """Return the opaque cursor of the page that follows this image in the listing of all users."""
+    return _encode(id.bytes)
+
+
+def decode_recent_cursor(cursor: str) -> UUID:
+    """Return the id that a cursor of ``recent`` stands for; a cursor of ``list`` has another length."""
+    return UUID(bytes=_decode(cursor, 16))
+
+
+def _encode(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode()
+
+
+def _decode(cursor: str, size: int) -> bytes:
     try:
         raw = base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True)
-        if len(raw) != 24:
-            raise ValueError(f"{len(raw)} bytes")
-        return instant(int.from_bytes(raw[:8])), UUID(bytes=raw[8:])
-    except (ValueError, AttributeError, OverflowError, binascii.Error):
+    except (ValueError, AttributeError, binascii.Error):
+        raise _invalid_cursor() from None
+    if len(raw) != size:
+        raise _invalid_cursor()
+    return raw
+
+
+def _invalid_cursor() -> InvalidFieldError:
+    return InvalidFieldError(
+        "Invalid cursor.", field="cursor", hint="Pass the next_cursor of the previous page of the same listing."
+    )
+
+
+def _distinct(values: object, checked: Callable[[Any], T], *, field: str) -> list[T]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise InvalidFieldError(f"{field} is not a sequence of {field}.", field=field, hint="Pass a list.")
+    distinct = list(dict.fromkeys(map(checked, values)))
+    if len(distinct) > MAX_AT_ONCE:
         raise InvalidFieldError(
-            "The cursor is not one of ours.", field="cursor", hint="Pass the next_cursor of the page before, unchanged."
-        ) from None
+            f"{len(distinct):,} {field} were asked for at once, and at most {MAX_AT_ONCE:,} are allowed.",
+            field=field,
+            hint="Ask in several calls.",
+        )
+    return distinct
 
 
 def _check_text(text: str, field: str) -> None:

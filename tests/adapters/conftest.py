@@ -6,16 +6,18 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import attrs
 import pytest
+from tests.adapters.openapi import document
 from tests.parts import needs
 
 from userimages import ImageService
 from userimages.http import Api
-from userimages.model import ProcessedImage, Rendition
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
+from userimages.testing import instant_processor
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "examples/django_app")]
@@ -55,13 +57,22 @@ class Site:
         return needs("requests").Session()
 
     def session(self):
-        """Return a session that Django's CSRF protection lets through, as a page of the site would be."""
+        """Return a session that Django's CSRF protection lets through, as a page of the site would be.
+
+        Each of its answers is compared with the document of the contract.
+        """
         session = self.stranger()
+        session.hooks["response"].append(self._compare)
         if self.framework == "django":
             token = secrets.token_hex(16)
             session.cookies.set("csrftoken", token)
             session.headers["X-CSRFToken"] = token
         return session
+
+    def _compare(self, answer, **_):
+        path = unquote(urlsplit(answer.url).path.removeprefix("/api"))
+        if answer.url.startswith(f"{self.url}/api/") and not answer.is_redirect:
+            document().check(answer.request.method, path, answer.status_code, answer.headers, answer.content)
 
 
 @pytest.fixture(scope="session", params=["flask", "django", "fastapi"])
@@ -82,19 +93,23 @@ def site(running: Site) -> Site:
 @pytest.fixture
 def light(site: Site) -> Site:
     """Return a server whose processor stores a file as it is: for tests about everything else."""
-
-    def as_it_is(data, image_type):
-        return ProcessedImage(
-            Rendition(bytes(data), 10, 5, "image/jpeg"), {"64": Rendition(b"small", 4, 2, "image/webp")}, ""
-        )
-
-    site.backstage.service = ImageService(MemoryStorage(), MemoryRepository(), processor=as_it_is)
+    site.backstage.service = light_service()
     return site
+
+
+@pytest.fixture
+def backstage() -> Backstage:
+    """Return a service and a guard without a server."""
+    return Backstage(light_service())
+
+
+def light_service() -> ImageService:
+    return ImageService(MemoryStorage(), MemoryRepository(), processor=instant_processor)
 
 
 def serve_flask(backstage: Backstage, _) -> Iterator[Site]:
     flask = needs("flask")
-    from examples.flask_app.adapter import create_blueprint
+    from examples.flask_minimal.userimages_flask import create_blueprint
     from werkzeug.serving import make_server
 
     app = flask.Flask("contract")
@@ -110,8 +125,8 @@ def serve_django(backstage: Backstage, folders: pytest.TempPathFactory) -> Itera
     from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler, get_internal_wsgi_application
     from userimages_django import views
 
-    api = Api(Behind(backstage), authorize=backstage.authorize, trusted_origins=None)
-    views.api, views.images = lambda: api, lambda: backstage.service
+    api = django_api(Behind(backstage), backstage.authorize)
+    views.api = lambda: api
     assert django.VERSION >= (5, 2)
     server = ThreadedWSGIServer(("127.0.0.1", 0), WSGIRequestHandler, allow_reuse_address=False)
     server.set_app(get_internal_wsgi_application())
@@ -127,8 +142,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
     from project.models import Post
     from userimages_django import service, views
 
-    for name, value in DELIVERED.items():
-        monkeypatch.setattr(views, name, value)
+    monkeypatch.setattr(views, "api", DELIVERED["api"])
     Post.objects.all().delete()
     for page in iter(service.images().repository.list_by_key, ()):
         for image in page:
@@ -143,6 +157,16 @@ def storages() -> object:
 
 
 DELIVERED = {}
+
+
+def django_api(service: object, guard: Callable) -> Api:
+    """Return the API as the Django app makes it of its settings, with another service and guard."""
+    from userimages_django import views
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(views, "images", lambda: service)
+        patch.setattr(views, "import_string", lambda name: guard)
+        return DELIVERED["api"].__wrapped__()
 
 
 def prepare_django(folders: pytest.TempPathFactory) -> None:
@@ -161,7 +185,7 @@ def prepare_django(folders: pytest.TempPathFactory) -> None:
     call_command("migrate", verbosity=0)
     from userimages_django import views
 
-    DELIVERED.update(api=views.api, images=views.images)
+    DELIVERED["api"] = views.api
 
 
 def serve_fastapi(backstage: Backstage, _) -> Iterator[Site]:
@@ -169,7 +193,7 @@ def serve_fastapi(backstage: Backstage, _) -> Iterator[Site]:
     needs("python_multipart")
     import socket
 
-    from examples.fastapi_app.adapter import create_router
+    from examples.fastapi_minimal.userimages_fastapi import create_router
 
     app = fastapi.FastAPI()
     app.include_router(create_router(Behind(backstage), authorize=backstage.authorize), prefix="/api")

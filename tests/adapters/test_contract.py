@@ -56,7 +56,7 @@ def test_c13_an_upload_answers_with_the_record(site):
     image = answer.json()["image"]
     assert list(image) == [
         *("id", "url", "image_type", "is_primary", "caption", "uploaded_at", "width", "height", "size_bytes"),
-        *("mime_type", "placeholder", "variants"),
+        *("mime_type", "placeholder", "frames", "variants"),
     ]
     assert image["image_type"] == "profile"
     assert image["is_primary"] is True
@@ -159,7 +159,7 @@ def test_c13_mended_a_body_of_unknown_length_is_read_up_to_the_limit_or_not_at_a
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     small = ask(light, "POST", "upload_user_image/", data=parts(2**17), headers=headers)
     if light.framework == "django":  # WSGI as Django reads it knows no body without a length
-        assert small.json()["code"] == "missing_fields"
+        assert (small.status_code, small.json()["code"]) == (411, "length_required")
         return
     assert small.json()["image"]["size_bytes"] == 2**17
     assert ask(light, "POST", "upload_user_image/", data=parts(2 * TEN_MIB), headers=headers).status_code == 413
@@ -194,7 +194,7 @@ def test_c14_a_list_is_newest_first_with_count_and_next(light):
     assert list(first) == ["success", "images", "count", "next"]
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=two", "cursor=garbage", "image_type=avatar"])
+@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=two", "cursor=garbage", "image_type=No!"])
 def test_c14_mended_a_bad_limit_cursor_or_type_is_400(light, query):
     answer = ask(light, "GET", f"user_images/ana/?{query}")
 
@@ -285,7 +285,7 @@ def test_c11_mended_served_headers_are_safe_and_show_no_key(light):
     headers = answer.headers
 
     assert headers["X-Content-Type-Options"] == "nosniff"
-    assert headers["Content-Security-Policy"] == "sandbox; default-src 'none'"
+    assert headers["Content-Security-Policy"] == "sandbox; default-src 'none'; style-src 'unsafe-inline'"
     assert headers["Cache-Control"] == "private, max-age=3600"
     assert headers["Content-Disposition"] == f'inline; filename="gallery-{image["id"]}.jpg"'
     assert headers["Cross-Origin-Resource-Policy"] == "same-site"
@@ -300,7 +300,7 @@ def test_c17_a_variant_is_served_and_an_unknown_one_is_404(light):
     variant = ask(light, "GET", f"user_image/{image['id']}/serve/?variant=64")
     unknown = ask(light, "GET", f"user_image/{image['id']}/serve/?variant=65")
 
-    assert (variant.content, variant.headers["Content-Type"]) == (b"small", "image/webp")
+    assert (variant.content[-2:], variant.headers["Content-Type"]) == (b"64", "image/webp")
     assert (unknown.status_code, unknown.json()["error"]) == (404, "Image not found")
 
 
@@ -375,7 +375,8 @@ def test_c11_mended_an_image_whose_object_is_gone_is_404_not_500(light):
 
 def test_c12_mended_there_is_no_debug_route(light):
     for path in ("debug/r2-status/", "test-r2-storage/"):
-        assert ask(light, "GET", path).status_code == 404
+        with light.stranger() as session:
+            assert session.get(f"{light.url}/api/{path}", timeout=30).status_code == 404
 
 
 # C18, C19
@@ -584,6 +585,7 @@ HARMLESS = {
     "connection",
     "cache-control",
     "x-content-type-options",
+    "x-robots-tag",
     "x-frame-options",
     "referrer-policy",
     "cross-origin-opener-policy",

@@ -51,6 +51,14 @@ def test_a_signed_url_is_served_to_a_stranger(site, image) -> None:
         assert "Set-Cookie" not in answer.headers
 
 
+def test_django_signs_by_the_settings(project, monkeypatch, tmp_path) -> None:
+    """The project's own service has the keys of the environment."""
+    monkeypatch.setenv("USERIMAGES_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("USERIMAGES_SIGNING_KEYS", ",".join(SIGNER.keys))
+
+    assert project.images.__wrapped__().signer == SIGNER
+
+
 @pytest.mark.parametrize("end", ["x", "&verify=x", "&a=1", "%00", "=", "\u00e9", "&variant=64"])
 def test_a_url_with_something_added_is_refused(site, image, end: str) -> None:
     """With the answer that an unknown image has."""

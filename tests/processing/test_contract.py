@@ -134,12 +134,12 @@ class HasNoLimit(PillowProcessor):
     max_bytes = 0
 
 
-ORIENTED = "test_the_picture_is_upright"
+ORIENTED = "test_the_image_is_upright"
 STRIPPED = "test_no_metadata_and_no_tail_is_stored"
 FACTS = "test_the_facts_are_those_of_the_bytes"
 BREAKS = [
-    (lets_other_errors_out, "test_what_is_no_picture_is_refused"),
-    (lets_other_errors_out, "test_a_damaged_picture_is_processed_or_refused"),
+    (lets_other_errors_out, "test_what_is_not_an_image_is_refused"),
+    (lets_other_errors_out, "test_a_damaged_image_is_processed_or_refused"),
     (answers_an_empty_file, "test_an_empty_file_is_refused"),
     (lies_on_its_side, ORIENTED),
     (stands_on_its_head, ORIENTED),
@@ -149,7 +149,7 @@ BREAKS = [
     (states_another_type, FACTS),
     (has_a_type_without_extension, "test_the_formats_have_an_extension"),
     (enlarges, "test_nothing_is_larger_than_its_source"),
-    (names_a_variant_with_a_slash, "test_the_names_of_variants_can_stand_in_a_key"),
+    (names_a_variant_with_a_slash, "test_the_names_of_variants_fit_into_a_key"),
     (has_a_long_placeholder, "test_the_placeholder_is_short_ascii"),
     (has_a_placeholder_of_emoji, "test_the_placeholder_is_short_ascii"),
     (knows_no_covers, "test_a_photo_of_every_type_is_processed"),

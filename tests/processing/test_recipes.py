@@ -154,7 +154,7 @@ def test_the_quality_is_chosen(processor):
         lambda: Recipe(variant_format="bmp"),
         lambda: Recipe(quality=0),
         lambda: Recipe(variant_quality=101),
-        lambda: PillowProcessor(recipes={"banner": Recipe()}),
+        lambda: PillowProcessor(recipes={"Banner": Recipe()}),
         lambda: PillowProcessor(recipes={"cover": Fit(5)}),
         lambda: PillowProcessor(recipes=[Recipe()]),
         lambda: PillowProcessor(limits=None),

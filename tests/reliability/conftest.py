@@ -1,7 +1,6 @@
 """The places on which the proofs run, and how long: USERIMAGES_TORTURE=1 runs everything and prints the figures."""
 
 import sys
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import rig
 
-# Where a file system has no unnamed files, as on macOS, the disk storage names its temporary ones.
-PAIRS = ["sqlite+disk", "sqlite+disk with names", "postgresql+s3"] + ["postgresql+disk", "sqlite+s3"] * rig.TORTURE
+PAIRS = ["sqlite+disk", "postgresql+s3"] + ["postgresql+disk", "sqlite+s3"] * rig.TORTURE
 
 PROOFS = ("tests/reliability/", "tests/repositories/test_races.py")
 
 
 @pytest.fixture(params=PAIRS)
-def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[rig.Place]:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[rig.Place]:
     """Give each pair of a database and a store in turn, both empty and of this test alone."""
     from userimages.repositories.sqlalchemy import SQLAlchemyRepository
 
@@ -32,8 +30,6 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     else:
         from userimages.storages.disk import DiskStorage
 
-        if store == "disk with names":
-            monkeypatch.setattr("userimages.storages.disk._UNNAMED", 0)
         storage = DiskStorage(tmp_path / "objects")
     repository = SQLAlchemyRepository(url)
     repository.create_schema()
@@ -45,12 +41,6 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 def bucket(seaweedfs: Any) -> Storage:
     """Make a bucket for these tests: to make one takes a second and more."""
     return rig.own_bucket(seaweedfs)
-
-
-@pytest.fixture
-def own_database(postgresql: str) -> str:
-    """Make an empty database of this test alone and return its URL."""
-    return rig.new_database(postgresql, f"t{uuid.uuid4().hex}")
 
 
 @pytest.fixture

@@ -1,21 +1,22 @@
 """What the proofs of reliability share: a clock, a quick processor, the places, and what must hold at any time."""
 
+import contextlib
 import hashlib
 import os
-import struct
 import time
 from collections import Counter
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import attrs
 
-from userimages import ImageRepository, ImageService, ImageType, Storage, UserImage
+from userimages import ImageRepository, ImageService, Storage, UserImage
 from userimages.keys import user_segment
-from userimages.model import ProcessedImage, Rendition
+from userimages.testing import instant_processor
 
 TORTURE = bool(os.environ.get("USERIMAGES_TORTURE"))
 RUNS = int(os.environ.get("USERIMAGES_TORTURE_RUNS", "2000" if TORTURE else "12"))  # of the state machine
@@ -37,13 +38,6 @@ class Clock:
         self.now += timedelta(**by)
 
 
-def tiny(data: bytes, image_type: ImageType) -> ProcessedImage:
-    """Make an image and two variants of any bytes at all; each is other bytes for other input."""
-    size = struct.pack(">I", len(data))
-    large, middle, small = (Rendition(size + data * n, n * 10, n * 10, "image/webp") for n in (3, 2, 1))
-    return ProcessedImage(large, {"20": middle, "10": small}, placeholder="AAAA")
-
-
 @attrs.frozen
 class Place:
     """A database and a store that a proof runs on."""
@@ -56,7 +50,7 @@ class Place:
 
     def service(self, clock: Clock) -> ImageService:
         """Make a service here."""
-        return ImageService(self.storage, self.repository, processor=tiny, clock=clock)
+        return ImageService(self.storage, self.repository, processor=instant_processor, clock=clock)
 
 
 def new_user() -> str:
@@ -135,7 +129,21 @@ def wait_until_alone(place: Place) -> None:
             while connection.execute(f"{others} AND pid <> pg_backend_pid()").fetchone() != (0,):
                 time.sleep(0.002)
     if place.root is None:
-        time.sleep(0.05)  # a PUT that was under way when its sender died ends within milliseconds, or never
+        port = urlsplit(getattr(place.storage, "endpoint", "")).port
+        deadline = time.monotonic() + 10
+        while _is_serving_the_dead(port) and time.monotonic() < deadline:
+            time.sleep(0.002)
+
+
+def _is_serving_the_dead(port: int | None) -> bool:
+    """Tell whether a server still works for a client that has gone: its side of the connection is in CLOSE_WAIT."""
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(OSError), open(table) as lines:
+            for line in lines:
+                _, local, _, state, *_ = line.split()
+                if state == "08" and local.endswith(f":{port:04X}"):
+                    return True
+    return False
 
 
 def count(what: str, number: int) -> None:

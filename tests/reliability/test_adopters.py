@@ -73,7 +73,7 @@ def test_an_engine_shared_with_the_application_and_its_pool_of_five(url: str) ->
     engine = create_engine(url, poolclass=QueuePool, pool_size=5, max_overflow=0, pool_timeout=0.2)
     repository = SQLAlchemyRepository(engine)
     repository.create_schema()
-    images = ImageService(MemoryStorage(), repository, processor=rig.tiny)
+    images = ImageService(MemoryStorage(), repository, processor=rig.instant_processor)
     users = [rig.new_user() for _ in range(20)]
     connections = [engine.connect() for _ in range(4)]
     with ThreadPoolExecutor(1) as pool:
@@ -93,7 +93,7 @@ def test_the_application_writes_to_the_same_sqlite_file(tmp_path: Path) -> None:
     file = tmp_path / "db.sqlite3"
     repository = SQLAlchemyRepository(f"sqlite:///{file}")
     repository.create_schema()
-    images = ImageService(MemoryStorage(), repository, processor=rig.tiny)
+    images = ImageService(MemoryStorage(), repository, processor=rig.instant_processor)
     user = rig.new_user()
     with sqlite3.connect(file) as application:
         application.execute("CREATE TABLE visits (n INTEGER)")
@@ -124,7 +124,7 @@ def test_a_long_transaction_on_the_same_sqlite_file_is_an_error_that_says_so(tmp
     engine = create_engine(f"sqlite:///{file}", connect_args={"timeout": 0.05})
     repository = SQLAlchemyRepository(engine)
     repository.create_schema()
-    images = ImageService(MemoryStorage(), repository, processor=rig.tiny)
+    images = ImageService(MemoryStorage(), repository, processor=rig.instant_processor)
     user = rig.new_user()
     application = sqlite3.connect(file, isolation_level=None)
     application.execute("BEGIN IMMEDIATE")
@@ -178,7 +178,7 @@ def test_a_transaction_that_has_read_the_same_sqlite_file_cannot_write_after_the
     file = tmp_path / "db.sqlite3"
     repository = SQLAlchemyRepository(f"sqlite:///{file}")
     repository.create_schema()
-    images = ImageService(MemoryStorage(), repository, processor=rig.tiny)
+    images = ImageService(MemoryStorage(), repository, processor=rig.instant_processor)
     application = sqlite3.connect(file, isolation_level=None, timeout=30)
     application.execute("CREATE TABLE visits (n INTEGER)")
 
@@ -236,7 +236,7 @@ def test_gunicorn_preload_and_a_worker_time_out_in_the_middle_of_an_upload(
         assert ask(bound, f"/?user={user}&data=after").split()[1]
     storage = made_storage(store, server, tmp_path)
     clock = rig.Clock()
-    images = ImageService(storage, repository, processor=rig.tiny, clock=clock)
+    images = ImageService(storage, repository, processor=rig.instant_processor, clock=clock)
     assert len(rig.check_whole(images, user)) == len(answers) + 1
     assert not images.list(hung)
     assert list(storage.list(f"users/{hung}/")), "the first of its objects was there"
@@ -288,7 +288,7 @@ def test_a_celery_prefork_worker(url: str, repository: SQLAlchemyRepository, tmp
     send = f"from workers import upload\nfor n in range(8): upload.delay({user!r}, str(n))"
     with running([*worker, "--loglevel=warning"], environ, log):
         subprocess.run([sys.executable, "-c", send], check=True, env=environ, cwd=ADOPTERS, capture_output=True)
-        images = ImageService(DiskStorage(tmp_path / "objects"), repository, processor=rig.tiny)
+        images = ImageService(DiskStorage(tmp_path / "objects"), repository, processor=rig.instant_processor)
         until(lambda: len(images.list(user)) == 8, log)
     rig.check_whole(images, user)
     rig.check_nothing_left(images, [user], root=tmp_path / "objects")
@@ -298,15 +298,18 @@ def test_a_week_without_a_sweep_costs_nothing_but_its_work(
     repository: SQLAlchemyRepository, tmp_path: Path, clock: rig.Clock
 ) -> None:
     storage, user = DiskStorage(tmp_path / "objects"), rig.new_user()
-    images = ImageService(storage, repository, processor=rig.tiny, clock=clock)
+    images = ImageService(storage, repository, processor=rig.instant_processor, clock=clock)
     dying = ImageService(
         storage,
         faulty(repository, publish=faults.before(KeyboardInterrupt())),
-        processor=rig.tiny,
+        processor=rig.instant_processor,
         clock=clock,
     )
     broken = ImageService(
-        faulty(storage, delete=faults.before(faults.TIMED_OUT)), repository, processor=rig.tiny, clock=clock
+        faulty(storage, delete=faults.before(faults.TIMED_OUT)),
+        repository,
+        processor=rig.instant_processor,
+        clock=clock,
     )
     for day in range(7):
         for n in range(10):

@@ -17,8 +17,8 @@ import rig
 from userimages import ImageService, RepositoryError, StorageError
 from userimages.cli import main
 from userimages.config import service_from_env
-from userimages.keys import new_stem
-from userimages.model import ImageType, StoredObject
+from userimages.keys import new_stem, owner_of
+from userimages.model import StoredObject
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.disk import DiskStorage
 from userimages.storages.memory import MemoryStorage
@@ -38,14 +38,14 @@ class Aged(MemoryStorage):
 @pytest.fixture
 def images(monkeypatch: pytest.MonkeyPatch) -> ImageService:
     """Let the console find this service in the environment."""
-    images = ImageService(Aged(), MemoryRepository(), processor=rig.tiny)
+    images = ImageService(Aged(), MemoryRepository(), processor=rig.instant_processor)
     monkeypatch.setattr("userimages.config.service_from_env", lambda **_: images)
     return images
 
 
 @pytest.fixture
 def orphan(images: ImageService) -> str:
-    key = new_stem("orphan", ImageType.COVER, OLD) + ".webp"
+    key = new_stem("orphan", "cover", OLD, owner_of(images.repository.database_id())) + ".webp"
     images.storage.put(key, b"left over", mime_type="image/webp")
     return key
 
@@ -87,13 +87,13 @@ def test_a_bad_number_is_shown(option: str, value: str, capsys: pytest.CaptureFi
 def test_c12_check_prints_a_line_each_and_is_0_where_all_is_well(images: ImageService, capsys) -> None:
     assert main(["check"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 11
+    assert len(lines) == 12
     assert all(line.startswith("ok ") for line in lines)
 
 
 def test_c12_mended_check_says_what_to_do_and_is_1(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     storage = faulty(MemoryStorage(), put=before(StorageError("Refused.", hint="Grant write access.")))
-    images = ImageService(storage, MemoryRepository(), processor=rig.tiny)
+    images = ImageService(storage, MemoryRepository(), processor=rig.instant_processor)
     monkeypatch.setattr("userimages.config.service_from_env", lambda **_: images)
     assert main(["check"]) == 1
     shown = capsys.readouterr().out
@@ -132,14 +132,22 @@ def test_check_as_json(images: ImageService, capsys) -> None:
 
 def test_sweep_says_what_it_did(images: ImageService, capsys) -> None:
     assert main(["sweep"]) == 0
-    assert capsys.readouterr().out.startswith("0 finished, 0 to be looked at again in an hour, 0 failed.")
+    assert capsys.readouterr().out.startswith("0 finished, 0 due again in an hour, 0 failed.")
     assert main(["sweep", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"finished": 0, "claimed": 0, "failed": 0}
+    assert json.loads(capsys.readouterr().out) == {
+        "finished": 0,
+        "claimed": 0,
+        "failed": 0,
+        "overdue": 0,
+        "oldest": None,
+    }
 
 
 def test_a_sweep_that_failed_is_1(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     images = ImageService(
-        faulty(MemoryStorage(), delete=before(StorageError("Refused."))), MemoryRepository(), processor=rig.tiny
+        faulty(MemoryStorage(), delete=before(StorageError("Refused."))),
+        MemoryRepository(),
+        processor=rig.instant_processor,
     )
     image = images.upload("ana", b"x", image_type="cover")
     with pytest.raises(StorageError):
@@ -228,7 +236,7 @@ def test_an_audit_that_is_cut_off_says_where_to_resume(images: ImageService, mon
 
 def test_an_error_is_one_line_and_status_2(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     images = ImageService(
-        MemoryStorage(), faulty(MemoryRepository(), claim_expired=before(RepositoryError("Away.", hint="Start it.")))
+        MemoryStorage(), faulty(MemoryRepository(), list_intents=before(RepositoryError("Away.", hint="Start it.")))
     )
     monkeypatch.setattr("userimages.config.service_from_env", lambda **_: images)
     assert main(["sweep"]) == 2
@@ -270,10 +278,9 @@ def test_a_folder_that_cannot_be_looked_at_is_no_trouble_of_the_output(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-@pytest.mark.parametrize("argument", ["check", "--version"])
-def test_an_output_that_is_full_is_one_line_and_status_2(tmp_path: Path, argument: str) -> None:
+def test_an_output_that_is_full_is_one_line_and_status_2(tmp_path: Path) -> None:
     environ = {**os.environ, "USERIMAGES_DATA_DIR": str(tmp_path)}
-    command = [sys.executable, "-c", "from userimages.cli import main; raise SystemExit(main())", argument]
+    command = [sys.executable, "-c", "from userimages.cli import main; raise SystemExit(main())", "check"]
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, env=environ, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
@@ -332,7 +339,7 @@ def test_check_prints_the_ddl_that_is_missing(monkeypatch: pytest.MonkeyPatch, t
 
 def test_a_missing_object_that_came_during_the_audit_is_not_reported() -> None:
     storage, repository = MemoryStorage(), MemoryRepository()
-    images = ImageService(storage, repository, processor=rig.tiny)
+    images = ImageService(storage, repository, processor=rig.instant_processor)
 
     def late_page(call) -> list[StoredObject]:
         found = list(call.do())
@@ -340,5 +347,51 @@ def test_a_missing_object_that_came_during_the_audit_is_not_reported() -> None:
             images.upload("ana", b"x", image_type="cover")
         return iter(found)
 
-    report = ImageService(faulty(storage, list=late_page), repository, processor=rig.tiny).audit()
+    report = ImageService(faulty(storage, list=late_page), repository, processor=rig.instant_processor).audit()
     assert report.missing == ()
+
+
+@pytest.mark.parametrize("name", ["images", "make", "box.images"])
+def test_the_console_takes_the_service_of_an_application(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """``--app module:name`` is a service or a function that returns one, in the folder where it is called."""
+    module = f"app_{name.replace('.', '_')}"
+    (tmp_path / f"{module}.py").write_text(
+        "from types import SimpleNamespace\n"
+        "from userimages import ImageService\n"
+        "images = ImageService.in_memory()\n"
+        "box = SimpleNamespace(images=images)\n"
+        "def make(): return images\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert main(["--app", f"{module}:{name}", "check"]) == 0
+    assert f"MemoryStorage and MemoryRepository, from {module}:{name}." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("app", ["json", "json:nothing", "no_such_module:x", "json:loads", "json:JSONDecoder", ":", ""])
+def test_an_app_that_is_none_is_one_line(app: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--app", app, "sweep"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("userimages: --app")
+    assert error.count("\n") == 1
+
+
+def test_new_id_is_for_a_repository_that_has_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("USERIMAGES_DATA_DIR", str(tmp_path))
+    images = service_from_env()
+    before_it = images.repository.database_id()
+    assert main(["check", "--new-id"]) == 0
+    assert images.repository.database_id() != before_it
+    monkeypatch.setattr("userimages.config.service_from_env", lambda **_: ImageService.in_memory())
+    assert main(["check", "--new-id"]) == 1
+    assert "MemoryRepository has no id that can change." in capsys.readouterr().out
+
+
+def test_the_audit_counts_what_is_foreign(images: ImageService, capsys: pytest.CaptureFixture[str]) -> None:
+    images.storage.put(new_stem("ana", "cover", OLD, "bbbbbb") + ".webp", b"theirs", mime_type="image/webp")
+    images.storage.put("users/ana/notes.txt", b"?", mime_type="text/plain")
+    assert main(["audit"]) == 0
+    assert "Left alone: 1 objects of other databases and 1 of unknown names." in capsys.readouterr().out

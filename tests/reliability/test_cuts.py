@@ -59,9 +59,9 @@ def test_a_connection_that_is_cut_around_a_commit_loses_nothing(
     direct = SQLAlchemyRepository(own_database)
     direct.create_schema()
     storage = MemoryStorage()
-    healthy = ImageService(storage, direct, processor=rig.tiny, clock=clock)
+    healthy = ImageService(storage, direct, processor=rig.instant_processor, clock=clock)
     cut_off = SQLAlchemyRepository(database.url)
-    images = ImageService(storage, cut_off, processor=rig.tiny, clock=clock)
+    images = ImageService(storage, cut_off, processor=rig.instant_processor, clock=clock)
     number, was_cut = 0, True
     while was_cut:  # cut the first, the second ... COMMIT, until there is none to cut
         number += 1
@@ -98,7 +98,7 @@ def test_a_publish_whose_commit_was_done_but_not_answered_is_a_success(
 
     repository = SQLAlchemyRepository(database.url)
     repository.create_schema()
-    images = ImageService(MemoryStorage(), repository, processor=rig.tiny)
+    images = ImageService(MemoryStorage(), repository, processor=rig.instant_processor)
     database.plan = [None, "after"]
     image = images.upload("ana", b"new", image_type="cover")
     assert database.cuts == 1
@@ -115,8 +115,8 @@ def test_no_fault_of_the_wire_to_the_store_loses_or_leaves_anything(
     store: wire.StoreProxy, bucket: Any, clock: rig.Clock, fault: str, times: int
 ) -> None:
     repository = MemoryRepository()
-    healthy = ImageService(bucket, repository, processor=rig.tiny, clock=clock)
-    images = ImageService(store.storage, repository, processor=rig.tiny, clock=clock)
+    healthy = ImageService(bucket, repository, processor=rig.instant_processor, clock=clock)
+    images = ImageService(store.storage, repository, processor=rig.instant_processor, clock=clock)
     for operation, method in (("upload", "PUT"), ("replace", "PUT"), ("delete", "POST"), ("delete_user", "POST")):
         user = rig.new_user()
         there = [healthy.upload(user, bytes([n]) * 99, image_type="gallery", is_primary=n == 0) for n in range(2)]
@@ -142,7 +142,7 @@ def test_no_fault_of_the_wire_to_the_store_loses_or_leaves_anything(
 
 
 def test_a_put_that_was_done_but_not_answered_is_a_success(store: wire.StoreProxy) -> None:
-    images = ImageService(store.storage, MemoryRepository(), processor=rig.tiny)
+    images = ImageService(store.storage, MemoryRepository(), processor=rig.instant_processor)
     store.plan["PUT"] = ["cut after"]
     user = rig.new_user()
     image = images.upload(user, b"new", image_type="cover")
@@ -152,7 +152,7 @@ def test_a_put_that_was_done_but_not_answered_is_a_success(store: wire.StoreProx
 
 
 def test_an_answer_that_breaks_off_is_a_typed_error(store: wire.StoreProxy) -> None:
-    images = ImageService(store.storage, MemoryRepository(), processor=rig.tiny)
+    images = ImageService(store.storage, MemoryRepository(), processor=rig.instant_processor)
     image = images.upload(rig.new_user(), b"new" * 1000, image_type="cover")
     store.plan["GET"] = ["cut the answer"]
     with images.open(image.id) as stream, pytest.raises(StorageUnavailableError):

@@ -70,7 +70,7 @@ class ByteOrder(MemoryStorage):
 class ClearThenSet(SQLAlchemyRepository):
     """A primary that is cleared and then set, as two statements of their own."""
 
-    def set_primary(self, id: UUID, *, user: str | None = None) -> Any:
+    def set_primary(self, id: UUID, *, user: str | None = None, per_type: bool = False) -> Any:
         from sqlalchemy import delete
 
         from userimages.repositories.tables import primaries
@@ -81,13 +81,15 @@ class ClearThenSet(SQLAlchemyRepository):
 
 def a_publish_after_the_sweep_is_not_listed(storage: Any, repository: Any) -> None:
     clock = rig.Clock()
-    swept = ImageService(storage, repository, processor=rig.tiny, clock=clock)
+    swept = ImageService(storage, repository, processor=rig.instant_processor, clock=clock)
 
     def linger() -> None:
         clock.move(minutes=16)
         swept.sweep()
 
-    slow = ImageService(storage, faulty(repository, publish=[faults.slow(linger)]), processor=rig.tiny, clock=clock)
+    slow = ImageService(
+        storage, faulty(repository, publish=[faults.slow(linger)]), processor=rig.instant_processor, clock=clock
+    )
     with pytest.raises(ConflictError):
         slow.upload("ana", b"x", image_type="cover")
     rig.check_whole(swept, "ana")
@@ -95,18 +97,20 @@ def a_publish_after_the_sweep_is_not_listed(storage: Any, repository: Any) -> No
 
 def an_upload_within_its_lease_is_left_alone(storage: Any, repository: Any) -> None:
     clock = rig.Clock()
-    swept = ImageService(storage, repository, processor=rig.tiny, clock=clock)
-    busy = ImageService(faulty(storage, put=faults.slow(swept.sweep)), repository, processor=rig.tiny, clock=clock)
+    swept = ImageService(storage, repository, processor=rig.instant_processor, clock=clock)
+    busy = ImageService(
+        faulty(storage, put=faults.slow(swept.sweep)), repository, processor=rig.instant_processor, clock=clock
+    )
     busy.upload("ana", b"x", image_type="cover")
     assert len(rig.check_whole(swept, "ana")) == 1
 
 
 def a_put_that_lands_late_is_deleted(storage: Any, repository: Any) -> None:
     clock = rig.Clock()
-    images = ImageService(storage, repository, processor=rig.tiny, clock=clock)
-    late = faults.LandsLate()
+    images = ImageService(storage, repository, processor=rig.instant_processor, clock=clock)
+    late = faults.LateWrite()
     with pytest.raises(StorageUnavailableError):
-        ImageService(faulty(storage, put=[late]), repository, processor=rig.tiny, clock=clock).upload(
+        ImageService(faulty(storage, put=[late]), repository, processor=rig.instant_processor, clock=clock).upload(
             "ana", b"x", image_type="cover"
         )
     clock.move(minutes=16)
@@ -119,8 +123,8 @@ def a_put_that_lands_late_is_deleted(storage: Any, repository: Any) -> None:
 def a_key_that_comes_twice_harms_nobody(storage: Any, repository: Any) -> None:
     clock = rig.Clock()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("userimages.keys.new_stem", lambda *_: "users/ana/images/cover_1_aaaaaaaaaaaaaaaa")
-        images = ImageService(storage, repository, processor=rig.tiny, clock=clock)
+        patch.setattr("userimages.keys.new_stem", lambda *_: "users/ana/images/cover_1_" + "a" * 22)
+        images = ImageService(storage, repository, processor=rig.instant_processor, clock=clock)
         images.upload("ana", b"first", image_type="cover")
         with pytest.raises((KeyTakenError, ConflictError)):
             images.upload("ana", b"second", image_type="cover")
@@ -128,7 +132,7 @@ def a_key_that_comes_twice_harms_nobody(storage: Any, repository: Any) -> None:
 
 
 def an_audit_takes_no_image_for_an_orphan(storage: Any, repository: Any) -> None:
-    images = ImageService(storage, repository, processor=rig.tiny)
+    images = ImageService(storage, repository, processor=rig.instant_processor)
     for user in ("a", "a.b", "a-b", "a b"):
         images.upload(user, b"x", image_type="cover")
     report = images.audit()
@@ -136,7 +140,7 @@ def an_audit_takes_no_image_for_an_orphan(storage: Any, repository: Any) -> None
 
 
 def a_primary_is_there_after_every_commit(storage: Any, repository: Any) -> None:
-    images = ImageService(storage, repository, processor=rig.tiny)
+    images = ImageService(storage, repository, processor=rig.instant_processor)
     first, second = (images.upload("ana", data, image_type="cover") for data in (b"1", b"2"))
     images.set_primary(first.id)
     seen = []

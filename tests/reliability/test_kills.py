@@ -130,11 +130,11 @@ def leave_work(scene: Scene, images: ImageService, clock: rig.Clock) -> None:
     from userimages.testing import faults
 
     storage = faults.faulty(images.storage, delete=faults.before(KeyboardInterrupt()))
-    dying = ImageService(storage, images.repository, processor=rig.tiny, clock=clock)
+    dying = ImageService(storage, images.repository, processor=rig.instant_processor, clock=clock)
     with pytest.raises(KeyboardInterrupt):
         dying.delete(scene.there[1].id)
     repository = faults.faulty(images.repository, publish=faults.before(KeyboardInterrupt()))
-    dying = ImageService(images.storage, repository, processor=rig.tiny, clock=clock)
+    dying = ImageService(images.storage, repository, processor=rig.instant_processor, clock=clock)
     for data in (b"one", b"two"):
         with pytest.raises(KeyboardInterrupt):
             dying.upload(scene.user, data, image_type="profile")

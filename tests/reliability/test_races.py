@@ -112,7 +112,7 @@ def test_delete_user_during_uploads_leaves_only_what_came_later(place: rig.Place
         uploads = [lambda n=n, u=user: images.upload(u, b"new%d" % n, image_type="cover") for n in range(4)]
         outcomes = at_once([*uploads, *[lambda u=user: images.delete_user(u)] * 2])
         assert not [each for each in outcomes if isinstance(each, Exception)]
-        deleted = sum(outcomes[4:])
+        deleted = sum(each.images for each in outcomes[4:])
         assert len(images.list(user)) == 7 - deleted
         assert deleted >= 3
         finish(place, clock, user)
@@ -123,7 +123,7 @@ def test_sweeps_at_once_share_the_work(place: rig.Place, clock: rig.Clock) -> No
     broken = ImageService(
         faulty(place.storage, delete=faults.before(faults.TIMED_OUT)),
         faulty(place.repository, publish=faults.before(KeyboardInterrupt())),
-        processor=rig.tiny,
+        processor=rig.instant_processor,
         clock=clock,
     )
     kept = place.service(clock).upload(user, b"kept", image_type="cover")
@@ -155,7 +155,10 @@ def test_an_upload_that_the_sweep_overtakes_fails_and_leaves_nothing(
             place.service(clock).sweep()
 
     slow = ImageService(
-        faulty(place.storage, put=[None, faults.slow(linger)]), place.repository, processor=rig.tiny, clock=clock
+        faulty(place.storage, put=[None, faults.slow(linger)]),
+        place.repository,
+        processor=rig.instant_processor,
+        clock=clock,
     )
     with pytest.raises(ConflictError, match="lease"):
         slow.upload(user, b"slow", image_type="cover")
@@ -177,7 +180,10 @@ def test_a_sweep_racing_with_the_publish_ends_in_one_of_two_ways(place: rig.Plac
             return place.service(clock).sweep()
 
         slow = ImageService(
-            place.storage, faulty(place.repository, publish=[faults.slow(hold)]), processor=rig.tiny, clock=clock
+            place.storage,
+            faulty(place.repository, publish=[faults.slow(hold)]),
+            processor=rig.instant_processor,
+            clock=clock,
         )
         with ThreadPoolExecutor(1) as pool:
             swept = pool.submit(sweep)

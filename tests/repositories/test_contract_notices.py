@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ import attrs
 import pytest
 
 from userimages.errors import ConflictError
-from userimages.model import Intent, PublishResult, UserImage
+from userimages.model import Intent, PublishResult, Usage, UserImage
 from userimages.repositories.memory import MemoryRepository
 from userimages.testing.repository_contract import RepositoryContract
 
@@ -138,7 +139,7 @@ def replaces_nothing(good: Any, intent: Intent, image: UserImage, *, is_primary:
 def replaces_every_type(good: Any, intent: Intent, image: UserImage, *, is_primary: bool, replace: bool) -> Any:
     published = good.publish(intent, image, is_primary=is_primary, replace=replace)
     if published and replace:
-        others = [good.begin_delete(each.id) for each in good.list(image.user, limit=99) if each.id != image.id]
+        others = [good.begin_delete([each.id])[0] for each in good.list(image.user, limit=99) if each.id != image.id]
         return PublishResult(published.image, (*published.replaced, *others))
     return published
 
@@ -207,113 +208,233 @@ def lists_alike_users(good: Any, user: str, **narrower: Any) -> Any:
 
 
 @breaks("primaries")
-def finds_the_first_user_only(good: Any, users: Sequence[str]) -> Any:
-    return good.primaries(users[:1])
+def finds_the_first_user_only(good: Any, users: Sequence[str], **scope: Any) -> Any:
+    return good.primaries(users[:1], **scope)
 
 
 @breaks("primaries")
-def finds_the_newest(good: Any, users: Sequence[str]) -> Any:
+def finds_the_newest(good: Any, users: Sequence[str], **scope: Any) -> Any:
     return tuple(image for user in users for image in good.list(user, limit=1))
 
 
-@breaks("set_primary")
-def sets_anybody_s(good: Any, id: UUID, *, user: str | None = None) -> Any:
-    return good.set_primary(id)
+@breaks("primaries")
+def knows_no_type(good: Any, users: Sequence[str], *, image_type: str | None = None) -> Any:
+    return good.primaries(users)
+
+
+@breaks("primaries")
+def takes_any_scope(good: Any, users: Sequence[str], *, image_type: str | None = None) -> Any:
+    found = [good.primaries(users, image_type=each) for each in (None, "profile", "gallery", "cover")]
+    return tuple(
+        {image.user: image for page in found for image in page if image_type in (None, image.image_type)}.values()
+    )
+
+
+@breaks("primaries")
+def forgets_the_one_over_all_types(good: Any, users: Sequence[str], *, image_type: str | None = None) -> Any:
+    scopes = good.__self__._primaries
+    return tuple(
+        each for each in good.primaries(users, image_type=image_type) if (each.user, image_type or "") in scopes
+    )
 
 
 @breaks("set_primary")
-def sets_it_once(good: Any, id: UUID, *, user: str | None = None) -> Any:
+def sets_anybody_s(good: Any, id: UUID, *, user: str | None = None, **rule: Any) -> Any:
+    return good.set_primary(id, **rule)
+
+
+@breaks("set_primary")
+def sets_it_once(good: Any, id: UUID, *, user: str | None = None, **rule: Any) -> Any:
     found = good.get(id, user=user)
-    return None if found is None or found.is_primary else good.set_primary(id)
+    return None if found is None or found.is_primary else good.set_primary(id, **rule)
 
 
 @breaks("set_primary")
-def returns_it_as_it_was(good: Any, id: UUID, *, user: str | None = None) -> Any:
+def returns_it_as_it_was(good: Any, id: UUID, *, user: str | None = None, **rule: Any) -> Any:
     before = good.get(id, user=user)
-    good.set_primary(id, user=user)
+    good.set_primary(id, user=user, **rule)
     return before
 
 
 @breaks("set_primary")
-def clears_and_then_sets(good: Any, id: UUID, *, user: str | None = None) -> Any:
+def clears_and_then_sets(good: Any, id: UUID, *, user: str | None = None, **rule: Any) -> Any:
     found = good.get(id, user=user)
     if found is not None:
-        good.__self__._primaries.pop(found.user, None)
+        good.__self__._primaries.pop((found.user, ""), None)
         time.sleep(0.002)  # the gap that a reader may look into
+    return good.set_primary(id, user=user, **rule)
+
+
+@breaks("set_primary")
+def says_yes_to_nothing(good: Any, id: UUID, *, user: str | None = None, **rule: Any) -> Any:
+    return good.set_primary(id, user=user, **rule) or good.get(id)
+
+
+@breaks("set_primary")
+def knows_one_rule_only(good: Any, id: UUID, *, user: str | None = None, **rule: Any) -> Any:
     return good.set_primary(id, user=user)
 
 
 @breaks("set_primary")
-def says_yes_to_nothing(good: Any, id: UUID, *, user: str | None = None) -> Any:
-    return good.set_primary(id, user=user) or good.get(id)
+def leaves_what_the_rule_forbids(good: Any, id: UUID, *, user: str | None = None, **rule: Any) -> Any:
+    scopes = good.__self__._primaries
+    before = dict(scopes)
+    made = good.set_primary(id, user=user, **rule)
+    for scope, primary in before.items():
+        scopes.setdefault(scope, primary)
+    return made
 
 
 @breaks("update")
-def updates_anybody_s(good: Any, id: UUID, *, caption: str, user: str | None = None) -> Any:
-    return good.update(id, caption=caption)
+def updates_anybody_s(good: Any, id: UUID, changes: Any, *, user: str | None = None) -> Any:
+    return good.update(id, changes)
 
 
 @breaks("update")
-def updates_the_answer_only(good: Any, id: UUID, *, caption: str, user: str | None = None) -> Any:
+def updates_the_answer_only(good: Any, id: UUID, changes: Any, *, user: str | None = None) -> Any:
     found = good.get(id, user=user)
-    return found and attrs.evolve(found, caption=caption)
+    return found and attrs.evolve(found, **changes)
 
 
 @breaks("update")
-def answers_with_the_old_caption(good: Any, id: UUID, *, caption: str, user: str | None = None) -> Any:
+def answers_with_the_old_caption(good: Any, id: UUID, changes: Any, *, user: str | None = None) -> Any:
     before = good.get(id, user=user)
-    good.update(id, caption=caption, user=user)
+    good.update(id, changes, user=user)
     return before
 
 
-@breaks("begin_delete")
-def retires_anybody_s(good: Any, id: UUID, *, user: str | None = None) -> Any:
-    return good.begin_delete(id)
+@breaks("update")
+def updates_the_caption_only(good: Any, id: UUID, changes: Any, *, user: str | None = None) -> Any:
+    return good.update(id, {name: value for name, value in changes.items() if name != "meta"}, user=user)
+
+
+@breaks("update")
+def passes_over_what_it_does_not_know(good: Any, id: UUID, changes: Any, *, user: str | None = None) -> Any:
+    return good.update(id, {name: value for name, value in changes.items() if name in ("caption", "meta")}, user=user)
+
+
+@breaks("get_many")
+def finds_the_first_only(good: Any, ids: Sequence[UUID]) -> Any:
+    return good.get_many(ids[:1])
+
+
+@breaks("get_many")
+def wants_them_all(good: Any, ids: Sequence[UUID]) -> Any:
+    found = good.get_many(ids)
+    return found if len(found) == len(ids) else ()
+
+
+@breaks("get_many")
+def forgets_who_is_primary_of_many(good: Any, ids: Sequence[UUID]) -> Any:
+    return tuple(attrs.evolve(each, is_primary=False) for each in good.get_many(ids))
+
+
+@breaks("recent")
+def goes_by_the_key(good: Any, *, limit: int, after: UUID | None = None, image_type: str | None = None) -> Any:
+    found = good.recent(limit=10_000, after=after, image_type=image_type)
+    return tuple(sorted(found, key=lambda image: image.key, reverse=True)[:limit])
+
+
+@breaks("recent")
+def repeats_the_last(good: Any, *, limit: int, after: UUID | None = None, image_type: str | None = None) -> Any:
+    return good.recent(limit=limit, after=after and UUID(int=after.int + 1), image_type=image_type)
+
+
+@breaks("recent")
+def narrows_to_nothing(good: Any, *, limit: int, after: UUID | None = None, image_type: str | None = None) -> Any:
+    return good.recent(limit=limit, after=after)
+
+
+@breaks("usage")
+def counts_the_image_alone(good: Any, user: str) -> Any:
+    return Usage(good.usage(user).images, sum(each.size_bytes for each in good.list(user, limit=10_000)))
+
+
+@breaks("usage")
+def sums_as_a_decimal(good: Any, user: str) -> Any:
+    usage = good.usage(user)
+    return Usage(usage.images, Decimal(usage.stored_bytes))  # type: ignore[arg-type]
+
+
+@breaks("usage")
+def counts_everybody_s(good: Any, user: str) -> Any:
+    rows = good.list_by_key(limit=10_000)
+    return Usage(len(rows), sum(each.stored_bytes for each in rows))
 
 
 @breaks("begin_delete")
-def leaves_no_intent(good: Any, id: UUID, *, user: str | None = None) -> Any:
-    intent = good.begin_delete(id, user=user)
-    if intent is not None:
-        good.finish(intent)
-    return intent
+def deletes_anybody_s(good: Any, ids: Sequence[UUID], *, user: str | None = None) -> Any:
+    return good.begin_delete(ids)
 
 
 @breaks("begin_delete")
-def forgets_the_variants(good: Any, id: UUID, *, user: str | None = None) -> Any:
-    intent = good.begin_delete(id, user=user)
-    if intent is not None:
-        good.finish(intent)
-        intent = attrs.evolve(intent, object_keys=intent.object_keys[:1])
+def deletes_the_first_only(good: Any, ids: Sequence[UUID], *, user: str | None = None) -> Any:
+    return good.begin_delete(ids[:1], user=user)
+
+
+@breaks("begin_delete")
+def leaves_no_intent(good: Any, ids: Sequence[UUID], *, user: str | None = None) -> Any:
+    intents = good.begin_delete(ids, user=user)
+    good.finish(intents)
+    return intents
+
+
+@breaks("begin_delete")
+def forgets_the_variants(good: Any, ids: Sequence[UUID], *, user: str | None = None) -> Any:
+    intents = good.begin_delete(ids, user=user)
+    good.finish(intents)
+    intents = [attrs.evolve(intent, object_keys=intent.object_keys[:1]) for intent in intents]
+    for intent in intents:
         good.begin_upload(intent, now=intent.lease_until)
-    return intent
+    return intents
 
 
 @breaks("begin_delete")
-def gives_a_live_intent(good: Any, id: UUID, *, user: str | None = None) -> Any:
-    intent = good.begin_delete(id, user=user)
-    if intent is not None:
-        good.finish(intent)
-        intent = attrs.evolve(intent, lease_until=datetime.now(intent.lease_until.tzinfo))
+def gives_a_live_intent(good: Any, ids: Sequence[UUID], *, user: str | None = None) -> Any:
+    intents = good.begin_delete(ids, user=user)
+    good.finish(intents)
+    intents = [attrs.evolve(each, lease_until=datetime.now(each.lease_until.tzinfo)) for each in intents]
+    for intent in intents:
         good.begin_upload(intent, now=intent.lease_until)
-    return intent
+    return intents
 
 
 @breaks("finish")
-def forgets_nothing(good: Any, intent: Intent) -> None:
+def finishes_nothing(good: Any, intents: Sequence[Intent]) -> None:
     pass
 
 
 @breaks("finish")
-def fails_the_second_time(good: Any, intent: Intent) -> None:
-    del good.__self__._intents[intent.id]
+def finishes_the_first_only(good: Any, intents: Sequence[Intent]) -> None:
+    good.finish(intents[:1])
 
 
 @breaks("finish")
-def forgets_all_of_the_user(good: Any, intent: Intent) -> None:
-    for each in list(good.__self__._intents.values()):
-        if each.user == intent.user:
-            good.finish(each)
+def fails_the_second_time(good: Any, intents: Sequence[Intent]) -> None:
+    for intent in intents:
+        del good.__self__._intents[intent.id]
+
+
+@breaks("finish")
+def finishes_all_of_the_user(good: Any, intents: Sequence[Intent]) -> None:
+    users = {intent.user for intent in intents}
+    good.finish([each for each in good.__self__._intents.values() if each.user in users])
+
+
+@breaks("list_intents")
+def lists_none(good: Any, *, after: UUID | None = None, limit: int = 1000) -> Any:
+    return ()
+
+
+@breaks("list_intents")
+def claims_what_it_lists(good: Any, *, after: UUID | None = None, limit: int = 1000) -> Any:
+    good.claim_expired(datetime(9000, 1, 1, tzinfo=UTC), limit=10_000)
+    return good.list_intents(after=after, limit=limit)
+
+
+@breaks("list_intents")
+def lists_them_in_no_order(good: Any, *, after: UUID | None = None, limit: int = 1000) -> Any:
+    return good.list_intents(after=after, limit=limit)[::-1]
 
 
 @breaks("claim_expired")

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event, exc, make_url, text
 
 from userimages.errors import ConfigurationError, ConflictError, DatabaseBusyError, InvalidFieldError, RepositoryError
+from userimages.repositories import postgresql, sqlite
 from userimages.repositories.database import ATTEMPTS, Database
 from userimages.repositories.sqlalchemy import SQLAlchemyRepository
 from userimages.testing.records import begin_upload, new_image, new_user, publish
@@ -23,8 +25,11 @@ class DriverError(Exception):
 
 
 def failing(database: Database, error: DriverError, *, times: int = 99, kind: Any = exc.OperationalError) -> int:
-    """Run work that fails some *times*; return how often it was run."""
+    """Run work that fails some *times*; return how often it was run. A SQLSTATE is read as PostgreSQL's."""
     runs = 0
+    if error.sqlstate is not None:
+        codes = {name: getattr(postgresql, name) for name in ("CODES", "FOREIGN_KEY", "UNIQUE")}
+        database.dialect = SimpleNamespace(**vars(sqlite) | codes)  # type: ignore[assignment]
 
     def work(connection: object) -> int:
         nonlocal runs
@@ -51,9 +56,9 @@ def test_it_is_not_begun_again_for_ever(database: Database) -> None:
 
     def work(connection: object) -> None:
         runs.append(1)
-        raise exc.OperationalError("", {}, DriverError(sqlstate="40P01"))
+        raise exc.OperationalError("", {}, DriverError(sqlite_errorcode=5))
 
-    with pytest.raises(RepositoryError, match="busy"):
+    with pytest.raises(DatabaseBusyError, match="busy"):
         database.write(work)
     assert len(runs) == ATTEMPTS
 
@@ -162,10 +167,10 @@ def test_a_connection_lost_in_commit_is_an_outcome_unknown(postgresql: str, engi
 
     event.listen(engine, "commit", cut)
     with pytest.raises(RepositoryError, match="unknown"):
-        repository.update(image.id, caption="new")
+        repository.update(image.id, {"caption": "new"})
     assert len(commits) == 1, "it was repeated"
     event.remove(engine, "commit", cut)
-    assert repository.update(image.id, caption="newer")
+    assert repository.update(image.id, {"caption": "newer"})
 
 
 def test_a_file_that_cannot_be_written_is_read_and_not_waited_for(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""R2Storage on moto and on SeaweedFS, each under the check of what is sent."""
+"""R2Storage on moto, on SeaweedFS and on a store that follows a script, each under the wire check."""
 
 import os
 import threading
@@ -15,7 +15,7 @@ from userimages.testing.wire_check import WireCheck, check_wire
 Checked = tuple[R2Storage, WireCheck]
 
 MOTO_ENVIRON = {
-    "R2_ACCOUNT_ID": "account",
+    "R2_ACCOUNT_ID": "0123456789abcdef0123456789abcdef",
     "R2_ACCESS_KEY_ID": "key",
     "R2_SECRET_ACCESS_KEY": "hush-hush",
     "R2_BUCKET_NAME": "userimages",
@@ -26,7 +26,7 @@ MOTO_ENVIRON = {
 
 @pytest.fixture
 def moto(_moto_client: Checked, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Answer at R2's own address out of this process, from one empty bucket ``userimages``."""
+    """Let moto answer at R2's own address, in this process, with one empty bucket ``userimages``."""
     monkeypatch.setenv("MOTO_S3_CUSTOM_ENDPOINTS", R2Storage.from_env(MOTO_ENVIRON).endpoint)
     import boto3
     from moto import mock_aws
@@ -50,9 +50,9 @@ def r2_seaweedfs(_seaweedfs_client: Checked) -> Iterator[R2Storage]:
 def _moto_client() -> Checked:
     if not os.environ.get("CI"):
         pytest.importorskip("moto")
-    import moto.core.models  # hooks itself into clients that are made from here on
+    import moto.core.models  # registers itself at clients that are created later
 
-    # moto stores an object first and its metadata after, and a caller in between sees a half: one at a time, then.
+    # moto stores an object before its metadata, and a request in between would see a half. So it answers one at a time.
     stubber, turn = moto.core.models.BotocoreStubber, threading.Lock()
     answer = stubber.process_request
 
@@ -66,12 +66,14 @@ def _moto_client() -> Checked:
 
 @pytest.fixture(scope="session")
 def _seaweedfs_client(seaweedfs) -> Checked:
-    return checked(R2Storage.from_env(seaweedfs.environ()))
+    storage = R2Storage.from_env(seaweedfs.environ() | {"R2_BUCKET_NAME": "storages"})
+    storage.client.create_bucket(Bucket="storages")  # not the shared one, because the contract leaves objects
+    return checked(storage)
 
 
 @attrs.frozen
 class Answer:
-    """What the scripted store says; *cut* closes the connection after so many bytes of the body (-1: before all)."""
+    """What the scripted store answers. *cut* closes the connection after that many bytes (-1: before any)."""
 
     status: int = 200
     code: str = ""
@@ -82,7 +84,7 @@ class Answer:
 
 @attrs.define
 class ScriptedStore:
-    """A store on this machine that gives the answers of a script, one for each request, and keeps the requests."""
+    """A store on this machine that gives the answers of a script, one for each request, and records the requests."""
 
     answers: list[Answer] = attrs.field(factory=list)
     requests: list[SimpleNamespace] = attrs.field(factory=list)
@@ -95,7 +97,7 @@ class ScriptedStore:
 
 @pytest.fixture
 def scripted(_scripted: ScriptedStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedStore]:
-    """Give a store without a script yet; its R2Storage does not wait between its tries."""
+    """Return a store with an empty script. Its R2Storage does not wait between tries."""
     monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None, time=lambda: 0.0))
     _scripted.answers.clear()
     _scripted.requests.clear()
@@ -150,7 +152,7 @@ def checked(storage: R2Storage) -> Checked:
 
 
 def let_through(checked: Checked) -> Iterator[R2Storage]:
-    """Yield the storage, and see afterwards that the check had nothing to refuse."""
+    """Yield the storage, and check afterwards that the wire check has refused nothing."""
     storage, check = checked
     yield storage
     assert check.refused == []

@@ -9,7 +9,7 @@ from userimages.storages.by_type import ByType
 from userimages.storages.memory import MemoryStorage
 from userimages.testing import make_image
 
-STEM = "_1795000000000000_aaaaaaaaaaaaaaaa"
+STEM = "_1795000000000000_aaaaaabbbbbbbbbbbbbbbb"
 
 
 @pytest.fixture

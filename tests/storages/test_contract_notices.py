@@ -1,4 +1,4 @@
-"""The contract is worth something: break any method of a good storage, and a test for that method fails."""
+"""The contract notices faults: if a method of a good storage is broken, a test of that method fails."""
 
 import contextlib
 import io
@@ -62,7 +62,7 @@ class PutLosesTheEndOfLargeFiles(MemoryStorage):
 
 
 class PutLooksThenLeaps(MemoryStorage):
-    """Two steps, and all rivals stand between them at once."""
+    """Two steps, and all rivals are between them at once."""
 
     def __init__(self):
         super().__init__()
@@ -259,7 +259,7 @@ def test_the_contract_notices_a_broken_method(broken):
     assert failures(method, broken)
 
 
-def test_the_contract_has_nothing_against_a_good_storage():
+def test_a_good_storage_passes_the_contract():
     assert failures("", MemoryStorage) == []
 
 

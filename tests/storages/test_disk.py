@@ -1,12 +1,14 @@
-"""DiskStorage: nothing outside the root, nothing half, nothing lost, nothing left."""
+"""DiskStorage: no file outside the root, none half written, none lost, none left behind."""
 
 import errno
 import os
+import shutil
 import signal
+import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,24 +21,18 @@ from userimages.errors import (
     StorageError,
     StorageUnavailableError,
 )
-from userimages.storages import disk
 from userimages.storages.disk import DiskStorage
 from userimages.testing.storage_contract import keys_of, new_key, read
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # the children only put and die
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # the children only put and end
 
 KEY = "users/ana/images/cat.jpg"
 BAD_KEYS = ["", "/", "/etc/cat", "../cat", "users/../../cat", "users/./cat", "users//cat", "users/ana/", ".", ".."]
 BAD_KEYS += ["a\\..\\cat", "users/a\0b", "users/a\nb", "users/\u00e9", "users/\udc80", ".tmp/cat", ".tmp"]
 
 
-@pytest.fixture(params=["unnamed", "named"])
-def storage(request, tmp_path, monkeypatch):
-    """Both ways of writing: an unnamed file, and one that is named after its key where there are no unnamed ones."""
-    if request.param == "named":
-        monkeypatch.setattr(disk, "_UNNAMED", 0)
-    elif not disk._UNNAMED:
-        pytest.skip("this system has no unnamed files")
+@pytest.fixture
+def storage(tmp_path):
     return DiskStorage(tmp_path / "root")
 
 
@@ -51,8 +47,9 @@ def files(folder):
 # Nothing outside the root
 
 
+@pytest.mark.contract("C3")
 @pytest.mark.parametrize("key", BAD_KEYS)
-def test_c3_mended_a_key_that_is_no_path_inside_the_root_is_refused(tmp_path, key):
+def test_a_key_that_is_not_a_path_inside_is_refused(tmp_path, key):
     storage = DiskStorage(tmp_path / "root")
 
     for request in (lambda: put(storage, key), lambda: storage.open(key), lambda: storage.delete([key])):
@@ -61,13 +58,14 @@ def test_c3_mended_a_key_that_is_no_path_inside_the_root_is_refused(tmp_path, ke
     assert files(tmp_path) == []
 
 
+@pytest.mark.contract("C3")
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     key=st.lists(st.sampled_from(["..", ".", "", "a", "b.c", "~", "%2e", "\\", "\0", " ", ".tmp"]) | st.text()).map(
         "/".join
     )
 )
-def test_c3_no_key_at_all_leads_out_of_the_root(tmp_path, key):
+def test_no_key_leads_out_of_the_root(tmp_path, key):
     storage = DiskStorage(tmp_path / "deep" / "root")
 
     with suppress(StorageError):
@@ -115,7 +113,8 @@ def test_a_planted_temporary_folder_is_not_followed(tmp_path):
         DiskStorage(tmp_path / "root")
 
 
-def test_a_folder_that_is_swapped_for_a_link_all_the_time_leads_nowhere(storage, tmp_path):
+def test_a_folder_swapped_for_a_link_leads_nowhere(storage, tmp_path):
+    """Another process exchanges a folder for a link to another place, again and again."""
     outside, folder = tmp_path / "outside", tmp_path / "root" / "users"
     (outside / "ana").mkdir(parents=True)
     aside = tmp_path / "aside"
@@ -146,14 +145,14 @@ def test_a_folder_that_is_swapped_for_a_link_all_the_time_leads_nowhere(storage,
         swapping = pool.submit(swap)
         assert sum(future.result() for future in [pool.submit(use), pool.submit(use)]) > 0
     assert files(outside) == []
-    assert (outside / "ana").is_dir(), "no delete has come here either"
+    assert (outside / "ana").is_dir(), "no delete has reached it either"
 
 
 # Nothing half
 
 
 def killed_at(step, storage, monkeypatch):
-    """Put in a child process that is killed at a call of ``os``: with ``step`` "fsync" when the bytes are written."""
+    """Put in a child process that is killed when it calls a function of ``os``: "fsync" is after the write."""
 
     def kill(*_, **__):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -167,7 +166,8 @@ def killed_at(step, storage, monkeypatch):
 
 
 @pytest.mark.parametrize("step", ["fsync", "link"])
-def test_a_put_that_is_killed_shows_nothing_and_leaves_nothing_after_a_delete(storage, tmp_path, monkeypatch, step):
+def test_a_killed_put_leaves_nothing_after_a_delete(storage, tmp_path, monkeypatch, step):
+    """It shows no object, and its temporary file goes with the key."""
     killed_at(step, storage, monkeypatch)
 
     assert list(storage.list()) == []
@@ -177,9 +177,7 @@ def test_a_put_that_is_killed_shows_nothing_and_leaves_nothing_after_a_delete(st
     assert files(tmp_path) == []
 
 
-def test_a_delete_leaves_the_temporary_files_of_other_keys(tmp_path, monkeypatch):
-    monkeypatch.setattr(disk, "_UNNAMED", 0)
-    storage = DiskStorage(tmp_path)
+def test_a_delete_leaves_temporary_files_of_other_keys(storage, tmp_path, monkeypatch):
     killed_at("link", storage, monkeypatch)
 
     storage.delete([KEY + ".webp", "users/ana/images/dog.jpg"])
@@ -195,7 +193,7 @@ def test_the_same_put_succeeds_after_a_kill(storage, monkeypatch):
     assert read(storage, KEY) == b"cat"
 
 
-def test_a_put_has_synced_the_file_and_every_new_folder(storage, tmp_path, monkeypatch):
+def test_a_put_syncs_the_file_and_every_new_folder(storage, tmp_path, monkeypatch):
     synced, fsync = [], os.fsync
     monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.fstat(fd).st_ino), fsync(fd))[1])
     put(storage)
@@ -205,7 +203,7 @@ def test_a_put_has_synced_the_file_and_every_new_folder(storage, tmp_path, monke
 
     synced.clear()
     put(storage, "users/ana/images/dog.jpg")
-    assert len(synced) == 2, "a folder that was there needs no sync of its parents"
+    assert len(synced) == 2, "a folder that existed needs no sync of its parents"
 
 
 @pytest.mark.parametrize("processes", [4])
@@ -246,7 +244,7 @@ def test_of_many_processes_one_wins(storage, processes):
     ],
     ids=errno.errorcode.get,
 )
-def test_a_failure_names_the_problem_and_leaves_nothing(storage, tmp_path, monkeypatch, number, words):
+def test_a_failure_is_named_and_leaves_nothing(storage, tmp_path, monkeypatch, number, words):
     def fail(fd):
         raise OSError(number, "about users/ana")
 
@@ -260,7 +258,8 @@ def test_a_failure_names_the_problem_and_leaves_nothing(storage, tmp_path, monke
     assert files(tmp_path) == []
 
 
-def test_a_folder_that_cannot_be_synced_leaves_the_outcome_unknown(storage, monkeypatch):
+def test_a_folder_that_cannot_be_synced_is_unknown(storage, monkeypatch):
+    """The file is linked, but the link may not survive a power cut."""
     fsync = os.fsync
 
     def fail_for_folders(fd):
@@ -274,26 +273,56 @@ def test_a_folder_that_cannot_be_synced_leaves_the_outcome_unknown(storage, monk
         put(storage)
 
 
-def test_a_disk_that_is_really_full_refuses_and_goes_on_when_there_is_room(tmp_path):
+@pytest.fixture
+def mounted(tmp_path):
+    """Mount a small file system at a folder, with the given options, until the test ends."""
     if sys.platform != "linux" or os.geteuid() != 0:
         pytest.skip("only root may mount a small disk")
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("nothing can be mounted here")
-    try:
-        storage = DiskStorage(tmp_path)
-        put(storage, "users/a/1", b"x" * 600_000)
-        with pytest.raises(StorageError, match="disk is full"):
-            put(storage, "users/a/2", b"x" * 600_000)
-        assert keys_of(storage, "") == ["users/a/1"]
-        storage.delete(["users/a/1"])
+    with ExitStack() as stack:
+
+        def mount(options):
+            folder = tmp_path / "disk"
+            folder.mkdir(exist_ok=True)
+            command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+            if subprocess.run(command, capture_output=True, check=False).returncode:
+                pytest.skip("nothing can be mounted here")
+            stack.callback(subprocess.run, ["umount", "-l", str(folder)], check=False, capture_output=True)
+            return folder
+
+        yield mount
+
+
+def test_a_full_disk_goes_on_when_there_is_room(mounted):
+    storage = DiskStorage(mounted("size=1m"))
+    put(storage, "users/a/1", b"x" * 600_000)
+    with pytest.raises(StorageError, match="disk is full"):
         put(storage, "users/a/2", b"x" * 600_000)
-    finally:
-        subprocess.run(["umount", str(tmp_path)], check=True)
+    assert keys_of(storage, "") == ["users/a/1"]
+    storage.delete(["users/a/1"])
+    put(storage, "users/a/2", b"x" * 600_000)
+
+
+@pytest.mark.parametrize("left", range(4))
+def test_a_disk_without_inodes_is_not_called_full(mounted, left):
+    """Whichever of the inodes that a put needs is the last one."""
+    storage = DiskStorage(root := mounted("size=1m,nr_inodes=30"))
+    spare = root / "spare"
+    spare.mkdir()
+    while os.statvfs(root).f_favail > left:
+        (spare / str(os.statvfs(root).f_favail)).touch()
+
+    with pytest.raises(StorageError, match=r"no free inodes.*ENOSPC") as caught:
+        put(storage)
+    assert type(caught.value) is StorageError
+    assert keys_of(storage, "users/") == []
+    shutil.rmtree(spare)
+    put(storage)
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP])
-def test_a_file_system_that_refuses_links_is_named_at_construction(tmp_path, monkeypatch, number):
+def test_a_file_system_without_links_is_refused(tmp_path, monkeypatch, number):
+    """It is named when the storage is created."""
+
     def refuse(*_, **__):
         raise OSError(number, "no links")
 
@@ -306,35 +335,54 @@ def test_a_file_system_that_refuses_links_is_named_at_construction(tmp_path, mon
     assert files(tmp_path) == []
 
 
-def test_a_root_that_cannot_be_a_folder_is_refused_at_construction(tmp_path):
+def test_a_root_that_cannot_be_a_folder_is_refused(tmp_path):
     (tmp_path / "file").write_bytes(b"")
 
     with pytest.raises(ConfigurationError, match="cannot be used"):
         DiskStorage(tmp_path / "file")
 
 
-def test_a_root_that_goes_away_is_not_taken_for_an_empty_one(storage, tmp_path):
+def test_a_root_that_goes_away_is_not_an_empty_one(storage, tmp_path):
     put(storage)
     (tmp_path / "root").rename(tmp_path / "elsewhere")
 
     for request in (lambda: put(storage), lambda: storage.open(KEY), lambda: list(storage.list())):
-        with pytest.raises(StorageError, match="is gone") as caught:
+        with pytest.raises(StorageError, match="is missing") as caught:
             request()
         assert not isinstance(caught.value, ObjectNotFoundError)
 
 
-def test_a_mount_point_without_its_disk_takes_no_files(storage, tmp_path):
+@pytest.mark.parametrize(
+    "verb", [put, lambda storage: storage.open(KEY), lambda storage: list(storage.list())], ids=["put", "open", "list"]
+)
+def test_a_mount_point_without_its_disk_is_not_empty(storage, tmp_path, verb):
+    """Its objects are away, not deleted. So none is reported as missing, and none is stored in the empty folder."""
     (tmp_path / "root" / ".tmp").rmdir()
 
-    with pytest.raises(StorageError, match="is gone"):
-        put(storage)
+    with pytest.raises(StorageError, match="is missing") as caught:
+        verb(storage)
+    assert not isinstance(caught.value, ObjectNotFoundError)
     assert files(tmp_path) == []
+
+
+def test_a_disk_that_is_unmounted_is_noticed(mounted):
+    """So is another disk, which is mounted in its place."""
+    storage = DiskStorage(root := mounted("size=1m"))
+    put(storage)
+    subprocess.run(["umount", str(root)], check=True)
+    for request in (put, lambda storage: storage.open(KEY), lambda storage: storage.delete([KEY])):
+        with pytest.raises(StorageError, match="is missing"):
+            request(storage)
+    mounted("size=1m")
+    with pytest.raises(StorageError, match="is missing"):
+        storage.open(KEY)
 
 
 # Nothing left
 
 
-def test_a_delete_takes_the_empty_folders_with_it_and_no_other(storage, tmp_path):
+def test_a_delete_removes_the_empty_folders(storage, tmp_path):
+    """And no others."""
     put(storage)
     put(storage, "users/ana/images/dog.jpg")
     put(storage, "users/ben/images/dog.jpg")
@@ -347,7 +395,9 @@ def test_a_delete_takes_the_empty_folders_with_it_and_no_other(storage, tmp_path
     assert os.listdir(tmp_path / "root") == [".tmp"]
 
 
-def test_a_put_whose_folder_a_delete_takes_away_succeeds_all_the_same(storage):
+def test_a_put_whose_folder_is_deleted_succeeds(storage):
+    """A delete in another thread removes the folder because it is empty."""
+
     def put_and_delete(name):
         for number in range(100):
             key = f"users/ana/images/{name}{number}"
@@ -360,7 +410,7 @@ def test_a_put_whose_folder_a_delete_takes_away_succeeds_all_the_same(storage):
     assert list(storage.list()) == []
 
 
-def test_a_delete_that_cannot_have_one_folder_goes_on_with_the_others(storage, tmp_path):
+def test_a_delete_goes_on_after_a_folder_that_fails(storage, tmp_path):
     put(storage)
     (tmp_path / "root" / "users" / "aaa").symlink_to(tmp_path)
 
@@ -389,7 +439,7 @@ def test_a_start_beyond_any_file_gives_nothing(storage):
     assert read(storage, KEY, start=2**70) == read(storage, KEY, start=2**70, length=1) == b""
 
 
-def test_a_listing_enters_only_the_folders_that_it_needs(storage, monkeypatch):
+def test_a_listing_enters_only_the_folders_it_needs(storage, monkeypatch):
     for user in "abcde":
         put(storage, f"users/{user}/images/cat.jpg")
     entered, scandir = [], os.scandir
@@ -405,7 +455,7 @@ def test_a_listing_enters_only_the_folders_that_it_needs(storage, monkeypatch):
     assert len(entered) == 4
 
 
-def test_a_listing_passes_over_what_went_away_meanwhile(storage):
+def test_a_listing_passes_over_what_was_deleted(storage):
     keys = [f"users/{user}/images/cat.jpg" for user in "abc"]
     for key in keys:
         put(storage, key)
@@ -416,7 +466,8 @@ def test_a_listing_passes_over_what_went_away_meanwhile(storage):
     assert [found.key for found in listing] == [keys[2]]
 
 
-def test_the_temporary_folder_is_for_its_owner_alone_and_never_listed(storage, tmp_path):
+def test_the_temporary_folder_is_never_listed(storage, tmp_path):
+    """And only its owner can read it."""
     (tmp_path / "root" / ".tmp" / "leftover").write_bytes(b"half")
 
     assert (tmp_path / "root" / ".tmp").stat().st_mode & 0o777 == 0o700
@@ -430,6 +481,27 @@ def test_a_stored_file_may_be_read_by_a_web_server(storage, tmp_path):
     finally:
         os.umask(umask)
     assert (tmp_path / "root" / KEY).stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("made_before", [None, ".tmp"], ids=["new root", "old root"])
+def test_the_group_of_a_setgid_root_is_kept(tmp_path, made_before):
+    """By folders and by files, also if the root became setgid after its folder .tmp was created."""
+    groups = [group for group in os.getgroups() if group != os.getegid()] or [os.getegid() + 1]
+    root = tmp_path / "root"
+    root.mkdir()
+    if made_before:
+        DiskStorage(root)
+    try:
+        os.chown(root, -1, groups[0])
+    except PermissionError:
+        pytest.skip("this user is in one group alone")
+    root.chmod(0o2775)
+    put(DiskStorage(root))
+
+    for folder in ("users", "users/ana", "users/ana/images"):
+        assert (root / folder).stat().st_gid == groups[0]
+        assert (root / folder).stat().st_mode & stat.S_ISGID
+    assert (root / KEY).stat().st_gid == groups[0]
 
 
 def test_no_descriptor_stays_open(storage):

@@ -1,4 +1,4 @@
-"""R2Storage: its settings, and what it sends."""
+"""R2Storage: its settings, its URLs and its requests."""
 
 import hashlib
 import os
@@ -7,24 +7,31 @@ import sys
 from contextlib import ExitStack
 from urllib.parse import parse_qs, urlsplit
 
+import botocore.session
 import pytest
 
 from userimages.errors import ConfigurationError
 from userimages.storages.r2 import R2Storage
 from userimages.testing.storage_contract import at_once, new_key, read
 
+ACCOUNT = "0123456789abcdef0123456789abcdef"
 FULL = {
-    "R2_ACCOUNT_ID": "a1b2",
+    "R2_ACCOUNT_ID": ACCOUNT,
     "R2_ACCESS_KEY_ID": "key",
     "R2_SECRET_ACCESS_KEY": "the secret",
     "R2_BUCKET_NAME": "pictures",
 }
-REQUIRED = {"account_id": "a1b2", "access_key_id": "key", "secret_access_key": "the secret", "bucket_name": "pictures"}
+REQUIRED = {
+    "account_id": ACCOUNT,
+    "access_key_id": "key",
+    "secret_access_key": "the secret",
+    "bucket_name": "pictures",
+}
 
 
 @pytest.fixture
 def before():
-    """Register a handler of a client's event until the test ends: the client lives longer."""
+    """Register a handler of a client's event until the test ends, because the client lives longer."""
     with ExitStack() as stack:
 
         def register(client, event, handler):
@@ -36,7 +43,7 @@ def before():
 
 @pytest.fixture
 def sent_by(before):
-    """Keep every request of a storage, from the call on, as it leaves."""
+    """Record the requests that a storage sends after the call."""
 
     def keep(storage):
         sent = []
@@ -49,22 +56,29 @@ def sent_by(before):
 # Settings
 
 
-def test_c21_the_endpoint_comes_from_the_account_and_the_jurisdiction():
-    assert R2Storage.from_env(FULL).client.meta.endpoint_url == "https://a1b2.r2.cloudflarestorage.com"
-    assert R2Storage.from_env(FULL | {"R2_JURISDICTION": "eu"}).endpoint == "https://a1b2.eu.r2.cloudflarestorage.com"
+@pytest.mark.contract("C21")
+def test_the_endpoint_follows_from_the_account():
+    """And from the jurisdiction, unless another endpoint is given."""
+    assert R2Storage.from_env(FULL).client.meta.endpoint_url == f"https://{ACCOUNT}.r2.cloudflarestorage.com"
+    assert (
+        R2Storage.from_env(FULL | {"R2_JURISDICTION": "eu"}).endpoint
+        == f"https://{ACCOUNT}.eu.r2.cloudflarestorage.com"
+    )
     assert R2Storage.from_env(FULL | {"R2_ENDPOINT_URL": "http://127.0.0.1:9"}).endpoint == "http://127.0.0.1:9"
     assert R2Storage.from_env(FULL).client.meta.region_name == "auto"
 
 
-def test_c21_from_env_and_the_constructor_make_the_same_storage(monkeypatch):
+@pytest.mark.contract("C21")
+def test_from_env_equals_the_constructor(monkeypatch):
     for name, value in FULL.items():
         monkeypatch.setenv(name, value)
 
     assert R2Storage.from_env() == R2Storage.from_env(FULL) == R2Storage(**REQUIRED)
 
 
+@pytest.mark.contract("C21")
 @pytest.mark.parametrize("absent", ["", None, " \n"])
-def test_c21_mended_every_missing_setting_is_named_at_once(absent):
+def test_every_missing_setting_is_named_at_once(absent):
     environ = {
         name: value for name, value in (FULL | {"R2_BUCKET_NAME": absent, "R2_ACCOUNT_ID": absent}).items() if value
     }
@@ -76,7 +90,9 @@ def test_c21_mended_every_missing_setting_is_named_at_once(absent):
     assert "the secret" not in str(caught.value)
 
 
-def test_c21_mended_nothing_of_anybody_is_a_default():
+@pytest.mark.contract("C21")
+def test_no_setting_has_a_default():
+    """Neither an account nor a domain."""
     with pytest.raises(
         ConfigurationError, match="R2_ACCOUNT_ID, R2_ACCESS_KEY_ID, R2_SECRET_ACCESS_KEY, R2_BUCKET_NAME"
     ):
@@ -84,11 +100,46 @@ def test_c21_mended_nothing_of_anybody_is_a_default():
     assert R2Storage.from_env(FULL).public_url is None
 
 
-def test_an_unknown_setting_is_named_together_with_the_missing_ones():
+def test_an_unknown_setting_is_named():
+    """Together with those that are missing."""
     environ = FULL | {"R2_PUBLIC_DOMIAN": "img.example.com", "R2_REGION": "auto", "OTHER": "1"}
     del environ["R2_ACCOUNT_ID"]
 
     with pytest.raises(ConfigurationError, match=r"Missing: R2_ACCOUNT_ID\. Unknown: R2_PUBLIC_DOMIAN, R2_REGION\."):
+        R2Storage.from_env(environ)
+
+
+@pytest.mark.parametrize(
+    "account", ["a1b2", ACCOUNT[:-1], ACCOUNT + "0", ACCOUNT[:-1] + "g", f"https://{ACCOUNT}.r2.cloudflarestorage.com"]
+)
+def test_an_account_id_that_cannot_be_one_is_refused(account):
+    with pytest.raises(ConfigurationError, match="R2_ACCOUNT_ID is not an account id"):
+        R2Storage.from_env(FULL | {"R2_ACCOUNT_ID": account})
+    assert R2Storage.from_env(FULL | {"R2_ACCOUNT_ID": account, "R2_ENDPOINT_URL": "http://127.0.0.1:9"})
+
+
+def test_the_jurisdictions_are_those_of_r2():
+    for written, endpoint in (("EU", ".eu."), ("fedramp", ".fedramp."), ("default", "."), ("Default", ".")):
+        storage = R2Storage.from_env(FULL | {"R2_JURISDICTION": written})
+        assert storage.endpoint == f"https://{ACCOUNT}{endpoint}r2.cloudflarestorage.com"
+    with pytest.raises(ConfigurationError, match="R2_JURISDICTION is neither"):
+        R2Storage.from_env(FULL | {"R2_JURISDICTION": "europe"})
+
+
+@pytest.mark.parametrize("path", ["/pictures", "/pictures/", "//x", "/?a=b", "#a"])
+def test_an_endpoint_with_a_path_is_refused(path):
+    """The dashboard shows the endpoint with the bucket in it, and every key would begin with its name."""
+    host = "http://127.0.0.1:8333"
+    with pytest.raises(ConfigurationError, match=r"R2_ENDPOINT_URL has a path.*R2_BUCKET_NAME"):
+        R2Storage.from_env(FULL | {"R2_ENDPOINT_URL": host + path})
+    assert R2Storage.from_env(FULL | {"R2_ENDPOINT_URL": host + "/"})
+
+
+def test_all_settings_that_are_wrong_are_named_at_once():
+    environ = FULL | {"R2_ACCOUNT_ID": "a", "R2_JURISDICTION": "b", "R2_BUCKET_NAME": "", "R2_REGION": "auto"}
+
+    words = "Missing: R2_BUCKET_NAME.*Unknown: R2_REGION.*R2_ACCOUNT_ID is.*R2_JURISDICTION is"
+    with pytest.raises(ConfigurationError, match=words):
         R2Storage.from_env(environ)
 
 
@@ -127,19 +178,45 @@ def test_the_aws_profile_of_this_machine_has_no_say(monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
     client = R2Storage(**REQUIRED).client
 
-    assert client.meta.endpoint_url == "https://a1b2.r2.cloudflarestorage.com"
+    assert client.meta.endpoint_url == f"https://{ACCOUNT}.r2.cloudflarestorage.com"
     assert client.meta.config.retries["total_max_attempts"] == 2
     assert client._request_signer._credentials.token is None
 
 
-def test_the_client_waits_not_for_long_and_has_room_for_parallel_puts():
+def test_no_aws_variable_of_this_machine_has_a_say(monkeypatch):
+    """Each of them with a value that no setting takes, and with one that some do."""
+
+    def facts():
+        client = R2Storage(**REQUIRED).client
+        config = {name: value for name, value in vars(client.meta.config).items() if not name.startswith("_")}
+        return config | {"endpoint": client.meta.endpoint_url, "verify": client._endpoint.http_session._verify}
+
+    variables = {each[1] for each in botocore.session.Session.SESSION_VARIABLES.values() if isinstance(each[1], str)}
+    without = facts()
+    for value in ("nonsense", "true", "auto"):
+        for name in variables - {"AWS_CA_BUNDLE"}:
+            monkeypatch.setenv(name, value)
+        assert facts() == without
+
+
+def test_the_trusted_certificates_are_read(monkeypatch):
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/etc/proxy.pem")
+
+    assert R2Storage(**REQUIRED).client._endpoint.http_session._verify == "/etc/proxy.pem"
+
+
+def test_a_request_to_a_store_that_hangs_ends():
+    """Within 25 s, and there are connections for parallel puts."""
     config = R2Storage(**REQUIRED).client.meta.config
 
-    assert (config.connect_timeout, config.read_timeout, config.max_pool_connections) == (2, 10, 50)
+    between_tries = 1
     assert config.retries == {"mode": "standard", "total_max_attempts": 2}
+    assert 2 * (config.connect_timeout + config.read_timeout) + between_tries <= 25
+    assert config.max_pool_connections == 50
 
 
-def test_c22_mended_no_checksum_is_left_to_the_defaults_of_boto3():
+@pytest.mark.contract("C22")
+def test_checksums_are_not_left_to_boto3():
     config = R2Storage(**REQUIRED).client.meta.config
 
     assert config.request_checksum_calculation == config.response_checksum_validation == "when_required"
@@ -148,13 +225,15 @@ def test_c22_mended_no_checksum_is_left_to_the_defaults_of_boto3():
 # URLs
 
 
-def test_c5_a_public_domain_gives_percent_encoded_urls():
+@pytest.mark.contract("C5")
+def test_a_public_domain_gives_percent_encoded_urls():
     storage = R2Storage(**REQUIRED, public_url="img.example.com")
 
     assert storage.url("users/a%20b/images/c~1.jpg") == "https://img.example.com/users/a%2520b/images/c~1.jpg"
 
 
-def test_c5_mended_without_a_public_domain_there_is_no_url_of_somebody_else():
+@pytest.mark.contract("C5")
+def test_without_a_public_domain_there_is_no_url():
     assert R2Storage(**REQUIRED).url("users/a/images/b.jpg") is None
 
 
@@ -174,7 +253,9 @@ def test_a_public_domain_that_is_not_a_host_is_refused(written):
 # Requests
 
 
-def test_c22_a_put_sends_its_type_its_caching_its_one_digest_and_its_condition(r2_moto, sent_by):
+@pytest.mark.contract("C22")
+def test_the_headers_of_a_put(r2_moto, sent_by):
+    """Its type, how it may be cached, one digest and its condition."""
     sent = sent_by(r2_moto)
     r2_moto.put(new_key(), b"cat", mime_type="image/webp")
     (request,) = sent
@@ -188,7 +269,9 @@ def test_c22_a_put_sends_its_type_its_caching_its_one_digest_and_its_condition(r
     assert [name for name in headers if "checksum" in name or "md5" in name] == ["x-amz-checksum-sha256"]
 
 
-def test_c22_mended_a_put_sends_neither_expect_nor_chunks_nor_an_acl(r2_moto, sent_by):
+@pytest.mark.contract("C22")
+def test_what_a_put_does_not_send(r2_moto, sent_by):
+    """No Expect, no chunks, no ACL."""
     sent = sent_by(r2_moto)
     r2_moto.put(new_key(), b"cat" * 100_000, mime_type="image/jpeg")
     names = {name.lower() for name in sent[0].headers}
@@ -204,7 +287,8 @@ def test_c22_mended_a_put_sends_neither_expect_nor_chunks_nor_an_acl(r2_moto, se
     assert not sent[0].headers["X-Amz-Content-SHA256"].startswith(b"STREAMING")
 
 
-def test_c22_mended_the_objects_of_a_private_storage_are_not_for_shared_caches(r2_seaweedfs):
+@pytest.mark.contract("C22")
+def test_private_objects_are_not_for_shared_caches(r2_seaweedfs):
     key = new_key()
     r2_seaweedfs.put(key, b"cat", mime_type="image/png")
     found = r2_seaweedfs.client.head_object(Bucket=r2_seaweedfs.bucket_name, Key=key)
@@ -228,7 +312,8 @@ def test_open_is_one_request_with_the_range_in_it(r2_moto, sent_by):
     ]
 
 
-def test_delete_is_one_request_for_a_thousand_keys_and_none_for_no_key(r2_moto, sent_by):
+def test_delete_sends_a_thousand_keys_at_once(r2_moto, sent_by):
+    """And no request for no key."""
     sent = sent_by(r2_moto)
     r2_moto.delete([])
     assert sent == []
@@ -236,7 +321,7 @@ def test_delete_is_one_request_for_a_thousand_keys_and_none_for_no_key(r2_moto, 
     assert [(request.method, request.body.count(b"<Key>")) for request in sent] == [("POST", 1000), ("POST", 1)]
 
 
-def test_list_asks_for_the_next_page_only_when_it_is_wanted(r2_moto, sent_by, before):
+def test_list_asks_for_a_page_when_it_is_wanted(r2_moto, sent_by, before):
     for number in range(5):
         r2_moto.put(f"users/ana/images/{number}", b"cat", mime_type="image/jpeg")
     sent = sent_by(r2_moto)
@@ -263,7 +348,8 @@ def test_a_put_from_many_threads_makes_one_client():
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-def test_a_forked_child_makes_a_client_of_its_own_whatever_the_parent_held(r2_seaweedfs):
+def test_a_forked_child_makes_its_own_client(r2_seaweedfs):
+    """Also if another thread of the parent was making one."""
     key = new_key()
     r2_seaweedfs.put(key, b"cat", mime_type="image/jpeg")
     parent, lock = r2_seaweedfs.client, r2_seaweedfs._locks[os.getpid()]

@@ -1,4 +1,4 @@
-"""Whatever a store answers, or does not: one of our errors that says what is wrong and where to look."""
+"""Whatever a store answers, or if it does not: an error of the library says what is wrong and what to check."""
 
 import hashlib
 
@@ -9,12 +9,13 @@ from urllib3.exceptions import SSLError
 
 from userimages.errors import KeyTakenError, ObjectNotFoundError, StorageError, StorageUnavailableError
 from userimages.storages.r2 import R2Storage
-from userimages.storages.r2_errors import translated
+from userimages.storages.r2_errors import translate_errors
 
 from .conftest import MOTO_ENVIRON, Answer
 
 KEY = "users/ana/images/cat.jpg"
 HEADERS_OF_CAT = {"Content-Length": "3", "x-amz-meta-sha256": hashlib.sha256(b"cat").hexdigest()}
+ETAG = {"ETag": '"1"'}
 UNANSWERED = Answer(cut=-1)
 
 
@@ -45,7 +46,7 @@ ALL = pytest.mark.parametrize("request_of", [put, open_, delete, list_])
         ((403, "SignatureDoesNotMatch"), StorageError, "R2_SECRET_ACCESS_KEY"),
         ((403, "AccessDenied"), StorageError, "R2_BUCKET_NAME"),
         ((403, "NotEntitled"), StorageError, "subscription"),
-        ((401, "Unauthorized"), StorageError, "rewrites the request"),
+        ((401, "Unauthorized"), StorageError, "proxy that adds headers"),
         ((404, "NoSuchBucket"), StorageError, "R2_BUCKET_NAME"),
         ((400, "InvalidBucketName"), StorageError, "R2_BUCKET_NAME"),
         ((400, "InvalidRegionName"), StorageError, "R2_JURISDICTION"),
@@ -60,7 +61,7 @@ ALL = pytest.mark.parametrize("request_of", [put, open_, delete, list_])
         ((500, "InternalError"), StorageUnavailableError, "failed"),
     ],
 )
-def test_an_answer_says_what_is_wrong_and_which_setting_to_look_at(scripted, request_of, answer, error, words):
+def test_an_answer_says_which_setting_to_check(scripted, request_of, answer, error, words):
     status, code = answer
     scripted.answers += [Answer(status, code)] * 4
 
@@ -73,17 +74,29 @@ def test_an_answer_says_what_is_wrong_and_which_setting_to_look_at(scripted, req
     assert not any(private in str(caught.value) for private in ("ana", "cat.jpg", "127.0.0.1", "hush"))
 
 
+@pytest.mark.parametrize(("status", "code"), [(403, "AccessDenied"), (403, "")])
+def test_a_403_may_mean_that_the_object_is_missing(scripted, status, code):
+    """A key that may not list must not learn whether an object exists."""
+    scripted.answers += [Answer(status, code), Answer(status, code)]
+
+    with pytest.raises(StorageError, match="ListBucket"):
+        open_(scripted.storage)
+    with pytest.raises(StorageError) as caught:
+        put(scripted.storage)
+    assert "ListBucket" not in str(caught.value)
+
+
 def test_a_missing_object_is_not_a_missing_bucket(scripted):
     scripted.answers += [Answer(404, "NoSuchKey"), Answer(404, "NoSuchBucket")]
 
     with pytest.raises(ObjectNotFoundError):
         open_(scripted.storage)
-    with pytest.raises(StorageError, match="no such bucket") as caught:
+    with pytest.raises(StorageError, match="Bucket not found") as caught:
         open_(scripted.storage)
     assert not isinstance(caught.value, ObjectNotFoundError)
 
 
-# Writes of which the answer is lost, or that come twice
+# Writes whose answer is lost, or that are sent twice
 
 
 def test_a_retry_finds_what_the_first_try_has_stored(scripted):
@@ -110,15 +123,16 @@ def test_other_bytes_under_the_key_are_an_error(scripted, there):
         put(scripted.storage)
 
 
-def test_a_conditional_write_that_another_was_in_the_way_of_is_repeated(scripted):
-    scripted.answers += [Answer(409, "ConditionalRequestConflict")] * 3 + [Answer(headers={"ETag": '"1"'})]
+def test_a_conflict_is_repeated(scripted):
+    """It means that another conditional write was in the way."""
+    scripted.answers += [Answer(409, "ConditionalRequestConflict")] * 3 + [Answer(headers=ETAG)]
 
     put(scripted.storage)
 
     assert len(scripted.requests) == 4
 
 
-def test_a_conflict_that_stays_is_an_error_after_some_tries(scripted):
+def test_a_conflict_that_stays_is_an_error(scripted):
     scripted.answers += [Answer(409, "ConditionalRequestConflict")] * 9
 
     with pytest.raises(StorageUnavailableError, match="in the way"):
@@ -126,7 +140,7 @@ def test_a_conflict_that_stays_is_an_error_after_some_tries(scripted):
     assert len(scripted.requests) == 4
 
 
-def test_a_store_that_does_not_answer_is_asked_twice_and_then_unavailable(scripted):
+def test_a_store_that_does_not_answer_is_asked_twice(scripted):
     scripted.answers += [UNANSWERED] * 2
 
     with pytest.raises(StorageUnavailableError) as caught:
@@ -136,7 +150,7 @@ def test_a_store_that_does_not_answer_is_asked_twice_and_then_unavailable(script
 
 
 @pytest.mark.parametrize("first", [UNANSWERED, Answer(500, "InternalError")])
-def test_a_refusal_of_the_second_try_tells_nothing_of_the_first(scripted, first):
+def test_a_refused_retry_says_nothing_of_the_first(scripted, first):
     scripted.answers += [first, Answer(403, "AccessDenied")]
 
     with pytest.raises(StorageUnavailableError):
@@ -146,15 +160,16 @@ def test_a_refusal_of_the_second_try_tells_nothing_of_the_first(scripted, first)
 # Bodies and lists of answers
 
 
-def test_a_body_that_ends_early_is_unavailable_and_never_a_short_file(scripted):
+def test_a_body_that_ends_early_is_unavailable(scripted):
+    """It is never taken for a short file."""
     for read in (lambda stream: stream.read(), lambda stream: [*iter(lambda: stream.read(4), b"")]):
-        scripted.answers.append(Answer(body=b"0123456789", cut=7))
+        scripted.answers.append(Answer(body=b"0123456789", cut=7, headers=ETAG))
         with scripted.storage.open(KEY) as stream, pytest.raises(StorageUnavailableError, match="connection broke"):
             read(stream)
 
 
-def test_a_stream_that_is_closed_early_lets_go_of_its_connection(scripted):
-    scripted.answers.append(Answer(body=b"0" * 1_000_000))
+def test_a_stream_closed_early_frees_its_connection(scripted):
+    scripted.answers.append(Answer(body=b"0" * 1_000_000, headers=ETAG))
     stream = scripted.storage.open(KEY)
     answer = stream.raw._body._raw_stream
     assert stream.read(1) == b"0"
@@ -164,7 +179,8 @@ def test_a_stream_that_is_closed_early_lets_go_of_its_connection(scripted):
     assert answer.closed
 
 
-def test_a_key_that_was_not_deleted_is_an_error_with_its_reason(scripted):
+def test_a_key_that_was_not_deleted_is_an_error(scripted):
+    """The error names the reason and no key."""
     failed = "".join(
         f"<Error><Key>users/ana/{code}</Key><Code>{code}</Code></Error>" for code in ("NoSuchKey", "AccessDenied")
     )
@@ -175,10 +191,39 @@ def test_a_key_that_was_not_deleted_is_an_error_with_its_reason(scripted):
     assert "ana" not in str(caught.value)
 
 
-def test_a_key_that_was_missing_anyway_is_no_error(scripted):
-    scripted.answers.append(Answer(body=b"<DeleteResult><Error><Code>NoSuchKey</Code></Error></DeleteResult>"))
+def test_a_key_that_was_missing_counts_as_deleted(scripted):
+    body = f"<DeleteResult><Error><Key>{KEY}</Key><Code>NoSuchKey</Code></Error></DeleteResult>"
+    scripted.answers.append(Answer(body=body.encode()))
 
     delete(scripted.storage)
+
+
+def deleted(*keys):
+    named = "".join(f"<Deleted><Key>{key}</Key></Deleted>" for key in keys)
+    return Answer(body=f"<DeleteResult>{named}</DeleteResult>".encode())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(),
+        Answer(body=b"<html><body>Please sign in</body></html>", headers={"Content-Type": "text/html"}),
+        Answer(body=b"<ListAllMyBucketsResult/>"),
+        Answer(body=b"<DeleteResult/>"),
+        deleted("a", "c"),
+        deleted("a", "b", "d"),
+        deleted("a", "b", "c"),
+    ],
+    ids=["nothing", "a page", "another document", "no key", "fewer keys", "another key", "all keys"],
+)
+def test_only_keys_that_the_answer_names_are_deleted(scripted, answer):
+    scripted.answers += [answer] * 2
+
+    if answer == deleted("a", "b", "c"):
+        scripted.storage.delete(["a", "b", "c"])
+        return
+    with pytest.raises(StorageUnavailableError, match="not that of an S3 server"):
+        scripted.storage.delete(["a", "b", "c"])
 
 
 def test_a_listing_out_of_byte_order_stops(scripted):
@@ -194,8 +239,8 @@ def test_a_listing_out_of_byte_order_stops(scripted):
         next(listing)
 
 
-@pytest.mark.parametrize("page", [b"<html><p>Welcome to your router", b"<html></html>"])
-@pytest.mark.parametrize("verb", [list_, put])
+@pytest.mark.parametrize("page", [b"<html><p>Welcome to your router", b"<html></html>", b""])
+@pytest.mark.parametrize("verb", [list_, put, delete, open_])
 def test_an_answer_that_is_not_of_s3_is_unavailable(scripted, verb, page):
     scripted.answers += [Answer(body=page)] * 2
 
@@ -203,22 +248,34 @@ def test_an_answer_that_is_not_of_s3_is_unavailable(scripted, verb, page):
         verb(scripted.storage)
 
 
+@ALL
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed(scripted, request_of, status):
+    """Not even by botocore, which would look for the bucket in another region, without end."""
+    scripted.answers += [Answer(status, headers={"Location": "http://127.0.0.1:1/login"})] * 9
+
+    with pytest.raises(StorageError, match="R2_ENDPOINT_URL"):
+        request_of(scripted.storage)
+    assert len(scripted.requests) == 1
+
+
 @pytest.mark.parametrize("verb", [put, open_, list_])
-def test_a_page_that_is_not_found_is_no_missing_object(scripted, verb):
+def test_a_page_not_found_is_not_a_missing_object(scripted, verb):
     scripted.answers += [Answer(404, body=b"<html>Nothing here")] * 2
 
     with pytest.raises(StorageUnavailableError, match="R2_ENDPOINT_URL"):
         verb(scripted.storage)
 
 
-def test_whose_object_was_gone_again_before_a_look_at_it_is_unknown(scripted):
+def test_an_object_gone_before_the_check_is_unknown(scripted):
+    """The put hears that the key is taken, and then finds nothing there."""
     scripted.answers += [Answer(412, "PreconditionFailed"), Answer(404)]
 
     with pytest.raises(StorageUnavailableError):
         put(scripted.storage)
 
 
-# Settings that lead nowhere
+# Wrong settings
 
 
 @ALL
@@ -234,7 +291,8 @@ def test_a_setting_that_leads_nowhere_is_named(request_of, settings, words):
         request_of(R2Storage.from_env(MOTO_ENVIRON | settings))
 
 
-def test_a_wrong_secret_and_a_wrong_key_are_told_apart_by_a_real_server(seaweedfs):
+def test_a_wrong_secret_and_a_wrong_key_differ(seaweedfs):
+    """On a real server."""
     for setting, words in (("R2_SECRET_ACCESS_KEY", "secret does not belong"), ("R2_ACCESS_KEY_ID", "does not know")):
         with pytest.raises(StorageError, match=words):
             put(R2Storage.from_env(seaweedfs.environ() | {setting: "wrong"}))
@@ -264,7 +322,7 @@ def named(error, name):
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda each: each.__name__)
 def test_every_error_of_botocore_becomes_one_of_ours(error):
-    with pytest.raises(StorageError) as caught, translated():
+    with pytest.raises(StorageError) as caught, translate_errors():
         raise named(error, error.__name__)
 
     unsent = any(each.__name__ in UNSENT for each in error.__mro__)
@@ -285,8 +343,8 @@ def test_every_error_of_botocore_becomes_one_of_ours(error):
     + [ResponseParserError, SSLError],
     ids=lambda each: f"{each.__module__}.{each.__name__}",
 )
-def test_every_way_in_which_no_answer_comes_has_words_of_its_own(error):
-    with pytest.raises(StorageUnavailableError) as caught, translated():
+def test_every_missing_answer_has_its_own_message(error):
+    with pytest.raises(StorageUnavailableError) as caught, translate_errors():
         raise named(error, error.__name__)
 
     assert not str(caught.value).startswith("The request to the store failed.")

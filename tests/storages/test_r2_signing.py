@@ -22,7 +22,7 @@ from userimages.storages.r2_signing import Presigner
 from userimages.testing.storage_contract import StorageContract, new_key
 
 REQUIRED = {
-    "account_id": "a1b2",
+    "account_id": "a1b2c3d4e5f60718293a4b5c6d7e8f90",
     "access_key_id": "key/with+signs",
     "secret_access_key": "hush-hush/+",
     "bucket_name": "pictures",
@@ -92,11 +92,10 @@ def test_a_url_to_write_equals_that_of_boto3(
         "https://S3.Example.com:443",
         "https://s3.example.com:8443/",
         "http://[::1]:9000",
-        "https://gateway.example.com/storage/s3",
     ],
 )
 def test_any_endpoint_is_signed_as_boto3_does(endpoint: str) -> None:
-    """A port is a part of the signed host unless it is the one of the scheme, and a path goes in front."""
+    """A port is a part of the signed host unless it is the one of the scheme, as boto3 has it."""
     storage = R2Storage(**REQUIRED, endpoint_url=endpoint)
     wanted = storage.client.generate_presigned_url("get_object", {"Bucket": "pictures", "Key": "users/a%20b"}, 60)
 
@@ -134,7 +133,9 @@ def test_a_presigned_url_is_the_same_for_a_window() -> None:
     """It begins with its window, changes with the next one, and is valid for two."""
     url = at(NOON, signed_urls=timedelta(hours=1)).url("users/a/images/b.jpg")
 
-    assert url.startswith("https://a1b2.r2.cloudflarestorage.com/pictures/users/a/images/b.jpg?X-Amz-Algorithm=")
+    assert url.startswith(
+        "https://a1b2c3d4e5f60718293a4b5c6d7e8f90.r2.cloudflarestorage.com/pictures/users/a/images/b.jpg?X-Amz-Algorithm="
+    )
     assert "X-Amz-Date=20260501T120000Z&X-Amz-Expires=7200" in url
     for later, same in ((timedelta(minutes=59, seconds=59), True), (timedelta(hours=1), False)):
         assert (at(NOON + later, signed_urls=timedelta(hours=1)).url("users/a/images/b.jpg") == url) == same

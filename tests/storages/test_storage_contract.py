@@ -27,15 +27,6 @@ class TestDiskStorage(StorageContract):
         return DiskStorage(tmp_path, public_url="https://img.example.com")
 
 
-class TestDiskStorageWithoutUnnamedFiles(StorageContract):
-    """As on macOS and on network file systems, which know no O_TMPFILE."""
-
-    @pytest.fixture
-    def storage(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("userimages.storages.disk._UNNAMED", 0)
-        return DiskStorage(tmp_path)
-
-
 class TestByType(StorageContract):
     """Its keys have types, and some have none; one storage may hold several types."""
 
@@ -45,8 +36,9 @@ class TestByType(StorageContract):
         return ByType({"gallery": DiskStorage(tmp_path), "profile": shared, "cover": shared})
 
 
+@pytest.mark.contract("C3")
 @pytest.mark.parametrize("make", [lambda _: MemoryStorage(), DiskStorage], ids=["memory", "disk"])
-def test_c3_mended_a_key_is_never_written_over(tmp_path, make):
+def test_a_key_is_never_overwritten(tmp_path, make):
     storage = make(tmp_path)
     storage.put("users/ana/images/cat.jpg", b"cat", mime_type="image/jpeg")
 

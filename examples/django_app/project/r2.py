@@ -4,20 +4,21 @@ from collections.abc import Mapping
 
 from botocore.config import Config
 
+from userimages.storages.r2 import R2Storage
+
 
 def r2_storages(environ: Mapping[str, str]) -> dict:
     """Return ``STORAGES`` for media and static files, under prefixes of their own beside ``users/``."""
-    account, jurisdiction = environ["R2_ACCOUNT_ID"], environ.get("R2_JURISDICTION", "")
-    host = ".".join(filter(None, [account, jurisdiction, "r2.cloudflarestorage.com"]))
+    bucket = R2Storage.from_env(environ)  # checks the settings
     options = {
-        "bucket_name": environ["R2_BUCKET_NAME"],
-        "access_key": environ["R2_ACCESS_KEY_ID"],
-        "secret_key": environ["R2_SECRET_ACCESS_KEY"],
-        "endpoint_url": environ.get("R2_ENDPOINT_URL") or f"https://{host}",
+        "bucket_name": bucket.bucket_name,
+        "access_key": bucket.access_key_id,
+        "secret_key": bucket.secret_access_key,
+        "endpoint_url": bucket.endpoint,
         "region_name": "auto",
-        "custom_domain": environ.get("R2_PUBLIC_DOMAIN") or None,
+        "custom_domain": bucket.public_url and bucket.public_url.removeprefix("https://"),
         "default_acl": None,  # R2 has no ACLs
-        "querystring_auth": not environ.get("R2_PUBLIC_DOMAIN"),
+        "querystring_auth": not bucket.public_url,
         "client_config": Config(
             signature_version="s3v4",
             s3={"addressing_style": "path"},

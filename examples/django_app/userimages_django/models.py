@@ -6,8 +6,6 @@ A foreign key to ``Image`` with ``on_delete=models.PROTECT`` makes the database 
 
 from django.db import models
 
-from userimages import ImageType
-
 
 class ReadOnly(models.QuerySet):
     def _refuse(self, *args, **kwargs):
@@ -19,7 +17,7 @@ class ReadOnly(models.QuerySet):
 class Image(models.Model):
     id = models.UUIDField(primary_key=True, editable=False)
     user = models.CharField(max_length=150)
-    image_type = models.CharField(max_length=20, choices=[(each.value, each.label) for each in ImageType])
+    image_type = models.CharField(max_length=32)
     caption = models.TextField(blank=True)
     uploaded_at = models.DateTimeField()
     key = models.CharField(max_length=255, unique=True)
@@ -36,7 +34,7 @@ class Image(models.Model):
         ordering = ("-uploaded_at", "-id")
 
     def __str__(self):
-        return self.caption or f"{self.get_image_type_display()} of {self.user}"
+        return self.caption or f"{self.image_type} of {self.user}"
 
     def save(self, *args, **kwargs):
         raise TypeError("Images are written by the service: userimages_django.service.images().")

@@ -6,17 +6,32 @@ below the mount point (usually ``/api/``):
 ===================================  ============  ================================================================
 ``upload_user_image/``               POST          multipart ``username image image_type is_primary caption``
 ``user_images/<username>/``          GET           ``?limit= &cursor= &image_type=``; also ``user_images/?username=``
+``user_image/<uuid>/``               GET
+``user_image/<uuid>/update/``        POST          ``caption``
 ``user_image/<uuid>/delete/``        POST, DELETE
 ``user_image/<uuid>/set_primary/``   POST
 ``user_image/<uuid>/serve/``         GET, HEAD     ``?variant=``, If-None-Match, one Range
 ===================================  ============  ================================================================
 """
 
-from userimages.http.api import Api, Authorize, image_json
-from userimages.http.errors import STATUS, MissingFieldsError
-from userimages.http.values import METHODS, ROOTS, ByteStream, FilePart, Form, Request, Response
+from userimages.http.api import Api, Authorize
+from userimages.http.errors import STATUS, LengthRequiredError, MissingFieldsError, RequestCutOffError
+from userimages.http.values import (
+    DRAIN_SECONDS,
+    MAX_DRAIN,
+    METHODS,
+    ROOTS,
+    ByteStream,
+    FilePart,
+    Form,
+    Request,
+    Response,
+    drain,
+)
 
 __all__ = [
+    "DRAIN_SECONDS",
+    "MAX_DRAIN",
     "METHODS",
     "ROOTS",
     "STATUS",
@@ -25,8 +40,10 @@ __all__ = [
     "ByteStream",
     "FilePart",
     "Form",
+    "LengthRequiredError",
     "MissingFieldsError",
     "Request",
+    "RequestCutOffError",
     "Response",
-    "image_json",
+    "drain",
 ]

@@ -1,7 +1,6 @@
 """Which status and words answer which error: one table."""
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,8 +19,9 @@ from userimages.errors import (
     UserImagesError,
 )
 from userimages.http.values import Response
+from userimages.logs import logger
 
-_log = logging.getLogger("userimages.http")
+_log = logger("userimages.http")
 
 
 class MissingFieldsError(InvalidFieldError):
@@ -34,6 +34,18 @@ class ForbiddenError(UserImagesError):
     """Raised when the guard says no, or a page of another site asks for a change."""
 
     code = "forbidden"
+
+
+class RequestCutOffError(UserImagesError):
+    """Raised when the client went away before it had sent the whole request."""
+
+    code = "request_cut_off"
+
+
+class LengthRequiredError(UserImagesError):
+    """Raised when the server in front of the adapter can read a body of a stated length only."""
+
+    code = "length_required"
 
 
 class RouteNotFoundError(UserImagesError):
@@ -66,12 +78,14 @@ STATUS: Mapping[type[BaseException], tuple[int, str]] = {
     RejectedImageError: (400, ""),
     InvalidFieldError: (400, ""),
     MissingFieldsError: (400, "Missing required fields"),
+    RequestCutOffError: (400, "The request was cut off"),
     ForbiddenError: (403, "Forbidden"),
     RouteNotFoundError: (404, "Not found"),
     ImageNotFoundError: (404, "Image not found"),
     ObjectNotFoundError: (404, "Image file not found"),
     MethodNotAllowedError: (405, "Method not allowed"),
     ConflictError: (409, "Conflict: the image is still in use, or the idempotency key belongs to another upload"),
+    LengthRequiredError: (411, "Length required: send the body with a Content-Length"),
     FileTooLargeError: (413, "File size exceeds {limit:g}MB limit"),
     UnsupportedFormatError: (415, "Unsupported file format"),
     RangeNotSatisfiableError: (416, "Range not satisfiable"),
@@ -95,6 +109,7 @@ def json_response(status: int, content: Mapping[str, Any], headers: Mapping[str,
         "Content-Length": str(len(body)),
         "Cache-Control": "no-store",
         "X-Content-Type-Options": "nosniff",
+        "X-Robots-Tag": "noindex",
     }
     return Response(status, always | dict(headers or {}), body)
 
@@ -111,6 +126,8 @@ def error_response(error: Exception, *, max_bytes: int) -> Response:
         words = words.format(limit=(error.limit or max_bytes) / 2**20)
     elif status in (400, 415):
         words = ": ".join(part for part in (words, error.message if isinstance(error, UserImagesError) else "") if part)
+    if isinstance(error, RequestCutOffError):
+        _log.info("A client went away before its request was read.", extra={"status": status})
     if status >= 500:
         _log.error("A request failed and was answered with %d.", status, exc_info=error, extra={"status": status})
     return json_response(status, {"error": words, "code": code}, _headers(error))

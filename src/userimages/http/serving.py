@@ -1,6 +1,7 @@
 """How stored bytes are served: headers, ETag, one Range; pure functions of the record and the request."""
 
 import re
+from collections.abc import Collection
 from urllib.parse import parse_qsl
 
 import attrs
@@ -41,16 +42,18 @@ def serve_headers(
     image: UserImage, stored: UserImage | Variant, *, variant: str, resource_policy: str
 ) -> dict[str, str]:
     """Return the headers of *stored*, the image itself or its *variant*; its name is made here, of safe characters."""
-    name = f"{image.image_type.value}-{image.id}{f'-{variant}' if variant else ''}"
+    name = f"{image.image_type}-{image.id}{f'-{variant}' if variant else ''}"
     return {
         "Content-Type": stored.mime_type if stored.mime_type in EXTENSIONS else "application/octet-stream",
         "Content-Disposition": f'inline; filename="{name}{EXTENSIONS.get(stored.mime_type, "")}"',
         "ETag": f'"{stored.sha256}"',
         "Cache-Control": "private, max-age=3600",
         "Accept-Ranges": "bytes",
-        "Content-Security-Policy": "sandbox; default-src 'none'",
+        # In a tab of its own, a browser shows a picture on a page that has inline styles.
+        "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'",
         "Cross-Origin-Resource-Policy": resource_policy,
         "X-Content-Type-Options": "nosniff",
+        "X-Robots-Tag": "noindex",
     }
 
 
@@ -66,12 +69,11 @@ def token_of(query: str) -> str:
     return names_and_values[-1][1]
 
 
-def token_headers(seconds_left: int) -> dict[str, str]:
-    """Return what is different about an image under a token that is valid for so long; nothing without one."""
-    if not seconds_left:
-        return {}
-    # Crawlers read links in mails and chats, which a guard would have kept them from.
-    return {"Cache-Control": f"private, max-age={seconds_left}", "X-Robots-Tag": "noindex"}
+def canvas_headers(request: Request, origins: Collection[str]) -> dict[str, str]:
+    """Return what lets the scripts of *origins* read the pixels, with the cookies that the guard asks for."""
+    origin = request.headers.get("Origin", "")
+    allowed = {"Access-Control-Allow-Origin": origin, "Access-Control-Allow-Credentials": "true"}
+    return ({"Vary": "Origin"} if origins else {}) | (allowed if origin in origins else {})
 
 
 def etag_matches(header: str, etag: str) -> bool:

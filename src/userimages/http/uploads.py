@@ -6,19 +6,21 @@ from collections.abc import Sequence
 from userimages.errors import InvalidFieldError, UnsupportedFormatError
 from userimages.http.values import FilePart
 
-_OTHER_EXTENSIONS = re.compile(
-    "[sx]?html?|mht|svgz?|xml|xsl|m?js|css|json|txt|md|csv|rtf|pdf|e?ps|ai|psd|docx?|xlsx?|pptx?|od[tsp]|zip|t?gz|tar|bz2|"
-    "xz|7z|rar|jar|apk|exe|dll|msi|bat|cmd|p?sh|ps1|py|rb|pl|php[0-9]?|phtml|aspx?|jsp|cgi|swf|wasm|mp[34]|wav|ogg|flac|"
-    "m4[av]|mov|avi|mkv|webm|bmp|dib|tiff?|ico|cur|jp2|tga|pcx|[ot]tf|woff2?"
+# What a server or a browser might run, if it were ever served by that name or type. Any other word of a client is
+# ignored, because the bytes decide.
+_DANGEROUS_EXTENSIONS = re.compile(
+    "[sx]?html?|xht|mht(?:ml)?|svgz?|xml|xslt?|[cm]?js|css|php[0-9]?|pht(?:ml)?|phar|asp|a[sp][hmc]x|aspx|jspx?|cgi|py|rb|"
+    "p[lm]|p?sh|bash|ps1|bat|cmd|com|exe|dll|msi|scr|hta|vbs?|wsf|lnk|jar|apk|swf|wasm"
 )
-_OTHER_TYPES = re.compile(
-    "(?:text|audio|video|font|message|multipart|model)/.*|application/(?!octet-stream$).*|"
-    "image/(?:svg|bmp|x-ms-bmp|tiff|x-icon|vnd[.]|jp2).*"
+_DANGEROUS_TYPES = re.compile(
+    "text/(?:html|css|xml|xsl)|message/rfc822|multipart/related|image/svg.*|.*[/+]xml|"
+    "(?:text|application)/(?:x-)?(?:java|ecma|live|j|vb)script|application/(?:x-)?(?:httpd-)?(?:php|sh|csh|perl|python)|"
+    "application/(?:x-msdownload|x-msdos-program|x-shockwave-flash|java-archive|hta|wasm)"
 )
 
 
 def only_image(images: Sequence[FilePart]) -> FilePart:
-    """Return the one file, unless its name or type is known to be no image's.
+    """Return the one file, unless its name or type is of something that would be dangerous to serve.
 
     That is all a client's word is good for: the bytes decide, and neither goes anywhere else.
     """
@@ -29,15 +31,15 @@ def only_image(images: Sequence[FilePart]) -> FilePart:
     (image,) = images
     extension = image.filename.rstrip(". ").rpartition(".")[2].lower() if "." in image.filename else ""
     media_type = image.content_type.partition(";")[0].strip().lower()
-    if _OTHER_EXTENSIONS.fullmatch(extension) or _OTHER_TYPES.fullmatch(media_type):
-        raise UnsupportedFormatError("The file's name or type is not that of an image.", hint="Send a picture.")
+    if _DANGEROUS_EXTENSIONS.fullmatch(extension) or _DANGEROUS_TYPES.fullmatch(media_type):
+        raise UnsupportedFormatError("The file's name or type is that of a page or a program.", hint="Send a picture.")
     return image
 
 
 def flag(text: str) -> bool:
-    """Return the truth that *text* names, in any case; nothing at all is false."""
-    if text.lower() in ("", "false", "true"):
-        return text.lower() == "true"
+    """Return the truth that *text* names, in any case; nothing at all is false, and ``on`` is a ticked checkbox."""
+    if text.lower() in ("", "false", "true", "on"):
+        return text.lower() in ("true", "on")
     raise InvalidFieldError("is_primary is neither true nor false.", field="is_primary", hint="Send one of the two.")
 
 

@@ -1,6 +1,7 @@
 """The values of the contract: what an adapter hands in, and what it hands on."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Protocol
 
 import attrs
@@ -12,6 +13,12 @@ ROOTS = ("upload_user_image", "user_images", "user_image")
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 """The methods that an adapter lets through: the ``Api`` answers those that a route lacks with 405."""
+
+MAX_DRAIN = 64 * 1024 * 1024
+"""How many bytes of a refused body an adapter reads, because a client that can send no more never reads the answer."""
+
+DRAIN_SECONDS = 5
+"""How long it reads them."""
 
 _CHUNK = 64 * 1024
 
@@ -45,15 +52,17 @@ class Request:
     """The facts of a request.
 
     *path* is below the mount point and percent-decoded, *query* is the raw query string. *form* is called at most
-    once, for an upload only, and not before the request may have a body at all; it raises ``FileTooLargeError`` if the
-    body has more than ``Api.max_body`` bytes. *source* is the framework's request, for the guard.
+    once, for an upload or an update only, after the method, the length and the origin were found to be good. It may
+    be ``async`` where the adapter is. It raises ``FileTooLargeError`` if the body has more than ``Api.max_body`` bytes,
+    ``LengthRequiredError`` if it can only be read with a length, ``RequestCutOffError`` if the client goes away.
+    *source* is the framework's request, for the guard.
     """
 
     method: str
     path: str
     query: str
     headers: Headers
-    form: Callable[[], Form]
+    form: Callable[[], Form | Awaitable[Form]]
     source: Any
 
 
@@ -64,6 +73,17 @@ class Response:
     status: int
     headers: Mapping[str, str]
     body: "bytes | ByteStream"
+
+
+def drain(stream: Readable, length: int | None) -> None:
+    """Read what is left of a refused body and drop it: *length* bytes (None: to its end), within both limits.
+
+    A body that is announced as longer than ``MAX_DRAIN`` is not read at all.
+    """
+    deadline = time.monotonic() + DRAIN_SECONDS
+    left = MAX_DRAIN if length is None else length
+    while 0 < left <= MAX_DRAIN and time.monotonic() < deadline and (chunk := stream.read(min(_CHUNK, left))):
+        left -= len(chunk)
 
 
 class ByteStream:

@@ -4,14 +4,17 @@ import heapq
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from operator import itemgetter
+from uuid import UUID
 
 import attrs
 
 from userimages.errors import StorageError
-from userimages.keys import PREFIX, PROBE_PREFIX, STAGING_PREFIX, stem_of
-from userimages.lifecycle.deletion import OnDeleted, delete_objects
+from userimages.keys import PREFIX, PROBE_PREFIX, STAGING_PREFIX, parse_key
+from userimages.lifecycle.deletion import OnDeleted, PurgeError, delete_objects
+from userimages.lifecycle.ownership import require_own_store
 from userimages.model import AuditReport, MissingObject, StoredObject, UserImage
 from userimages.protocols import ImageRepository, Storage
 
@@ -24,31 +27,43 @@ def audit(
     storage: Storage,
     repository: ImageRepository,
     *,
+    owner: str,
     after: str = "",
     limit: int | None = None,
     progress: Callable[[AuditReport], None] | None = None,
 ) -> AuditReport:
-    """Compare the store's listing under ``users/`` with the rows; both come in byte order, so one pass will do.
+    """Compare the store's listing under ``users/`` with the rows. Both come in byte order, so one pass is enough.
 
-    *limit* ends it after about that many objects, and *progress* is called once for every thousand. What seems to be
-    missing is looked for once more: a page of the listing may be older than the rows beside it.
+    *limit* ends it after about that many objects, and *progress* is called once for every thousand. An object without
+    a row is judged only if its key has *owner*: others belong to another database. What seems to be missing is checked
+    once more, because a page of the listing may be older than the rows beside it.
     """
     old = _store_time(storage) - ORPHAN_AGE
-    objects = images = unknown = 0
+    objects = images = foreign = unknown = 0
     orphans: list[StoredObject] = []
     missing: list[MissingObject] = []
     stopped_at = None
     for key, found, image in _merged(storage, repository, after):
-        if stem_of(key) is None:
-            unknown += 1
-        elif image is None:
+        parsed = parse_key(key)
+        if image is not None:
+            missing += [MissingObject(key, image.id)] if not found else []
+        elif parsed is None:
+            unknown += len(found)
+        elif parsed.owner != owner:
+            foreign += len(found)
+        else:
             orphans += [each for each in found if each.modified < old]
-        elif not found:
-            missing.append(MissingObject(key, image.id))
         objects += len(found)
         images += image is not None and key == image.key
         if progress and found and objects % _PROGRESS == 0:
-            seen = AuditReport(objects=objects, images=images, orphans=tuple(orphans), unknown=unknown, stopped_at=key)
+            seen = AuditReport(
+                objects=objects,
+                images=images,
+                orphans=tuple(orphans),
+                foreign=foreign,
+                unknown=unknown,
+                stopped_at=key,
+            )
             progress(seen)
         if limit is not None and objects >= limit:
             stopped_at = key
@@ -57,11 +72,13 @@ def audit(
         staged = list(storage.list(STAGING_PREFIX))  # nothing there is needed for longer than half an hour
         orphans += [each for each in staged if each.modified < old]
         objects += len(staged)
+    in_hand = _named_by_intents(repository)
     return AuditReport(
         objects=objects,
         images=images,
-        orphans=tuple(orphans),
-        missing=tuple(each for each in missing if not _stands(storage, each.key) and repository.get(each.image_id)),
+        orphans=tuple(each for each in orphans if each.key not in in_hand),
+        missing=tuple(each for each in missing if not _exists(storage, each.key) and repository.get(each.image_id)),
+        foreign=foreign,
         unknown=unknown,
         stopped_at=stopped_at,
         note="" if stopped_at is None else f"It ended after {limit:,} objects, as asked.",
@@ -76,18 +93,27 @@ def delete_orphans(
     max_share: float,
     on_deleted: OnDeleted | None = None,
 ) -> AuditReport:
-    """Delete the orphans of *report*, unless they are more than *max_share* of the objects that it saw."""
+    """Delete the orphans of *report*, unless they are more than *max_share* of the objects that it saw.
+
+    Raises:
+        ConfigurationError: this is not the store of this database. Nothing was deleted.
+    """
+    require_own_store(storage, repository)
     if len(report.orphans) > max_share * report.objects:
         share = len(report.orphans) / report.objects
         return attrs.evolve(
             report,
             note=f"Nothing was deleted: {share:.1%} of the objects seen are orphans, over the limit of {max_share:.1%}."
-            " See that this is the right database for this store, then raise max_share (--max-share).",
+            " Check that this is the right database for this store, then raise max_share (--max-share).",
         )
     deleted = 0
     for batch in _batches(report.orphans):
-        keys = [each.key for each in batch if not _is_named(repository, each.key)]
-        delete_objects(storage, keys, on_deleted)
+        # A row may name it by now, or have named it and handed it to an intent: rows first, then intents.
+        unnamed = [each.key for each in batch if not _is_named(repository, each.key)]
+        in_hand = _named_by_intents(repository)
+        keys = [key for key in unnamed if key not in in_hand]
+        with suppress(PurgeError):  # it is logged, and the objects are gone
+            delete_objects(storage, keys, on_deleted)
         deleted += len(keys)
     return attrs.evolve(report, deleted=deleted)
 
@@ -95,7 +121,7 @@ def delete_orphans(
 def _merged(
     storage: Storage, repository: ImageRepository, after: str
 ) -> Iterator[tuple[str, list[StoredObject], UserImage | None]]:
-    """Yield every key past *after* with the object that stands there, or none, and the image that names it, or none."""
+    """Yield every key past *after* with its object, if there is one, and with the image that names it, if one does."""
     stored = ((each.key, each, None) for each in storage.list(PREFIX, after=after))
     named = ((key, None, image) for key, image in _named(repository, after))
     in_order = heapq.merge(stored, named, key=itemgetter(0))
@@ -105,7 +131,7 @@ def _merged(
 
 
 def _named(repository: ImageRepository, after: str) -> Iterator[tuple[str, UserImage]]:
-    """Yield the keys past *after* that rows name, in byte order: those of one image lie together, by their stem."""
+    """Yield the keys past *after* that rows name, in byte order: the keys of one image lie together, by their stem."""
     folder, slash, name = after.rpartition("/")
     position = folder + slash + name.partition(".")[0]
     while rows := repository.list_by_key(after=position):
@@ -114,15 +140,26 @@ def _named(repository: ImageRepository, after: str) -> Iterator[tuple[str, UserI
         position = rows[-1].key
 
 
-def _stands(storage: Storage, key: str) -> bool:
-    """Tell whether an object stands under *key* by now."""
+def _named_by_intents(repository: ImageRepository) -> set[str]:
+    """Return the keys that work in hand names: the sweep decides about their objects."""
+    keys: set[str] = set()
+    after: UUID | None = None
+    while intents := repository.list_intents(after=after):
+        keys.update(key for intent in intents for key in intent.object_keys)
+        after = intents[-1].id
+    return keys
+
+
+def _exists(storage: Storage, key: str) -> bool:
+    """Tell whether there is an object under *key* by now."""
     return any(found.key == key for found in storage.list(key))
 
 
 def _is_named(repository: ImageRepository, key: str) -> bool:
-    """Tell whether an image names *key* by now."""
-    stem = stem_of(key) or key
-    return any(stem_of(image.key) == stem for image in repository.list_by_key(after=stem, limit=1))
+    """Tell whether an image names *key* by now: whole keys count, because a variant may have been made again."""
+    parsed = parse_key(key)
+    stem = parsed.stem if parsed else key
+    return any(key in image.object_keys for image in repository.list_by_key(after=stem, limit=1))
 
 
 def _batches(orphans: Sequence[StoredObject]) -> Iterator[Sequence[StoredObject]]:

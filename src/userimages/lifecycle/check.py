@@ -1,4 +1,4 @@
-"""Is it healthy: the storage and the repository are tried for real, and each line says what to do."""
+"""Try the storage and the repository for real; each line says what is wrong and what to do."""
 
 import os
 import urllib.error
@@ -16,9 +16,9 @@ from userimages.errors import (
     StorageUnavailableError,
     UserImagesError,
 )
-from userimages.ids import new_id
+from userimages.ids import CLOCK_SKEW, instant_of, new_id
 from userimages.keys import PROBE_PREFIX
-from userimages.lifecycle.sweep import CLOCK_SKEW
+from userimages.lifecycle.sweep import is_overdue
 from userimages.model import Check, CheckReport, Intent
 from userimages.protocols import ImageRepository, Storage
 from userimages.signing import SIGNING_KEYS, UrlSigner
@@ -30,8 +30,8 @@ _MIME_TYPE = "image/webp"
 def check(storage: Storage, repository: ImageRepository, *, now: datetime) -> CheckReport:
     """Write, read, list and delete a probe object, fetch its public URL, and begin and forget a probe intent.
 
-    *now* is compared with the store's clock. The probe's key is outside of what an audit judges. No line holds a
-    secret, and what is wrong is never raised.
+    *now* is compared with the store's clock. The key of the probe is outside of what an audit judges. No line holds a
+    secret. What is wrong is a line of the report and is not raised.
     """
     stores: Sequence[Storage] = getattr(storage, "storages", (storage,))  # each of those that ByType is made of
     store_checks = [line for store in stores for line in _store_checks(store, now)]
@@ -56,14 +56,14 @@ def _store_checks(storage: Storage, now: datetime) -> Iterator[Check]:
 
 
 def _reach(storage: Storage) -> list[Check]:
-    """List what is nearly always nothing: that tells a store which is away from one which refuses."""
+    """List the (normally empty) probe prefix, to tell an unreachable store from one that denies access."""
     try:
         endpoint = urlsplit(getattr(storage, "endpoint", ""))
         port = endpoint.port
         if endpoint.scheme not in ("", "http", "https"):
             raise ValueError(endpoint.scheme)
     except ValueError:
-        return [Check("endpoint", ok=False, detail="It is no URL of http or https.", hint="Look at R2_ENDPOINT_URL.")]
+        return [Check("endpoint", ok=False, detail="Not an http(s) URL.", hint="Check R2_ENDPOINT_URL.")]
     place = getattr(storage, "bucket_name", getattr(storage, "root", type(storage).__name__))
     name = "bucket" if endpoint.hostname else "storage"
     host = f"{endpoint.hostname}:{port}" if port else f"{endpoint.hostname}"
@@ -73,7 +73,7 @@ def _reach(storage: Storage) -> list[Check]:
     except StorageUnavailableError as exc:
         return [_failed("endpoint" if lines else name, exc)]
     except Exception as exc:
-        return [*(lines if "(HTTP " in str(exc) else ()), _failed(name, exc)]
+        return [*(lines if getattr(exc, "status", None) else ()), _failed(name, exc)]
     return [*lines, Check(name, ok=True, detail=f"{place} can be listed.")]
 
 
@@ -95,7 +95,7 @@ def _refuse_other_bytes(storage: Storage, key: str, data: bytes) -> str:
 def _read_back(storage: Storage, key: str, data: bytes) -> str:
     with storage.open(key) as whole, storage.open(key, start=8, length=8) as part:
         if whole.read() != data or part.read() != data[8:16]:
-            raise StorageError("The store gave other bytes than it was given.", hint="Look at proxies in between.")
+            raise StorageError("The store gave other bytes than it was given.", hint="Check the proxies in between.")
     return "It was read back, whole and in part."
 
 
@@ -116,7 +116,7 @@ def _delete(storage: Storage, key: str) -> str:
         storage.open(key).close()
     except ObjectNotFoundError:
         return "It was deleted."
-    raise StorageError("The object is still there after its deletion.", hint="Look for a lock rule of the bucket.")
+    raise StorageError("The object is still there after its deletion.", hint="Check the lock rules of the bucket.")
 
 
 def _old_probes(storage: Storage, key: str) -> list[str]:
@@ -140,7 +140,7 @@ def _url_checks(storage: Storage, key: str, data: bytes) -> Iterator[Check]:
 
 
 def _public_check(url: str, data: bytes) -> Check:
-    hint = "See that it is connected to this very bucket, active, and open to the public."
+    hint = "Check that it is connected to this bucket, active, and open to the public."
     line = _tried("public domain", lambda: _fetch(url, data, hint))
     if line.ok and (urlsplit(url).hostname or "").endswith(".r2.dev"):
         return Check(
@@ -193,14 +193,14 @@ def _fetch(url: str, data: bytes, refused_hint: str) -> str:
         ) from exc
     except (OSError, ValueError) as exc:
         raise StorageError(
-            f"{host} does not answer ({type(exc).__name__}).", hint="Look at R2_PUBLIC_DOMAIN, DNS and TLS."
+            f"{host} does not answer ({type(exc).__name__}).", hint="Check R2_PUBLIC_DOMAIN, DNS and TLS."
         ) from exc
     if found != data:
-        raise StorageError(f"{host} serves other bytes.", hint="See that it is connected to this very bucket.")
+        raise StorageError(f"{host} serves other bytes.", hint="Check that it is connected to this bucket.")
     if headers.get_content_type() != _MIME_TYPE:
         raise StorageError(
             f"{host} serves {headers.get_content_type()} in place of {_MIME_TYPE}.",
-            hint="Look for a rule that changes headers; on a web server, map the extensions to their types.",
+            hint="Check for a rule that changes headers; on a web server, map the extensions to their types.",
         )
     if "max-age" not in headers.get("Cache-Control", ""):
         raise StorageError(
@@ -214,10 +214,11 @@ def _database_checks(repository: ImageRepository, now: datetime) -> Iterator[Che
     reached = _tried("database", lambda: _read_schema(repository))
     yield reached
     if reached.ok:
-        schema = _tried("schema", lambda: _judge_schema(_missing_schema(repository)))
+        schema = _tried("schema", lambda: _judge_schema(repository))
         yield schema
         if schema.ok:
-            yield _tried("transactions", lambda: _begin_and_forget(repository, now))
+            yield _tried("transactions", lambda: _begin_and_finish(repository, now))
+            yield _tried("work in hand", lambda: _judge_intents(repository, now))
 
 
 def _read_schema(repository: ImageRepository) -> str:
@@ -226,29 +227,48 @@ def _read_schema(repository: ImageRepository) -> str:
 
 
 def _missing_schema(repository: ImageRepository) -> Sequence[str]:
-    """Return the DDL that the database lacks, where the repository has a schema and tells; else read something."""
-    inner = getattr(repository, "repository", repository)  # behind a cache
-    missing: Callable[[], Sequence[str]] | None = getattr(inner, "missing_schema", None)
+    """Return the DDL that the database lacks, if the repository has a schema and tells; else read something."""
+    missing: Callable[[], Sequence[str]] | None = getattr(repository, "missing_schema", None)
     if missing is not None:
         return missing()
-    inner.get(uuid4())
+    repository.get(uuid4())
     return ()
 
 
-def _judge_schema(missing: Sequence[str]) -> str:
-    if missing:
+def _judge_schema(repository: ImageRepository) -> str:
+    if missing := _missing_schema(repository):
         statements = "\n".join(f"{each.strip().rstrip(';')};" for each in missing)
         raise RepositoryError(
             f"{len(missing)} parts of the schema are missing.", hint=f"Call create_schema(), or run:\n{statements}"
         )
+    differences: Sequence[str] = getattr(repository, "schema_differences", tuple)()
+    if differences:
+        raise RepositoryError(
+            "The schema differs from what this release makes.", hint="\n".join((*differences, "Change it by hand."))
+        )
     return "Complete."
 
 
-def _begin_and_forget(repository: ImageRepository, now: datetime) -> str:
+def _begin_and_finish(repository: ImageRepository, now: datetime) -> str:
     intent = Intent(id=new_id(now), user="userimages-probe", object_keys=(), lease_until=now)
     repository.begin_upload(intent, now=now)
-    repository.finish(intent)
-    return "A probe intent was begun and forgotten."
+    repository.finish([intent])
+    return "A probe intent was begun and finished."
+
+
+def _judge_intents(repository: ImageRepository, now: datetime) -> str:
+    """Find what the sweep should have finished more than a day ago."""
+    intents, overdue, after = 0, list[datetime](), None
+    while page := repository.list_intents(after=after):
+        intents, after = intents + len(page), page[-1].id
+        overdue += [instant_of(each.id) for each in page if is_overdue(each, now)]
+    if overdue:
+        age = now - min(overdue)
+        raise RepositoryError(
+            f"{len(overdue)} of {intents} intents are overdue, the oldest by {age.days} days.",
+            hint="Run `userimages sweep` every minute. If it runs, its log says why they fail.",
+        )
+    return f"{intents} intents, none is overdue."
 
 
 def _tried(name: str, work: Callable[[], str]) -> Check:
@@ -261,4 +281,4 @@ def _tried(name: str, work: Callable[[], str]) -> Check:
 def _failed(name: str, exc: Exception) -> Check:
     if isinstance(exc, UserImagesError):
         return Check(name, ok=False, detail=str(exc.message), hint=exc.hint)
-    return Check(name, ok=False, detail=f"It raised {type(exc).__name__}.", hint="Look at the log of the backend.")
+    return Check(name, ok=False, detail=f"It raised {type(exc).__name__}.", hint="Check the log of the backend.")

@@ -4,14 +4,14 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from userimages.errors import DatabaseBusyError, StorageUnavailableError
-from userimages.lifecycle.deletion import OnDeleted, delete_objects
+from userimages.ids import CLOCK_SKEW, instant_of
+from userimages.lifecycle.deletion import BATCH, OnDeleted, delete_batch, is_refusal
+from userimages.lifecycle.ownership import require_own_store
 from userimages.logs import log_left_over
 from userimages.model import Intent, SweepReport
 from userimages.protocols import ImageRepository, Storage
 
-CLOCK_SKEW = timedelta(minutes=5)  # by which the clocks of two machines may differ
-_BATCH = 100
+OVERDUE = timedelta(days=1)
 
 
 def sweep(
@@ -21,37 +21,43 @@ def sweep(
 
     The first visit claims an intent, so that no late publish can win, and deletes its objects. The second visit is
     due an hour later: it deletes them again, because a PUT that timed out may have landed late, and only then
-    finishes the intent. One intent that fails does not stop the rest. The sweep ends early in two cases: the store
-    answers none of a batch, or the database stays busy.
+    finishes the intent. Both work by the hundred. If the store refuses a batch, each intent is tried by itself, so
+    that one does not stop the rest. Any other failure ends the sweep, because the next batch would meet the same.
+
+    Raises:
+        ConfigurationError: there is work in hand, and this is not the store of this database. The work stays.
     """
+    if not repository.list_intents(limit=1):
+        return SweepReport()
+    require_own_store(storage, repository)
     finished = 0
-    failed: set[UUID] = set()
+    failed: dict[UUID, Intent] = {}
     claimed: set[UUID] = set()
     while intents := _due(repository, now - CLOCK_SKEW, failed):
-        unanswered = 0
+        second = [intent for intent in intents if intent.claimed]
+        failures = delete_batch(storage, repository, intents, on_deleted, finish=second)
         for intent in intents:
-            try:
-                delete_objects(storage, intent.object_keys, on_deleted)
-                if intent.claimed:
-                    repository.finish(intent)
-            except Exception as exc:
-                failed.add(intent.id)
-                unanswered += isinstance(exc, StorageUnavailableError)
-                log_left_over(intent, exc)
-                if isinstance(exc, DatabaseBusyError):
-                    return SweepReport(finished, len(claimed - failed), len(failed))
+            if intent.id in failures:
+                failed[intent.id] = intent
+                log_left_over(intent, failures[intent.id])
+            elif intent.claimed:  # perhaps by this sweep: the second visit of a very old intent is due at once
+                finished += 1
+                claimed.discard(intent.id)
             else:
-                if intent.claimed:  # perhaps by this sweep: the second visit of a very old intent is due at once
-                    finished += 1
-                    claimed.discard(intent.id)
-                else:
-                    claimed.add(intent.id)
-        if unanswered == len(intents):
+                claimed.add(intent.id)
+        if not all(map(is_refusal, failures.values())):
             break
-    return SweepReport(finished, len(claimed - failed), len(failed))
+    overdue = [each for each in failed.values() if is_overdue(each, now)]
+    oldest = min((instant_of(each.id) for each in overdue), default=None)
+    return SweepReport(finished, len(claimed - failed.keys()), len(failed), len(overdue), oldest)
+
+
+def is_overdue(intent: Intent, now: datetime) -> bool:
+    """Tell whether *intent* should have been finished more than a day ago."""
+    return instant_of(intent.id) < now - OVERDUE and intent.lease_until < now - OVERDUE
 
 
 def _due(repository: ImageRepository, now: datetime, failed: Collection[UUID]) -> Sequence[Intent]:
     """Claim the next expired intents, except those that have *failed* in this sweep."""
-    expired = repository.claim_expired(now, limit=_BATCH + len(failed))
-    return [intent for intent in expired if intent.id not in failed]
+    expired = repository.claim_expired(now, limit=BATCH + len(failed))
+    return [intent for intent in expired if intent.id not in failed][:BATCH]

@@ -31,9 +31,8 @@ from uuid import UUID
 import attrs
 
 from userimages.errors import ConfigurationError, InvalidFieldError, ObjectNotFoundError, TicketNotFoundError
-from userimages.ids import instant_of
+from userimages.ids import CLOCK_SKEW, instant_of
 from userimages.keys import STAGING_PREFIX, staging_key, staging_prefix, user_segment
-from userimages.lifecycle.sweep import CLOCK_SKEW
 from userimages.model import Intent, Ticket
 from userimages.protocols import ImageRepository, Readable, Storage
 from userimages.signing import PARAMETER, UrlSigner

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import attrs
@@ -15,12 +16,13 @@ from userimages.errors import (
     DatabaseBusyError,
     KeyTakenError,
     RepositoryError,
+    StorageUnavailableError,
     may_have_happened,
 )
 from userimages.lifecycle.deletion import delete_objects
 from userimages.logs import log_left_over
-from userimages.model import ImageType, Intent, ProcessedImage, PublishResult, Rendition, UserImage, Variant, Variants
-from userimages.protocols import ImageRepository, Storage
+from userimages.model import Intent, ProcessedImage, PublishResult, Rendition, UserImage, Variant, Variants
+from userimages.protocols import ImageRepository, Processor, Storage
 
 LEASE = timedelta(minutes=10)  # an upload that takes longer is taken for dead, and swept
 _PARALLEL_PUTS = 8
@@ -28,35 +30,47 @@ _PUBLISH_TRIES = 3
 
 
 def build_image(
-    user: str, image_type: ImageType, caption: str, processed: ProcessedImage, *, at: datetime, id: UUID | None = None
+    processed: ProcessedImage,
+    *,
+    user: str,
+    image_type: str,
+    at: datetime,
+    owner: str,
+    id: UUID | None = None,
+    **facts: Any,
 ) -> tuple[UserImage, dict[str, Rendition]]:
-    """Return the record of what was processed, and its objects by key.
+    """Return the record of what was processed, and its objects by key. Renditions of equal bytes share an object.
 
     Raises:
         ConfigurationError: the processor made a media type or named a variant that no key can hold.
     """
     _check_processed(processed)
-    stem = keys.new_stem(user, image_type, at)
+    stem = keys.new_stem(user, image_type, at, owner)
     main = processed.main
-    variants, objects = {}, {keys.object_key(stem, main.mime_type): main}
+    main_key, main_sha256 = keys.object_key(stem, main.mime_type), _sha256(main.data)
+    objects, by_bytes = {main_key: main}, {(main.mime_type, main_sha256): main_key}
+    variants = {}
     for name, each in processed.variants.items():
-        key = keys.object_key(stem, each.mime_type, name)
+        sha256 = _sha256(each.data)
+        key = by_bytes.setdefault((each.mime_type, sha256), keys.object_key(stem, each.mime_type, name))
         objects[key] = each
-        variants[name] = Variant(key, each.width, each.height, len(each.data), each.mime_type, _sha256(each.data))
+        variants[name] = Variant(key, each.width, each.height, len(each.data), each.mime_type, sha256)
     image = UserImage(
         id=id or ids.new_id(at),
         user=user,
         image_type=image_type,
-        caption=caption,
         uploaded_at=at,
-        key=keys.object_key(stem, main.mime_type),
+        key=main_key,
         width=main.width,
         height=main.height,
         size_bytes=len(main.data),
+        stored_bytes=sum(len(each.data) for each in objects.values()),
         mime_type=main.mime_type,
-        sha256=_sha256(main.data),
+        sha256=main_sha256,
         placeholder=processed.placeholder,
+        frames=processed.frames,
         variants=Variants(variants),
+        **facts,
     )
     return image, objects
 
@@ -69,10 +83,11 @@ def store(
     objects: Mapping[str, Rendition],
     *,
     clock: Callable[[], datetime],
-    is_primary: bool,
-    replace: bool,
+    **options: bool,
 ) -> PublishResult:
     """Record *intent*, put *objects*, publish *image*. An object never exists without a row that names it.
+
+    *options* are those of ``ImageRepository.publish``.
 
     Returns:
         The published image, or the one that the idempotency key had already made.
@@ -90,7 +105,7 @@ def store(
         _undo(storage, repository, intent, failures, now=clock())
         raise next(iter(failures.values()))
     try:
-        published = _publish(repository, intent, image, is_primary=is_primary, replace=replace)
+        published = _publish(repository, intent, image, **options)
     except ConflictError:
         _undo(storage, repository, intent, {}, now=clock())
         raise
@@ -98,6 +113,12 @@ def store(
         delete_objects(storage, intent.object_keys)
         raise ConflictError("The upload took too long, so its lease ended and it was swept.", hint="Upload it again.")
     return published
+
+
+def recipe_id(processor: Processor, image_type: str) -> str:
+    """Return what stands for the processor's recipe of this type in the record, or ``""`` if it does not say."""
+    identify = getattr(processor, "recipe_id", None)
+    return str(identify(image_type)) if identify else ""
 
 
 def put_objects(storage: Storage, objects: Mapping[str, Rendition]) -> dict[str, Exception]:
@@ -126,18 +147,16 @@ def _begin(repository: ImageRepository, intent: Intent, *, now: datetime) -> Use
     except Exception as exc:
         if may_have_happened(exc):
             with suppress(Exception):
-                repository.finish(intent)
+                repository.finish([intent])
         raise
 
 
-def _publish(
-    repository: ImageRepository, intent: Intent, image: UserImage, *, is_primary: bool, replace: bool
-) -> PublishResult | None:
+def _publish(repository: ImageRepository, intent: Intent, image: UserImage, **options: bool) -> PublishResult | None:
     """Publish the image. If the outcome is unknown, try again and read again, but never undo it."""
     unknown = False
     for tries_left in reversed(range(_PUBLISH_TRIES)):
         try:
-            published = repository.publish(intent, image, is_primary=is_primary, replace=replace)
+            published = repository.publish(intent, image, **options)
             if published is None and (found := repository.get(image.id)):
                 return PublishResult(found)  # by an earlier try, whose answer was lost
         except ConflictError:  # it proves that the intent was still there, so no earlier try has published
@@ -163,21 +182,25 @@ def _undo(
     *,
     now: datetime,
 ) -> None:
-    """Delete what was put. If a PUT's outcome is unknown, it may land later, so the sweep deletes it once more."""
+    """Delete what was put. If a PUT's outcome is unknown, it may land later, so the sweep deletes it.
+
+    A store that did not answer is not asked again, because the caller would wait for a second time-out.
+    """
     ours = tuple(key for key in intent.object_keys if not isinstance(failures.get(key), KeyTakenError))
     unknown = any(map(may_have_happened, failures.values()))
-    try:
-        delete_objects(storage, ours)
-    except Exception as exc:
-        log_left_over(intent, exc)
-        unknown = True
+    if not any(isinstance(failure, StorageUnavailableError) for failure in failures.values()):
+        try:
+            delete_objects(storage, ours)
+        except Exception as exc:
+            log_left_over(intent, exc)
+            unknown = True
     try:
         if unknown:
             # Record the work under a new id, without the idempotency key, so that the caller can retry at once. The
             # new intent comes first: a process that dies in between must leave a row that names the objects.
             rest = attrs.evolve(intent, id=ids.new_id(now), object_keys=ours, idempotency_key=None)
             repository.begin_upload(rest, now=now)
-        repository.finish(intent)
+        repository.finish([intent])
     except Exception as exc:
         log_left_over(intent, exc)
 

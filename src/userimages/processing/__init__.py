@@ -1,9 +1,11 @@
-"""What is stored of a picture: intake (is it safe), engine (one decode, many outputs), recipes, ThumbHash."""
+"""What is stored of an image: intake (is it safe), engine (one decode, many outputs), recipes, ThumbHash."""
 
+import hashlib
 from collections.abc import Mapping
 
 from userimages.errors import ConfigurationError
-from userimages.model import ImageType, ProcessedImage
+from userimages.keys import TYPE_NAME
+from userimages.model import ProcessedImage
 from userimages.processing import heif
 from userimages.processing.budget import Budget
 from userimages.processing.engine import decoded_pixels, process
@@ -11,20 +13,30 @@ from userimages.processing.intake import examine
 from userimages.processing.limits import Limits
 from userimages.processing.recipes import RECIPES, Fill, Fit, Recipe
 
+_ENGINE = 1  # raise it when the same recipe makes other variants
+
 __all__ = ["Fill", "Fit", "Limits", "PillowProcessor", "Recipe"]
 
 
 class PillowProcessor:
-    """Makes of an uploaded file what is stored, with Pillow, in the thread that calls.
+    """Turns an uploaded file into what is stored, with Pillow, in the thread that calls.
 
-    *recipes* replaces the recipe of an image type, *limits* what a file may ask for; *heic* reads what iPhones send,
-    with the extra ``userimages[heic]``. Any number of threads may share one processor, and a process may fork after
-    its use. With *heic* and no pi-heif the constructor raises ``ConfigurationError``.
+    Any number of threads may share one processor, and a process may fork after its use.
 
-    >>> from userimages import ImageType
-    >>> from userimages.testing import make_image
-    >>> processor = PillowProcessor(recipes={ImageType.PROFILE: Recipe(variants={"256": Fill(256, 256)})})
-    >>> processed = processor(make_image("JPEG", (640, 480), orientation=6), ImageType.PROFILE)
+    Args:
+        recipes: a recipe by the name of an image type. It replaces the recipe of a type that is known or adds a type,
+            and None takes a type away.
+        limits: what a file may ask for.
+        heic: read what iPhones send, with the extra ``userimages[heic]``.
+
+    Raises:
+        ConfigurationError: a recipe cannot work, or *heic* is asked for and pi-heif is not installed.
+
+    >>> from userimages.testing.images import make_image
+    >>> processor = PillowProcessor(recipes={"banner": Recipe(variants={"256": Fill(256, 256)}), "cover": None})
+    >>> processor.image_types
+    ('profile', 'gallery', 'banner')
+    >>> processed = processor(make_image("JPEG", (640, 480), orientation=6), "banner")
     >>> processed.main.width, processed.main.height, processed.variants["256"].width
     (480, 640, 256)
     """
@@ -32,13 +44,14 @@ class PillowProcessor:
     def __init__(
         self,
         *,
-        recipes: Mapping[ImageType, Recipe] | None = None,
+        recipes: Mapping[str, Recipe | None] | None = None,
         limits: Limits = Limits(),  # noqa: B008 - frozen
         heic: bool = False,
     ) -> None:
         if not isinstance(limits, Limits):
             raise ConfigurationError(f"The limits are {limits!r}.", hint="Pass Limits(...).")
-        self.recipes = {**RECIPES, **_checked(recipes or {})}
+        chosen = {**RECIPES, **_check_recipes(recipes or {})}
+        self.recipes: Mapping[str, Recipe] = {name: recipe for name, recipe in chosen.items() if recipe is not None}
         self.limits = limits
         self.heic = heic
         if heic:
@@ -50,27 +63,54 @@ class PillowProcessor:
         """The largest accepted file in bytes."""
         return self.limits.max_bytes
 
-    def __call__(self, data: bytes, image_type: ImageType) -> ProcessedImage:
-        """Return the picture upright, in sRGB, bounded and without metadata, with its variants and its ThumbHash.
+    @property
+    def image_types(self) -> tuple[str, ...]:
+        """The names of the types that have a recipe."""
+        return tuple(self.recipes)
+
+    def recipe_id(self, image_type: str) -> str:
+        """Return 16 hex digits that change when what is made of a file of this type changes."""
+        facts = f"{_ENGINE} {self._recipe(image_type)!r}"
+        return hashlib.sha256(facts.encode()).hexdigest()[:16]
+
+    def __call__(self, data: bytes, image_type: str) -> ProcessedImage:
+        """Return the image upright, in sRGB, bounded and without metadata, with its variants and its ThumbHash.
 
         Raises:
+            ConfigurationError: there is no recipe for *image_type*.
             RejectedImageError: the file cannot be accepted; its subclasses say why.
             BusyError: other images have held the machine for ``Limits(wait_seconds=)``.
         """
-        recipe = self.recipes[ImageType(image_type)]
+        recipe = self._recipe(image_type)
         header = examine(bytes(data), self.limits, heic=self.heic)
         with self._budget.hold(decoded_pixels(header, recipe)):
             return process(header, recipe)
 
-
-def _checked(recipes: Mapping[ImageType, Recipe]) -> dict[ImageType, Recipe]:
-    """Return *recipes* with members of ``ImageType`` as keys."""
-    if not isinstance(recipes, Mapping):
-        raise ConfigurationError(f"The recipes are {recipes!r}.", hint="Pass a dict from ImageType to Recipe(...).")
-    for key, recipe in recipes.items():
-        if key not in tuple(ImageType) or not isinstance(recipe, Recipe):
+    def _recipe(self, image_type: str) -> Recipe:
+        recipe = self.recipes.get(image_type)
+        if recipe is None:
             raise ConfigurationError(
-                f"The recipe of {key!r} is a {type(recipe).__name__}.",
-                hint=f"Pass a dict from {', '.join(ImageType)} to Recipe(...).",
+                f"There is no recipe for the image type {image_type!r}.",
+                hint=f"There are recipes for {', '.join(self.recipes)}. Pass recipes={{{image_type!r}: Recipe(...)}}.",
             )
-    return {ImageType(key): recipe for key, recipe in recipes.items()}
+        return recipe
+
+
+def _check_recipes(recipes: Mapping[str, Recipe | None]) -> dict[str, Recipe | None]:
+    """Return *recipes* with plain strings as keys."""
+    if not isinstance(recipes, Mapping):
+        raise ConfigurationError(
+            f"The recipes are {recipes!r}.", hint="Pass a dict from the name of an image type to Recipe(...)."
+        )
+    for name, recipe in recipes.items():
+        if not isinstance(name, str) or not TYPE_NAME.fullmatch(name):
+            raise ConfigurationError(
+                f"There is a recipe for the image type {name!r}.",
+                hint="A type has a name of 1 to 16 of the characters a-z, 0-9 and _, and begins with a letter.",
+            )
+        if recipe is not None and not isinstance(recipe, Recipe):
+            raise ConfigurationError(
+                f"The recipe of {str(name)!r} is of type {type(recipe).__name__}.",
+                hint="Pass Recipe(...), or None to take the type away.",
+            )
+    return {str(name): recipe for name, recipe in recipes.items()}

@@ -80,7 +80,8 @@ def process(header: Header, recipe: Recipe) -> ProcessedImage:
         picture = _animated(header, recipe) if animated else _still(header, recipe)
         pyramid = _Pyramid(picture.base)
         variants = _variants(pyramid, recipe)
-        return ProcessedImage(_master(picture, recipe, header), variants, pyramid.placeholder())
+        frames = header.frames if animated else 1
+        return ProcessedImage(_master(picture, recipe, header), variants, pyramid.placeholder(), frames)
 
 
 def decoded_pixels(header: Header, recipe: Recipe) -> int:

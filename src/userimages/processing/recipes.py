@@ -10,7 +10,6 @@ import attrs
 
 from userimages.errors import ConfigurationError
 from userimages.keys import VARIANT_NAME
-from userimages.model import ImageType
 
 Format = Literal["jpeg", "webp", "avif"]
 Box = tuple[int, int, int, int]
@@ -143,8 +142,8 @@ def _widths(*widths: int) -> dict[str, Fit | Fill]:
     return {str(width): Fit(width) for width in widths}
 
 
-RECIPES: Mapping[ImageType, Recipe] = {
-    ImageType.PROFILE: Recipe(variants=_squares(64, 128, 256, 512)),
-    ImageType.GALLERY: Recipe(variants=_widths(320, 640, 1280)),
-    ImageType.COVER: Recipe(variants=_widths(640, 1280)),
+RECIPES: Mapping[str, Recipe] = {
+    "profile": Recipe(variants=_squares(64, 128, 256, 512)),
+    "gallery": Recipe(variants=_widths(320, 640, 1280)),
+    "cover": Recipe(variants=_widths(640, 1280)),
 }

@@ -1,6 +1,8 @@
-"""What a failure of the database means: one table from its code or its words to ours, and what to do about it."""
+"""What a failure of a database means, and what to do about it. The codes are in the file of each dialect."""
 
 import sqlite3
+from collections.abc import Collection, Mapping
+from typing import Any, Protocol
 
 from sqlalchemy import exc
 
@@ -8,76 +10,70 @@ from userimages.errors import ConflictError, DatabaseBusyError, InvalidFieldErro
 
 Meaning = tuple[str, str]  # what happened, and the hint
 
-_MISSING = ("A table or a column of userimages is missing.", "Call create_schema(), or apply what `check` prints.")
-_DENIED = ("The database refuses this user or password.", "Check the user and the password in the database URL.")
-_NO_DATABASE = ("There is no database of this name.", "Create it, or check the name in the database URL.")
-_FULL = ("The database has no space left.", "Make room on its disk.")
+PATIENCE = 30.0  # seconds: SQLite's busy time-out, how long a lock is waited for, and how long work is begun again
+
+MISSING = ("A table or a column of userimages is missing.", "Call create_schema(), or apply what `check` prints.")
+DENIED = ("The database refuses this user or password.", "Check the user and the password in the database URL.")
+NO_DATABASE = ("There is no database of this name.", "Create it, or check the name in the database URL.")
+FULL = ("The database has no space left.", "Make room on its disk.")
 BUSY = (
     "Other transactions kept the database busy for too long.",
-    "Look for a long transaction, also one that the caller itself has open, and try again.",
+    "Check for a long transaction, also one that the caller itself has open, and try again.",
 )
-_FORBIDDEN = (
+FORBIDDEN = (
     "This database user may not do that.",
     "Grant it SELECT, INSERT, UPDATE, DELETE on userimages_*, and CREATE for create_schema().",
 )
-_READ_ONLY = ("The database is read-only.", "Point the database URL at the primary, or make the file writable.")
-_CROWDED = ("The database accepts no more connections.", "Make the pools smaller, or max_connections larger.")
+READ_ONLY = ("The database is read-only.", "Point the database URL at the primary, or make the file writable.")
+CROWDED = ("The database accepts no more connections.", "Make the pools smaller, or max_connections larger.")
 LOST = ("The connection to the database was lost.", "Whether the call took effect is unknown: read before repeating.")
-_UNREACHABLE = ("The database does not answer.", "Check the host and port in the database URL and that it is running.")
-_NO_FILE = ("The database file cannot be opened.", "Check that its folder exists and is writable.")
-_BROKEN_FILE = ("The database file is damaged or is no database.", "Restore it from a backup.")
+UNREACHABLE = ("The database does not answer.", "Check the host and port in the database URL and that it is running.")
+NO_FILE = ("The database file cannot be opened.", "Check that its folder exists and is writable.")
+BROKEN_FILE = ("The database file is damaged, or it is not a database.", "Restore it from a backup.")
 _POOL = ("No connection of the engine's pool came free in time.", "Make the pool larger, or hold connections shorter.")
-_BREAKS_RULE = ("The database refuses these values.", "Compare its schema with ours by `userimages check`.")
+_BREAKS_RULE = ("The database refuses these values.", "Compare the schema by `userimages check`.")
 _NOT_UNICODE = ("The database cannot hold this text: its encoding is not UTF-8.", "Use a database of encoding UTF8.")
-_FAILED = ("The database failed.", "Look at the cause of this error, or at the database's own log.")
+_FAILED = ("The database failed.", "Check the cause of this error, or the log of the database.")
 
-_BY_CODE: dict[str | int | None, Meaning] = {  # SQLSTATE of PostgreSQL, primary code of SQLite
-    "42P01": _MISSING,
-    "42703": _MISSING,
-    "28P01": _DENIED,
-    "28000": _DENIED,
-    "3D000": _NO_DATABASE,
-    "53100": _FULL,
-    "53300": _CROWDED,
-    "40001": BUSY,
-    "40P01": BUSY,
-    "55P03": BUSY,
-    "57014": BUSY,
-    "42501": _FORBIDDEN,
-    "25006": _READ_ONLY,
-    5: BUSY,
-    6: BUSY,
-    8: _READ_ONLY,
-    11: _BROKEN_FILE,
-    13: _FULL,
-    14: _NO_FILE,
-    26: _BROKEN_FILE,
-}
 _BY_WORDS = {  # where the driver gives no code: psycopg while it connects, SQLite's generic error
-    "no such table": _MISSING,
-    "no such column": _MISSING,
-    "has no column named": _MISSING,
-    "password": _DENIED,
-    "authentication": _DENIED,
-    'role "': _DENIED,
-    "does not exist": _NO_DATABASE,
-    "too many clients": _CROWDED,
-    "too many connections": _CROWDED,
-    "could not translate": _UNREACHABLE,
-    "failed to resolve": _UNREACHABLE,
-    "refused": _UNREACHABLE,
-    "timeout": _UNREACHABLE,
-    "no such file": _UNREACHABLE,
-    "server closed": _UNREACHABLE,
-    "starting up": _UNREACHABLE,
-    "shutting down": _UNREACHABLE,
+    "no such table": MISSING,
+    "no such column": MISSING,
+    "has no column named": MISSING,
+    "password": DENIED,
+    "authentication": DENIED,
+    'role "': DENIED,
+    "does not exist": NO_DATABASE,
+    "too many clients": CROWDED,
+    "too many connections": CROWDED,
+    "could not translate": UNREACHABLE,
+    "failed to resolve": UNREACHABLE,
+    "refused": UNREACHABLE,
+    "timeout": UNREACHABLE,
+    "no such file": UNREACHABLE,
+    "server closed": UNREACHABLE,
+    "starting up": UNREACHABLE,
+    "shutting down": UNREACHABLE,
 }
-_FOREIGN_KEY = {"23503", "23001", 787, 1811}  # SQLite calls RESTRICT a trigger
-_UNIQUE = {"23505", 1555, 2067}
 
 
-def meaning_of(error: Exception) -> Meaning:
-    """Look up what went wrong and what to do about it."""
+class Codes(Protocol):
+    """What a dialect says of its error codes."""
+
+    @property
+    def CODES(self) -> Mapping[str | int | None, Meaning]:  # noqa: N802 - a constant of a module
+        """What a code means."""
+
+    @property
+    def FOREIGN_KEY(self) -> Collection[Any]:  # noqa: N802
+        """The codes of a foreign key that refuses."""
+
+    @property
+    def UNIQUE(self) -> Collection[Any]:  # noqa: N802
+        """The codes of a unique constraint that refuses."""
+
+
+def meaning_of(error: Exception, dialect: Codes) -> Meaning:
+    """Find out what went wrong and what to do about it."""
     cause = error.orig if isinstance(error, exc.DBAPIError) else error
     if isinstance(cause, exc.TimeoutError):
         return _POOL
@@ -86,8 +82,8 @@ def meaning_of(error: Exception) -> Meaning:
     if isinstance(error, exc.IntegrityError):
         return _BREAKS_RULE
     code = code_of(cause)
-    if code in _BY_CODE:
-        return _BY_CODE[code]
+    if code in dialect.CODES:
+        return dialect.CODES[code]
     if getattr(error, "connection_invalidated", False) or str(code)[:2] in {"08", "57"}:
         return LOST
     words = str(cause).lower()
@@ -102,15 +98,15 @@ def code_of(error: object) -> str | int | None:
     return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
 
 
-def translated(error: Exception, meaning: Meaning) -> UserImagesError:
-    """Return our error for one of SQLAlchemy or of the driver."""
+def our_error(error: Exception, meaning: Meaning, dialect: Codes) -> UserImagesError:
+    """Return the error of this library for one of SQLAlchemy or of the driver."""
     cause = getattr(error, "orig", None) or error
     code = code_of(cause)
-    if meaning is _BREAKS_RULE and code in _FOREIGN_KEY:
+    if meaning is _BREAKS_RULE and code in dialect.FOREIGN_KEY:
         return ConflictError(
             "A row of the application still refers to this image.", hint="Delete or change that row first."
         )
-    if meaning is _BREAKS_RULE and code in _UNIQUE:
+    if meaning is _BREAKS_RULE and code in dialect.UNIQUE:
         return ConflictError("A record with this id, key or idempotency key exists already.")
     what, hint = meaning
     if meaning is _FAILED:

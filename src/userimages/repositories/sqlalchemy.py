@@ -1,17 +1,17 @@
 """Records in SQLite or PostgreSQL, through SQLAlchemy Core."""
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import repeat
+from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import attrs
 
 from userimages.errors import ConfigurationError, ConflictError
 from userimages.ids import new_id, utcnow
-from userimages.model import DISTANT_PAST, SECOND_LOOK, ImageType, Intent, PublishResult, UserImage, Variants
+from userimages.model import DISTANT_PAST, FACTS, SECOND_LOOK, Intent, PublishResult, Usage, UserImage, Variants
+from userimages.validation import check_changes
 
 try:
     from sqlalchemy import URL, Connection, Engine, Executable, Select
@@ -21,21 +21,22 @@ except ModuleNotFoundError as error:
         "SQLAlchemyRepository needs SQLAlchemy, which is not installed.", hint="pip install 'userimages[sqlalchemy]'"
     ) from error
 
-from userimages.repositories import schema, statements
+from userimages.repositories import schema, sqlite, statements
 from userimages.repositories.database import Database
 from userimages.repositories.tables import metadata
 
 __all__ = ["SQLAlchemyRepository", "metadata"]
 
-_PUTTERS = tuple(vars(UserImage)[name].__set__ for name in ("url", *statements.FIELDS))
+_WHOLE = (*FACTS, "is_primary")  # what the statements of one record select
+_LISTED = (*statements.LISTED, "is_primary")  # what listings select
 
 
 class SQLAlchemyRepository:
-    """Keep records in three tables of a SQLite or PostgreSQL database, each call in a transaction of its own.
+    """Keep records in four tables of a SQLite or PostgreSQL database, each call in a transaction of its own.
 
     With a URL (``"sqlite:///images.db"``, ``"postgresql://user@host/name"``) the repository makes an engine and owns
-    it: SQLite with a write-ahead log, PostgreSQL through psycopg 3. With a ``sqlalchemy.Engine`` it uses that one's
-    pool and changes nothing about it. It may be made before a fork.
+    it: SQLite with a write-ahead log, PostgreSQL through psycopg 3. With a ``sqlalchemy.Engine`` it uses the pool of
+    that engine and changes nothing about it. It may be made before a fork.
 
     >>> from userimages.repositories.sqlalchemy import SQLAlchemyRepository
     >>> repository = SQLAlchemyRepository("sqlite://")
@@ -46,21 +47,52 @@ class SQLAlchemyRepository:
 
     def __init__(self, url_or_engine: str | URL | Engine) -> None:
         self._database = Database(url_or_engine)
-        self._on_sqlite = self._database.dialect == "sqlite"
-        self.in_memory, self.file = self._database.in_memory, self._database.file
-        self._publish = statements.PUBLISH[self._database.dialect]
-        self._set_primary = statements.SET_PRIMARY[self._database.dialect]
+        self._dialect = self._database.dialect
+
+    def __repr__(self) -> str:
+        return f"SQLAlchemyRepository({self._database.url.render_as_string()!r})"
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the database ends with this process."""
+        return sqlite.is_in_memory(self._database.url)
+
+    @property
+    def file(self) -> Path | None:
+        """The file of a SQLite database, or None."""
+        return sqlite.file_of(self._database.url)
 
     def create_schema(self) -> None:
-        """Create what is missing of the three tables and their indexes; change nothing that is there.
+        """Create what is missing of the tables and their indexes; change nothing that is there.
 
         Safe to repeat, and safe when several processes start at once.
+
+        Raises:
+            ConfigurationError: a newer release has made this schema.
         """
-        self._database.write(schema.complete, reads_first=True)
+
+        def work(connection: Connection) -> None:
+            self._dialect.lock_schema(connection)
+            schema.complete(connection)
+
+        self._database.write(work, reads_first=True)
 
     def missing_schema(self) -> Sequence[str]:
-        """Return the DDL statements that ``create_schema`` would run now: none where the schema is complete."""
+        """Return the statements that ``create_schema`` would run now: none if the schema is complete."""
         return self._database.read(schema.missing)
+
+    def schema_differences(self) -> Sequence[str]:
+        """Return what ``create_schema`` cannot mend, as sentences: a type, a key, a constraint, a collation."""
+        return self._database.read(schema.differences)
+
+    def database_id(self) -> str:
+        """Return the random id of this database, which stands in the keys of its objects."""
+        return self._database.read(lambda connection: str(connection.execute(statements.DATABASE_ID).scalar_one()))
+
+    def new_database_id(self) -> None:
+        """Give a copied database an id of its own: its audit then never deletes what the copy did not make."""
+        id = {"the_database_id": uuid4().hex}
+        self._database.write(lambda connection: connection.execute(statements.NEW_DATABASE_ID, id).rowcount)
 
     def close(self) -> None:
         """Close the idle connections of an engine made from a URL; leave a given engine alone."""
@@ -91,161 +123,170 @@ class SQLAlchemyRepository:
                 raise ConflictError(
                     "The idempotency key was used for another file.", hint="Use a new key for each upload."
                 )
-            return _made([made])[0]
+            return _image(_WHOLE, made)
 
         return self._database.write(work, alone=intent.idempotency_key is None)
 
-    def publish(self, intent: Intent, image: UserImage, *, is_primary: bool, replace: bool) -> PublishResult | None:
-        """Turn *intent* into *image*; None where the intent is gone, taken or lost its idempotency key."""
+    def publish(
+        self, intent: Intent, image: UserImage, *, is_primary: bool, replace: bool, per_type: bool = False
+    ) -> PublishResult | None:
+        """Turn *intent* into *image*; None if the intent is gone, was claimed or lost its idempotency key."""
+        user, image_type = image.user, image.image_type
+        facts = {f"the_{name}": getattr(image, name) for name in FACTS}
+        facts |= {"the_idempotency_key": intent.idempotency_key, "the_input_sha256": intent.input_sha256}
+        facts |= {"the_intent": intent.id, "the_type": image_type, "the_scope": image_type if per_type else ""}
 
         def work(connection: Connection) -> PublishResult | None:
-            if replace and not self._on_sqlite:
-                connection.execute(statements.QUEUE_UP, {"the_text": f"userimages {image.image_type} {image.user}"})
-            at_once = self._publish[is_primary and not replace]
-            if not all(connection.execute(statement, facts).rowcount for statement in at_once):
-                return None
-            retired: tuple[Intent, ...] = ()
             if replace:
-                others = {"the_id": image.id, "the_user": image.user, "the_type": image.image_type}
-                retired = self._retired(connection, connection.execute(statements.RETIRE_OTHERS, others).all())
+                self._dialect.in_order(connection, f"userimages {image_type} {user}")
+            if not self._dialect.publish(connection, facts, per_type=per_type if is_primary and not replace else None):
+                return None
+            replaced: tuple[Intent, ...] = ()
+            if replace:
+                replaced = self._begin_deletions(connection, connection.execute(statements.DELETE_OTHERS, facts).all())
             if replace and is_primary:
-                connection.execute(self._set_primary[False], {"the_id": image.id})
-            return PublishResult(_bare(image, is_primary=is_primary), retired)
+                connection.execute(self._dialect.SET_PRIMARY[per_type, False], facts)
+                connection.execute(statements.CLEAR[per_type], facts)
+            return PublishResult(_bare(image, is_primary=is_primary), replaced)
 
-        facts = {**_image_row(image, intent), "the_intent": intent.id}
         return self._database.write(work)
 
     def get(self, id: UUID, *, user: str | None = None) -> UserImage | None:
         """Return one image."""
-        images = self._images(statements.GET[user is not None], _one(id, user))
+        images = self._images(_WHOLE, statements.GET[user is not None], {"the_id": id, "the_user": user})
         return images[0] if images else None
 
+    def get_many(self, ids: Sequence[UUID]) -> Sequence[UserImage]:
+        """Return the images with these ids; missing ones are left out."""
+        return self._images(_LISTED, statements.GET_MANY, {"the_ids": list(ids)})
+
     def list(
-        self, user: str, *, limit: int, after: tuple[datetime, UUID] | None = None, image_type: ImageType | None = None
+        self, user: str, *, limit: int, after: tuple[datetime, UUID] | None = None, image_type: str | None = None
     ) -> Sequence[UserImage]:
         """Return up to *limit* images of *user*, newest first, from the position *after* on."""
-        parameters: dict[str, object] = {"the_user": user, "the_limit": limit}
-        if image_type is not None:
-            parameters["the_type"] = image_type
-        if after is not None:
-            parameters |= {"the_instant": after[0], "the_id": after[1]}
-        return self._images(statements.PAGES[image_type is not None, after is not None], parameters)
+        instant, id = after or (None, None)
+        parameters = {
+            "the_user": user,
+            "the_limit": limit,
+            "the_type": image_type,
+            "the_instant": instant,
+            "the_id": id,
+        }
+        return self._images(_LISTED, statements.PAGES[image_type is not None, after is not None], parameters)
 
-    def primaries(self, users: Sequence[str]) -> Sequence[UserImage]:
+    def recent(self, *, limit: int, after: UUID | None = None, image_type: str | None = None) -> Sequence[UserImage]:
+        """Return up to *limit* images of all users, newest first, from below the id *after*."""
+        parameters = {"the_limit": limit, "the_type": image_type, "the_id": after}
+        return self._images(_LISTED, statements.RECENT[image_type is not None, after is not None], parameters)
+
+    def primaries(self, users: Sequence[str], *, image_type: str | None = None) -> Sequence[UserImage]:
         """Return the primary images of *users*; users without one are left out."""
-        return self._images(statements.PRIMARIES, {"the_users": list(users)})
+        parameters = {"the_users": list(users), "the_type": image_type}
+        found = self._images(_LISTED, statements.PRIMARIES[image_type is not None], parameters)
+        return tuple({image.user: image for image in found}.values())
 
     def list_by_key(self, *, after: str = "", limit: int = 1000) -> Sequence[UserImage]:
         """Return up to *limit* images of all users whose key is greater than *after*, in byte order of the key."""
-        return self._images(statements.ROWS, {"the_key": after, "the_limit": limit})
+        return self._images(_WHOLE, statements.LIST_BY_KEY, {"the_key": after, "the_limit": limit})
 
-    def set_primary(self, id: UUID, *, user: str | None = None) -> UserImage | None:
-        """Make the image its user's only primary and return it; None where there is no such image."""
-        return self._changed(self._set_primary[user is not None], id, user)
+    def usage(self, user: str) -> Usage:
+        """Return how many images *user* has, and the sum of their stored bytes."""
+        images, stored_bytes = self._database.read(
+            lambda connection: connection.execute(statements.USAGE, {"the_user": user}).one()
+        )
+        return Usage(images, int(stored_bytes))  # PostgreSQL's sum is a Decimal
 
-    def update(self, id: UUID, *, caption: str, user: str | None = None) -> UserImage | None:
-        """Set the caption and return the image; None where there is no such image."""
-        return self._changed(statements.UPDATE[user is not None], id, user, the_caption=caption)
+    def set_primary(self, id: UUID, *, user: str | None = None, per_type: bool = False) -> UserImage | None:
+        """Make the image its user's primary, of its type or over all types, and return it; None if it is missing."""
 
-    def begin_delete(self, id: UUID, *, user: str | None = None) -> Intent | None:
-        """Delete the image and insert and return the intent that names its objects.
-
-        Raises:
-            ConflictError: a foreign key of the application's own tables refuses. Nothing changed.
-        """
-
-        def work(connection: Connection) -> Intent | None:
-            gone = connection.execute(statements.RETIRE[user is not None], _one(id, user)).all()
-            return self._retired(connection, gone)[0] if gone else None
+        def work(connection: Connection) -> UserImage | None:
+            image = self._change(connection, self._dialect.SET_PRIMARY[per_type, user is not None], id, user)
+            if image is not None:
+                facts = {"the_user": image.user, "the_type": image.image_type}
+                connection.execute(statements.CLEAR[per_type], facts)
+            return image
 
         return self._database.write(work)
 
-    def finish(self, intent: Intent) -> None:
-        """Delete the intent, if it is there."""
-        intent_id = {"the_id": intent.id}
-        self._database.write(lambda connection: connection.execute(statements.FORGET, intent_id).rowcount, alone=True)
+    def update(self, id: UUID, changes: Mapping[str, Any], *, user: str | None = None) -> UserImage | None:
+        """Set the facts that *changes* names and return the image; None if it is missing."""
+        check_changes(changes)
+        statement = statements.UPDATE[user is not None].values(changes)
+        return self._database.write(lambda connection: self._change(connection, statement, id, user))
+
+    def begin_delete(self, ids: Sequence[UUID], *, user: str | None = None) -> Sequence[Intent]:
+        """Delete the images, and insert and return the intents that name their objects.
+
+        Raises:
+            ConflictError: a foreign key of the application refuses. Nothing changed.
+        """
+        statement, parameters = statements.BEGIN_DELETE[user is not None], {"the_ids": list(ids), "the_user": user}
+        return self._database.write(
+            lambda connection: self._begin_deletions(connection, connection.execute(statement, parameters).all())
+        )
+
+    def finish(self, intents: Sequence[Intent]) -> None:
+        """Delete the intents that are there."""
+        ids = {"the_ids": [intent.id for intent in intents]}
+        self._database.write(lambda connection: connection.execute(statements.FINISH, ids).rowcount, alone=True)
 
     def claim_expired(self, now: datetime, *, limit: int) -> Sequence[Intent]:
-        """Take up to *limit* intents whose lease is at or before *now*, oldest lease first."""
+        """Claim up to *limit* intents whose lease ended at or before *now*, oldest lease first."""
 
         def work(connection: Connection) -> Sequence[Intent]:
             found = connection.execute(statements.EXPIRED, {"the_present": now, "the_limit": limit})
-            over = sorted(map(_intent, found), key=lambda each: each.lease_until)
+            due = sorted(map(_intent, found), key=lambda each: each.lease_until)
             fresh = [
-                {"the_id": each.id, "the_lease": each.lease_until + SECOND_LOOK} for each in over if not each.claimed
+                {"the_id": each.id, "the_lease": each.lease_until + SECOND_LOOK} for each in due if not each.claimed
             ]
             if fresh:
-                connection.execute(statements.TAKE, fresh)
-            return tuple(over)
+                connection.execute(statements.CLAIM, fresh)
+            return tuple(due)
 
         return self._database.write(work, reads_first=True)
 
-    def _images(self, statement: Select[Any], parameters: Mapping[str, object]) -> Sequence[UserImage]:
-        return _made(self._database.read(lambda connection: connection.execute(statement, parameters).all()))
+    def list_intents(self, *, after: UUID | None = None, limit: int = 1000) -> Sequence[Intent]:
+        """Return up to *limit* intents whose id is greater than *after*, by id."""
+        statement, parameters = statements.INTENTS[after is not None], {"the_id": after, "the_limit": limit}
+        rows = self._database.read(lambda connection: connection.execute(statement, parameters).all())
+        return tuple(map(_intent, rows))
 
-    def _changed(self, statement: Executable, id: UUID, user: str | None, **values: object) -> UserImage | None:
-        """Change one image and read it again, in one transaction."""
+    def _images(
+        self, names: Sequence[str], statement: Select[Any], parameters: Mapping[str, object]
+    ) -> Sequence[UserImage]:
+        """Read records; *names* are those of the columns that *statement* selects, in order."""
+        given = {name: value for name, value in parameters.items() if value is not None}
+        rows = self._database.read(lambda connection: connection.execute(statement, given).all())
+        return tuple(_image(names, row) for row in rows)
 
-        def work(connection: Connection) -> UserImage | None:
-            if connection.execute(statement, {**_one(id, user), **values}).rowcount == 0:
-                return None
-            return _made(connection.execute(statements.GET[False], {"the_id": id}).all())[0]
+    def _change(self, connection: Connection, statement: Executable, id: UUID, user: str | None) -> UserImage | None:
+        """Change one image and read it again."""
+        if connection.execute(statement, {"the_id": id} | ({} if user is None else {"the_user": user})).rowcount == 0:
+            return None
+        return _image(_WHOLE, connection.execute(statements.GET[False], {"the_id": id}).one())
 
-        return self._database.write(work)
-
-    def _retired(self, connection: Connection, gone: Sequence[Any]) -> tuple[Intent, ...]:
-        """Put intents that are over in the place of the image rows that are *gone*."""
-        if not gone:
+    def _begin_deletions(self, connection: Connection, deleted: Sequence[Any]) -> tuple[Intent, ...]:
+        """Insert intents that are due at once for the image rows that were *deleted*."""
+        if not deleted:
             return ()
-        if self._on_sqlite:
-            connection.execute(statements.UNSET_PRIMARY, {"the_user": gone[0].user})
+        self._dialect.after_delete(connection, [row.id for row in deleted])
         now = utcnow()
-        retired = tuple(
+        intents = tuple(
             Intent(
                 id=new_id(now),
-                user=user,
-                object_keys=(key, *(each.key for each in variants.values())),
+                user=row.user,
+                object_keys=tuple(dict.fromkeys((row.key, *(each.key for each in row.variants.values())))),
                 lease_until=DISTANT_PAST,
             )
-            for user, key, variants in gone
+            for row in deleted
         )
-        connection.execute(statements.BEGIN, [_intent_row(each) for each in retired])
-        return retired
+        connection.execute(statements.BEGIN, [_intent_row(each) for each in intents])
+        return intents
 
 
-def _one(id: UUID, user: str | None) -> dict[str, object]:
-    return {"the_id": id} if user is None else {"the_id": id, "the_user": user}
-
-
-def _made(rows: Sequence[Any]) -> tuple[UserImage, ...]:
-    """Make images, without URLs, of the rows of a statement that selects ``statements.FIELDS`` first.
-
-    Column by column, past the constructor, which needs three times as long: a page may have 200 rows.
-    """
-    images = tuple(map(object.__new__, repeat(UserImage, len(rows))))
-    for put, column in zip(_PUTTERS, (repeat(""), *zip(*rows, strict=True)), strict=False):
-        deque(map(put, images, column), maxlen=0)
-    return images
-
-
-def _image_row(image: UserImage, intent: Intent) -> dict[str, object]:
-    return {
-        "the_id": image.id,
-        "the_user": image.user,
-        "the_image_type": image.image_type.value,
-        "the_caption": image.caption,
-        "the_uploaded_at": image.uploaded_at,
-        "the_key": image.key,
-        "the_width": image.width,
-        "the_height": image.height,
-        "the_size_bytes": image.size_bytes,
-        "the_mime_type": image.mime_type,
-        "the_sha256": image.sha256,
-        "the_placeholder": image.placeholder,
-        "the_variants": image.variants,
-        "the_idempotency_key": intent.idempotency_key,
-        "the_input_sha256": intent.input_sha256,
-    }
+def _image(names: Sequence[str], row: Sequence[Any]) -> UserImage:
+    """Make a record, without URLs, of a row that begins with the columns *names*."""
+    return UserImage(**dict(zip(names, row, strict=False)))
 
 
 def _bare(image: UserImage, *, is_primary: bool) -> UserImage:
@@ -256,25 +297,13 @@ def _bare(image: UserImage, *, is_primary: bool) -> UserImage:
     return attrs.evolve(image, url="", is_primary=is_primary, variants=variants)
 
 
+_INTENT_FACTS = tuple(field.name for field in attrs.fields(Intent))
+
+
 def _intent(row: Any) -> Intent:
-    return Intent(
-        id=row.id,
-        user=row.user,
-        object_keys=tuple(row.object_keys),
-        lease_until=row.lease_until,
-        idempotency_key=row.idempotency_key,
-        input_sha256=row.input_sha256,
-        claimed=row.claimed,
-    )
+    facts = {name: getattr(row, name) for name in _INTENT_FACTS}
+    return Intent(**facts | {"object_keys": tuple(row.object_keys)})
 
 
 def _intent_row(intent: Intent) -> dict[str, object]:
-    return {
-        "id": intent.id,
-        "user": intent.user,
-        "idempotency_key": intent.idempotency_key,
-        "input_sha256": intent.input_sha256,
-        "object_keys": intent.object_keys,
-        "lease_until": intent.lease_until,
-        "claimed": intent.claimed,
-    }
+    return {name: getattr(intent, name) for name in _INTENT_FACTS}

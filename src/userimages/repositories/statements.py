@@ -1,15 +1,20 @@
-"""Every statement of ``SQLAlchemyRepository``, built once. A parameter's name starts with ``the_``."""
+"""The statements that both databases share, built once. What differs is in ``sqlite.py`` and ``postgresql.py``.
+
+A parameter's name starts with ``the_``, because SQLAlchemy reserves the names of the columns themselves in the VALUES
+and SET of a statement.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import (
     BindParameter,
+    ColumnElement,
     Select,
     Table,
+    and_,
     bindparam,
     delete,
-    exists,
     func,
     insert,
     literal,
@@ -19,41 +24,40 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
-from userimages.repositories.tables import images, intents, primaries
+from userimages.model import FACTS
+from userimages.repositories.tables import about, images, intents, primaries
 
-_FACTS = (
-    images.c.id,
-    images.c.user,
-    images.c.image_type,
-    images.c.caption,
-    images.c.uploaded_at,
-    images.c.key,
-    images.c.width,
-    images.c.height,
-    images.c.size_bytes,
-    images.c.mime_type,
-    images.c.sha256,
-    images.c.placeholder,
-    images.c.variants,
-)
-FIELDS = (*(fact.name for fact in _FACTS), "is_primary")
+LISTED = tuple(name for name in FACTS if name != "recipe")  # which listings do without
+_FACTS = tuple(images.c[name] for name in FACTS)
+_LISTED = tuple(images.c[name] for name in LISTED)
 _ID = images.c.id == bindparam("the_id")
 _USER = images.c.user == bindparam("the_user")
 _LIMIT: BindParameter[int] = bindparam("the_limit")
-_NAMED = (images.c.user, images.c.key, images.c.variants)
+_IDS = images.c.id.in_(bindparam("the_ids", expanding=True))
+_NAMED = (images.c.id, images.c.user, images.c.key, images.c.variants)
+
+# A scalar subquery, because PostgreSQL would turn EXISTS into a scan of the whole table, and because a join would
+# double the row of an image that two scopes name.
+_IS_PRIMARY = (
+    select(primaries.c.image_id).where(primaries.c.image_id == images.c.id).limit(1).scalar_subquery().is_not(None)
+)
 
 
-def _of_one(statement: Any) -> dict[bool, Any]:
-    """Narrow *statement* to one image: by its id, and where True also by its user."""
+def of_one(statement: Any) -> dict[bool, Any]:
+    """Narrow *statement* to one image: by its id and, where True, also by its user."""
     return {False: statement.where(_ID), True: statement.where(_ID, _USER)}
 
 
+def _of_many(statement: Any) -> dict[bool, Any]:
+    """Narrow *statement* to some images: by their ids and, where True, also by their user."""
+    return {False: statement.where(_IDS), True: statement.where(_IDS, _USER)}
+
+
 def _page(*, typed: bool, further: bool) -> Select[Any]:
-    """Build the statement of one page; the user's primary is looked up once, not once per row."""
-    primary = select(primaries.c.image_id).where(primaries.c.user == bindparam("the_user")).scalar_subquery()
-    statement = select(*_FACTS, images.c.id.is_not_distinct_from(primary)).where(_USER)
+    """Build the statement of one page. The user's primaries are read once, not once per row."""
+    primary = select(primaries.c.image_id).where(primaries.c.user == bindparam("the_user"))
+    statement = select(*_LISTED, images.c.id.in_(primary)).where(_USER)
     if typed:
         statement = statement.where(images.c.image_type == bindparam("the_type"))
     if further:
@@ -64,32 +68,62 @@ def _page(*, typed: bool, further: bool) -> Select[Any]:
     return statement.order_by(images.c.uploaded_at.desc(), images.c.id.desc()).limit(_LIMIT)
 
 
-PAGES = {(typed, further): _page(typed=typed, further=further) for typed in (False, True) for further in (False, True)}
+def _recent(*, typed: bool, further: bool) -> Select[Any]:
+    """Build the statement of one page of all users: backwards through the primary key, which begins with the time."""
+    statement = select(*_LISTED, _IS_PRIMARY)
+    if typed:
+        statement = statement.where(images.c.image_type == bindparam("the_type"))
+    if further:
+        statement = statement.where(images.c.id < bindparam("the_id", type_=images.c.id.type))
+    return statement.order_by(images.c.id.desc()).limit(_LIMIT)
 
-_ANY = select(*_FACTS, primaries.c.image_id.is_not(None)).outerjoin(primaries, primaries.c.image_id == images.c.id)
-GET = _of_one(_ANY)
+
+def _each(build: Callable[..., Select[Any]]) -> dict[tuple[bool, bool], Select[Any]]:
+    """Build a statement for all types or one, from the beginning or further on."""
+    return {
+        (typed, further): build(typed=typed, further=further) for typed in (False, True) for further in (False, True)
+    }
+
+
+PAGES = _each(_page)
+RECENT = _each(_recent)
+_ANY = select(*_FACTS, _IS_PRIMARY)
+GET = of_one(_ANY)
+GET_MANY = select(*_LISTED, _IS_PRIMARY).where(_IDS)
 MADE_BY_KEY = _ANY.add_columns(images.c.input_sha256).where(
     _USER, images.c.idempotency_key == bindparam("the_idempotency_key")
 )
-ROWS = _ANY.where(images.c.key > bindparam("the_key")).order_by(images.c.key).limit(_LIMIT)
-PRIMARIES = (
-    select(*_FACTS, literal(value=True))
-    .join(primaries, primaries.c.image_id == images.c.id)
-    .where(primaries.c.user.in_(bindparam("the_users", expanding=True)))
-)
+LIST_BY_KEY = _ANY.where(images.c.key > bindparam("the_key")).order_by(images.c.key).limit(_LIMIT)
+USAGE = select(func.count(), func.coalesce(func.sum(images.c.stored_bytes), 0)).where(_USER)
 
-UPDATE = _of_one(update(images).values(caption=bindparam("the_caption")))
-RETIRE = _of_one(delete(images).returning(*_NAMED))
-RETIRE_OTHERS = (
+
+def _primaries(scope: ColumnElement[bool]) -> Select[Any]:
+    """Build the statement of the primaries of many users; of two of one user, the one of the narrower scope is last."""
+    return (
+        select(*_LISTED, literal(value=True))
+        .join(primaries, primaries.c.image_id == images.c.id)
+        .where(primaries.c.user.in_(bindparam("the_users", expanding=True)), scope)
+        .order_by(primaries.c.scope)
+    )
+
+
+_OVER_ALL_TYPES = primaries.c.scope == ""
+PRIMARIES = {
+    False: _primaries(_OVER_ALL_TYPES),
+    True: _primaries(
+        or_(
+            primaries.c.scope == bindparam("the_type"),
+            and_(_OVER_ALL_TYPES, images.c.image_type == bindparam("the_type")),
+        )
+    ),
+}
+
+UPDATE = of_one(update(images))
+BEGIN_DELETE = _of_many(delete(images).returning(*_NAMED))
+DELETE_OTHERS = (
     delete(images)
     .where(_USER, images.c.image_type == bindparam("the_type"), images.c.id != bindparam("the_id"))
     .returning(*_NAMED)
-)
-# Two that replace at once would not see each other's image: on PostgreSQL they go one after the other.
-QUEUE_UP = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("the_text"), 0)))
-# A given SQLite engine may have foreign keys switched off: then nothing cascades by itself.
-UNSET_PRIMARY = delete(primaries).where(
-    primaries.c.user == bindparam("the_user"), ~exists().where(images.c.id == primaries.c.image_id)
 )
 
 BEGIN = insert(intents)
@@ -102,7 +136,7 @@ FREE_KEY = (
     )
     .values(idempotency_key=None)
 )
-FORGET = delete(intents).where(intents.c.id == bindparam("the_id"))
+FINISH = delete(intents).where(intents.c.id.in_(bindparam("the_ids", expanding=True)))
 EXPIRED = (
     select(intents)
     .where(intents.c.lease_until <= bindparam("the_present"))
@@ -110,56 +144,62 @@ EXPIRED = (
     .limit(_LIMIT)
     .with_for_update(skip_locked=True)
 )
-TAKE = (
+CLAIM = (
     update(intents)
     .where(intents.c.id == bindparam("the_id"))
     .values(claimed=true(), lease_until=bindparam("the_lease"))
 )
+INTENTS = {
+    False: select(intents).order_by(intents.c.id).limit(_LIMIT),
+    True: select(intents)
+    .where(intents.c.id > bindparam("the_id", type_=intents.c.id.type))
+    .order_by(intents.c.id)
+    .limit(_LIMIT),
+}
+DATABASE_ID = select(about.c.database_id)
+NEW_DATABASE_ID = update(about).values(database_id=bindparam("the_database_id"))
 
-
-_CLAIM = delete(intents).where(
+TAKE_INTENT = delete(intents).where(
     intents.c.id == bindparam("the_intent"),
     ~intents.c.claimed,
     intents.c.idempotency_key.is_not_distinct_from(bindparam("the_idempotency_key")),
 )
-_NEW_IMAGE = select(*(bindparam(f"the_{column.name}", type_=column.type) for column in images.c))
+NEW_IMAGE = select(*(bindparam(f"the_{column.name}", type_=column.type) for column in images.c))
+
+# The rows of primaries that a rule forbids, after an image has become primary. Where there is one primary per type, it
+# is the row over all types, if its image is of this type; else it is the rows of all types.
+FORBIDDEN = {
+    False: (primaries.c.user == bindparam("the_user"), primaries.c.scope != ""),
+    True: (
+        primaries.c.user == bindparam("the_user"),
+        primaries.c.scope == "",
+        primaries.c.image_id.in_(select(images.c.id).where(_USER, images.c.image_type == bindparam("the_type"))),
+    ),
+}
+CLEAR = {per_type: delete(primaries).where(*forbidden) for per_type, forbidden in FORBIDDEN.items()}
 
 
-def _inserted(image: Select[Any]) -> Any:
+def inserted(image: Select[Any]) -> Any:
+    """Build the insertion of an image."""
     return insert(images).from_select(images.c.keys(), image).execution_options(preserve_rowcount=True)
 
 
-def _upserted(insert_into: Callable[[Table], Any], primary: Select[Any]) -> Any:
-    """Build the one upsert that can leave neither two primaries nor none."""
-    statement = insert_into(primaries).from_select(["user", "image_id"], primary)
+def upserted(insert_into: Callable[[Table], Any], primary: Select[Any]) -> Any:
+    """Build the one upsert that can leave neither two primaries of a scope nor none. *primary* selects its row."""
+    statement = insert_into(primaries).from_select(["user", "scope", "image_id"], primary)
     moved = {"image_id": statement.excluded.image_id}
-    upsert = statement.on_conflict_do_update(index_elements=[primaries.c.user], set_=moved)
+    upsert = statement.on_conflict_do_update(index_elements=[primaries.c.user, primaries.c.scope], set_=moved)
     return upsert.execution_options(preserve_rowcount=True)
 
 
-def _published_on_sqlite() -> dict[bool, tuple[Any, ...]]:
-    claim_and_insert = (_CLAIM, _inserted(_NEW_IMAGE))
-    primary = select(bindparam("the_user"), bindparam("the_id", type_=images.c.id.type))
-    upsert = _upserted(sqlite.insert, primary.where(true()))  # without WHERE, ON would be taken for that of a join
-    return {False: claim_and_insert, True: (*claim_and_insert, upsert)}
+def set_primary(insert_into: Callable[[Table], Any]) -> dict[tuple[bool, bool], Any]:
+    """Build the upserts of one primary per type (True) or over all types, for one user (True) or any.
 
-
-def _published_on_postgresql() -> dict[bool, tuple[Any, ...]]:
-    """Build one statement of all: one round trip, not three."""
-    claimed = _CLAIM.returning(intents.c.id).cte("claimed")
-    insertion = _inserted(_NEW_IMAGE.select_from(claimed))
-    published = insertion.returning(images.c.user, images.c.id).cte("published")
-    return {False: (insertion,), True: (_upserted(postgresql.insert, select(published)),)}
-
-
-# What publishes an image, and True: makes it primary. One after the other, until one finds nothing to do.
-PUBLISH = {"sqlite": _published_on_sqlite(), "postgresql": _published_on_postgresql()}
-
-
-def _set_primary(insert_into: Callable[[Table], Any]) -> dict[bool, Any]:
-    """Lock the image against deletion before the user's row is touched: in the order in which a deletion locks them."""
-    image = _of_one(select(images.c.user, images.c.id).with_for_update(read=True, key_share=True))
-    return {of_user: _upserted(insert_into, image[of_user]) for of_user in image}
-
-
-SET_PRIMARY = {"sqlite": _set_primary(sqlite.insert), "postgresql": _set_primary(postgresql.insert)}
+    The image is locked against deletion before the user's row is touched: in the order in which a deletion locks them.
+    """
+    made: dict[tuple[bool, bool], Any] = {}
+    for per_type in (False, True):
+        scope = images.c.image_type if per_type else literal("", type_=primaries.c.scope.type)
+        image = of_one(select(images.c.user, scope, images.c.id).with_for_update(read=True, key_share=True))
+        made |= {(per_type, of_user): upserted(insert_into, image[of_user]) for of_user in image}
+    return made

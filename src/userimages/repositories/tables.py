@@ -1,7 +1,11 @@
-"""The three tables, for SQLite and PostgreSQL. They live in somebody's database: hence the prefix.
+"""The four tables, for SQLite and PostgreSQL. Their names have a prefix, because they live in somebody's database.
 
-``images`` holds only what may be listed and served; ``intents`` is work in hand, nearly always empty; ``primaries``
-says which image of a user is primary, at most one by its primary key.
+``images`` holds only what may be listed and served. ``intents`` is work in hand, nearly always empty. ``primaries``
+says which images are primary: its key is a user and a scope, so there is at most one of each. ``about`` has one row:
+the version of this schema and a random id of the database.
+
+From the first release on, a change adds a column with a server default, or an index, and nothing else: so old and new
+processes can use one database while an application is deployed.
 """
 
 import json
@@ -9,10 +13,11 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any
-from uuid import UUID, SafeUUID
+from uuid import UUID
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
@@ -34,7 +39,9 @@ from sqlalchemy import (
     type_coerce,
 )
 
-from userimages.model import ImageType, Variant, Variants
+from userimages.model import Meta, Variant, Variants
+
+SCHEMA_VERSION = 1
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -44,13 +51,13 @@ class UTCDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Return *value* in UTC, naive where the database knows no time zones."""
+        """Return *value* in UTC, naive if the database knows no time zones."""
         if value is None:
             return None
         return value.astimezone(UTC) if dialect.name == "postgresql" else value.astimezone(UTC).replace(tzinfo=None)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
-        """Return what makes of a stored instant an aware one; by itself, for a listing has many."""
+        """Return what makes a stored instant aware. It is a function of its own, because a listing has many."""
         if dialect.name == "postgresql":
             return lambda value: value and value.astimezone(UTC)
         return lambda value: value and datetime.fromisoformat(value + "+00:00")
@@ -66,60 +73,49 @@ class Id(TypeDecorator[UUID]):
         """Return what makes a UUID of a stored value, or None where the driver does it."""
         if dialect.name == "postgresql":
             return Uuid().dialect_impl(dialect).result_processor(dialect, coltype)
-        return _uuid
+        return lambda digits: None if digits is None else UUID(digits)
 
 
-_UNKNOWN = SafeUUID.unknown
-_put_int, _put_is_safe = vars(UUID)["int"].__set__, vars(UUID)["is_safe"].__set__
-
-
-def _uuid(digits: str | None) -> UUID | None:
-    """Return the UUID of 32 hex digits; its own constructor, which takes many spellings, needs twice as long."""
-    if digits is None:
-        return None
-    made = object.__new__(UUID)
-    _put_int(made, int(digits, 16))
-    _put_is_safe(made, _UNKNOWN)
-    return made
-
-
-class TypeName(TypeDecorator[ImageType]):
-    """The name of an ``ImageType``."""
-
-    impl = String(20)
-    cache_ok = True
-
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], ImageType | None]:
-        """Return what looks a name up, faster than the enum does."""
-        return {each.value: each for each in ImageType}.get
-
-
-class VariantsJSON(TypeDecorator[Variants]):
-    """The variants of an image as one JSON object, read once somebody looks at them: ``{name: [key, width, ...]}``."""
+class JSONText(TypeDecorator[Any]):
+    """A JSON column that is written and read as text, so that nothing is decoded before somebody looks at it."""
 
     impl = JSON
     cache_ok = True
 
-    def process_bind_param(self, value: Mapping[str, Variant] | None, dialect: Dialect) -> Any:
-        """Return what stands in the column."""
-        facts = attrgetter("key", "width", "height", "size_bytes", "mime_type", "sha256")
-        return {name: facts(variant) for name, variant in (value or {}).items()}
+    def __init__(self, to_text: Callable[[Any], str], from_text: Callable[[str], Any]) -> None:
+        super().__init__()
+        self.to_text, self.from_text = to_text, from_text
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], str]:
+        """Return what makes text of a value."""
+        return self.to_text
 
     def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        """Select the text, which psycopg would decode otherwise."""
+        """Select the text, because psycopg would decode JSON."""
         return type_coerce(cast(column, Text), self)
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Variants]:
-        """Return what makes variants of the text."""
-        return lambda text: Variants.lazy(lambda: _variants(text))
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+        """Return what makes a value of the text."""
+        return self.from_text
 
 
-def _variants(text: str) -> Mapping[str, Variant]:
-    return {name: Variant(*facts) for name, facts in json.loads(text).items()}
+_VARIANT_FACTS = attrgetter("key", "width", "height", "size_bytes", "mime_type", "sha256")
+
+
+def _variants_text(variants: Mapping[str, Variant]) -> str:
+    return json.dumps({name: _VARIANT_FACTS(variant) for name, variant in variants.items()})
+
+
+def _lazy_variants(text: str) -> Variants:
+    return Variants.lazy(lambda: {name: Variant(*facts) for name, facts in json.loads(text).items()})
+
+
+def _meta_text(meta: Meta) -> str:
+    return meta.text
 
 
 def _user(*, primary_key: bool = False) -> Column[str]:
-    """Return the column that names a user; always quoted, for ``user`` is a reserved word."""
+    """Return the column that names a user; always quoted, because ``user`` is a reserved word."""
     return Column("user", String(150), quote=True, nullable=False, primary_key=primary_key)
 
 
@@ -130,24 +126,25 @@ images = Table(
     metadata,
     Column("id", Id, primary_key=True),
     _user(),
-    Column("image_type", TypeName, nullable=False),
+    Column("image_type", String(32), nullable=False),
     Column("caption", Text, nullable=False),
+    Column("meta", JSONText(_meta_text, Meta), nullable=False, server_default="{}"),
     Column("uploaded_at", UTCDateTime, nullable=False),
     Column("key", String(255).with_variant(String(255, collation="C"), "postgresql"), nullable=False),
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
     Column("size_bytes", Integer, nullable=False),
+    Column("stored_bytes", BigInteger, nullable=False, server_default="0"),
     Column("mime_type", String(100), nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("placeholder", String(64), nullable=False),
-    Column("variants", VariantsJSON, nullable=False),
+    Column("frames", Integer, nullable=False, server_default="1"),
+    Column("variants", JSONText(_variants_text, _lazy_variants), nullable=False),
+    Column("recipe", String(32), nullable=False, server_default=""),
     Column("idempotency_key", String(255)),
     Column("input_sha256", String(64), nullable=False),
     UniqueConstraint("key", name="userimages_images_key"),
     UniqueConstraint("user", "idempotency_key", name="userimages_images_idempotency"),
-    CheckConstraint(
-        "image_type IN ({})".format(", ".join(f"'{each}'" for each in ImageType)), name="userimages_images_type"
-    ),
     CheckConstraint("width > 0 AND height > 0 AND size_bytes > 0", name="userimages_images_facts"),
 )
 # The type comes last so that a listing of a rare type passes over the others within the index.
@@ -170,6 +167,16 @@ primaries = Table(
     "userimages_primaries",
     metadata,
     _user(primary_key=True),
-    # Not unique: the upsert minds one unique index alone, and callers at once would break the other.
+    Column("scope", String(32), nullable=False, primary_key=True, server_default=""),  # "" over all types, or a type
+    # Deliberately not unique: ON CONFLICT handles one unique index, and concurrent upserts would violate a second.
     Column("image_id", ForeignKey(images.c.id, ondelete="CASCADE"), nullable=False, index=True),
+)
+
+about = Table(
+    "userimages_about",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # always 1, so that there is one row
+    Column("schema_version", Integer, nullable=False),
+    Column("database_id", String(32), nullable=False),
+    CheckConstraint("id = 1", name="userimages_about_one"),
 )

@@ -1,1 +1,1 @@
-"""Where the bytes are: ``memory.MemoryStorage``, ``disk.DiskStorage`` and ``r2.R2Storage``."""
+"""Storages keep objects: ``memory.MemoryStorage``, ``disk.DiskStorage`` and ``r2.R2Storage``."""

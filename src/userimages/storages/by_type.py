@@ -1,22 +1,20 @@
-"""A storage for each image type: public profile pictures beside private galleries."""
+"""A storage for each image type: public profile images beside private galleries."""
 
 import heapq
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 from userimages.errors import ConfigurationError
+from userimages.keys import parse_key
 from userimages.model import StoredObject
 from userimages.protocols import Storage
-
-_TYPE = re.compile(r"users/[^/]+/images/([a-z][a-z0-9_]{0,15})_[0-9]+_[a-z2-7]+\.")
 
 
 class ByType:
     """Keep the objects of each image type in a storage of their own; the type is read from the key.
 
     A key without a type, such as that of a probe, goes to the first storage. A type that is not named cannot be
-    uploaded, because a picture must not become public by an omission.
+    uploaded, because an image must not become public by an omission.
 
     Raises:
         ConfigurationError: no storage is given; or, by ``put``, the type of a key has none.
@@ -43,9 +41,10 @@ class ByType:
 
     def put(self, key: str, data: bytes, *, mime_type: str) -> None:
         """Store *data* under *key* in the storage of its type."""
-        if (match := _TYPE.match(key)) and match[1] not in self._by_type:
+        if (parsed := parse_key(key)) and parsed.image_type not in self._by_type:
             raise ConfigurationError(
-                f"ByType has no storage for the type {match[1]}.", hint=f"It has: {', '.join(self._by_type)}. Add it."
+                f"ByType has no storage for the type {parsed.image_type}.",
+                hint=f"It has: {', '.join(self._by_type)}. Add it.",
             )
         self._of(key).put(key, data, mime_type=mime_type)
 
@@ -68,8 +67,8 @@ class ByType:
         return self._of(key).url(key)
 
     def _of(self, key: str) -> Storage:
-        match = _TYPE.match(key)
-        return self._by_type.get(match[1] if match else "", self.storages[0])
+        parsed = parse_key(key)
+        return self._by_type.get(parsed.image_type if parsed else "", self.storages[0])
 
     def _own(self, storage: Storage, prefix: str, after: str) -> Iterator[StoredObject]:
         return (found for found in storage.list(prefix, after=after) if self._of(found.key) is storage)

@@ -1,4 +1,4 @@
-"""Objects in a dictionary: for tests, for a first look, and as the shortest storage there can be."""
+"""Objects in a dictionary: for tests, for a first look, and as an example of a short storage."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -12,9 +12,12 @@ from userimages.model import StoredObject
 
 
 class MemoryStorage:
-    """Keep objects in this process. With *public_url*, such as ``"https://img.example.com"``, they have URLs.
+    """Keep objects in the memory of this process.
 
-    Threads need no lock here: each change is one operation on the dictionary.
+    It needs no lock between threads, because each change is one operation on the dictionary.
+
+    Args:
+        public_url: where the URLs of the objects begin, such as ``"https://img.example.com"``. None: they have none.
 
     >>> storage = MemoryStorage(public_url="https://img.example.com")
     >>> storage.put("users/ana/images/cat.jpg", b"meow", mime_type="image/jpeg")
@@ -32,26 +35,28 @@ class MemoryStorage:
         return f"MemoryStorage(<{len(self._objects)} objects>)"
 
     def put(self, key: str, data: bytes, *, mime_type: str) -> None:
-        """Store *data* under *key*, unless other bytes stand there."""
+        """Store *data* under *key*, unless other bytes are already stored there."""
         stored, _ = self._objects.setdefault(key, (bytes(data), datetime.now(UTC)))
         if stored != data:
-            raise KeyTakenError("Other bytes already stand under this key.", hint="Use a new key: keys never repeat.")
+            raise KeyTakenError(
+                "Other bytes are already stored under this key.", hint="Use a new key: keys never repeat."
+            )
 
     def open(self, key: str, *, start: int = 0, length: int | None = None) -> BinaryIO:
         """Open the bytes from *start*, at most *length* of them."""
         try:
             data, _ = self._objects[key]
         except KeyError:
-            raise ObjectNotFoundError("No object stands under this key.") from None
+            raise ObjectNotFoundError("Object not found.") from None
         return io.BytesIO(data[start : None if length is None else start + length])
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Delete every key of *keys* that is there."""
+        """Delete the objects of *keys* that exist."""
         for key in keys:
             self._objects.pop(key, None)
 
     def list(self, prefix: str = "", *, after: str = "") -> Iterator[StoredObject]:
-        """Yield the objects under *prefix* that come after *after*, in byte order."""
+        """Yield the objects whose keys begin with *prefix* and come after *after*, in byte order."""
         for key in sorted(self._objects):
             if key.startswith(prefix) and key > after and (found := self._objects.get(key)):
                 data, modified = found

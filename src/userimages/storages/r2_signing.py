@@ -1,6 +1,6 @@
 """Presigned URLs for the objects of a bucket: AWS Signature Version 4 in the query of a URL.
 
-boto3 makes the same URLs, and takes thirty times as long: a page of fifty pictures with their variants has 250 of them.
+boto3 makes the same URLs, and takes thirty times as long: a page of fifty images with their variants has 250 of them.
 What makes the difference is that all but two of the steps depend on the time alone, and many URLs share one time.
 
 The steps are those of "Authenticating requests: using query parameters" in the reference of Amazon S3. A request is

@@ -1,32 +1,12 @@
-"""For test suites: contracts for backends of your own, pictures, faults, a check of R2 requests, a pytest plugin.
+"""For test suites: images, an instant processor, faults, and a check of the requests that are sent to R2.
 
-Names are loaded on first use, so that ``make_image`` needs no pytest and the plugin costs nothing at start.
+The contracts for backends of your own need pytest, so each is imported from its module: ``storage_contract``,
+``repository_contract`` and ``processor_contract``.
 """
 
-import importlib
-from typing import TYPE_CHECKING
+from userimages.testing.faults import faulty
+from userimages.testing.images import make_image
+from userimages.testing.instant import instant_processor
+from userimages.testing.wire_check import check_wire
 
-if TYPE_CHECKING:
-    from userimages.testing.faults import faulty as faulty
-    from userimages.testing.images import make_image as make_image
-    from userimages.testing.processor_contract import ProcessorContract as ProcessorContract
-    from userimages.testing.repository_contract import RepositoryContract as RepositoryContract
-    from userimages.testing.storage_contract import StorageContract as StorageContract
-    from userimages.testing.wire_check import check_wire as check_wire
-
-_HOME = {
-    "ProcessorContract": "processor_contract",
-    "RepositoryContract": "repository_contract",
-    "StorageContract": "storage_contract",
-    "check_wire": "wire_check",
-    "faulty": "faults",
-    "make_image": "images",
-}
-
-__all__ = ["ProcessorContract", "RepositoryContract", "StorageContract", "check_wire", "faulty", "make_image"]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module 'userimages.testing' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"userimages.testing.{_HOME[name]}"), name)
+__all__ = ["check_wire", "faulty", "instant_processor", "make_image"]

@@ -1,12 +1,14 @@
-"""Let a storage or a repository fail in a chosen way, so that a test can show what your own code makes of it.
+"""Let a storage or a repository fail in a chosen way, so that a test shows what your own code does then.
 
 ::
 
     storage = faulty(MemoryStorage(), put=[after(StorageUnavailableError("No answer in time."))])
 
-wraps any port: its first ``put`` does its work and is reported as a time-out, and every later one is as it was. A
-plan is a sequence, one entry for each call (None: no fault, also where the sequence is over), or one fault for all
-calls. Each fault here is a function of the call; write your own where these do not do.
+wraps a storage. Its first ``put`` succeeds but reports a time-out, and later calls behave normally. A repository is
+wrapped in the same way.
+
+A plan is one fault for all calls, or a sequence with one entry for each call. None means no fault, and so does the end
+of the sequence. A fault is a function of the ``Call``, so you can write your own.
 """
 
 import copy
@@ -23,14 +25,14 @@ from userimages.errors import ConfigurationError, KeyTakenError, RepositoryError
 
 @attrs.frozen
 class Call:
-    """One call of a port's method, not yet done."""
+    """A call of a method that has not been made yet."""
 
     method: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
 
     def do(self) -> Any:
-        """Do what was asked for and return its result."""
+        """Make the call and return its result."""
         return self.method(*self.args, **self.kwargs)
 
 
@@ -41,18 +43,18 @@ P = TypeVar("P")
 TIMED_OUT = StorageUnavailableError("The store did not answer in time.")
 DISK_FULL = StorageError("The disk is full. (ENOSPC)")
 DISK_FAILED = StorageUnavailableError("The disk failed to read or write. (EIO)")
-TAKEN = KeyTakenError("Other bytes already stand under this key. (412)")
-TOO_MANY_REQUESTS = StorageUnavailableError("The store asks for fewer requests. (429)")
-NOT_IMPLEMENTED = StorageError("The store does not know this request. (501)")
+TAKEN = KeyTakenError("Other bytes are already stored under this key. (412)")
+TOO_MANY_REQUESTS = StorageUnavailableError("The store accepts no more requests at the moment. (429)")
+NOT_IMPLEMENTED = StorageError("The store does not implement this request. (501)")
 UNAVAILABLE = StorageUnavailableError("The store is unavailable. (503)")
 CONNECTION_LOST = RepositoryError("The connection to the database was lost.")
 
 
-def faulty(port: P, **plans: Plan) -> P:
-    """Return *port* with faults in the methods that *plans* name.
+def faulty(backend: P, **plans: Plan) -> P:
+    """Return *backend*, a storage or a repository, with faults in the methods that *plans* name.
 
     Raises:
-        ConfigurationError: *port* has no such method, or a plan is no fault and no list of faults.
+        ConfigurationError: *backend* has no such method, or a plan is neither a fault nor a list of faults.
 
     >>> from userimages.storages.memory import MemoryStorage
     >>> storage = faulty(MemoryStorage(), put=[before(DISK_FULL), None])
@@ -62,18 +64,18 @@ def faulty(port: P, **plans: Plan) -> P:
     >>> storage.put("users/ana/images/cat.jpg", b"meow", mime_type="image/jpeg")
     """
     for name, plan in plans.items():
-        if not callable(getattr(port, name, None)):
-            raise ConfigurationError(f"{type(port).__name__} has no method {name}.", hint="Name one of its own.")
+        if not callable(getattr(backend, name, None)):
+            raise ConfigurationError(f"{type(backend).__name__} has no method {name}.", hint="Name one of its methods.")
         faults = [plan] if callable(plan) or isinstance(plan, str) else plan
         if not isinstance(faults, Sequence) or not all(each is None or _is_fault(each) for each in faults):
             raise ConfigurationError(
-                f"The plan of {name} holds what is no fault.", hint=f"Write {name}=before(error), or a list of faults."
+                f"Invalid plan for {name}: expected a fault or a list of faults.", hint=f"Write {name}=before(error)."
             )
-    return cast(P, _Faulty(port, plans))
+    return cast(P, _Faulty(backend, plans))
 
 
 def before(error: BaseException) -> Fault:
-    """Raise *error* instead of doing anything."""
+    """Raise *error* instead of making the call."""
 
     def fault(call: Call) -> Any:
         raise copy.copy(error)
@@ -82,7 +84,7 @@ def before(error: BaseException) -> Fault:
 
 
 def after(error: BaseException) -> Fault:
-    """Do it, then raise *error*: a time-out that succeeded, a commit whose answer was lost."""
+    """Make the call, then raise *error*: a time-out that succeeded, or a commit whose answer was lost."""
 
     def fault(call: Call) -> Any:
         getattr(call.do(), "close", bool)()
@@ -92,7 +94,7 @@ def after(error: BaseException) -> Fault:
 
 
 def partial(error: BaseException) -> Fault:
-    """Put the first half of the bytes, then raise *error*: what a store does that is not all or nothing."""
+    """Put the first half of the bytes, then raise *error*, as a store does that is not all or nothing."""
 
     def fault(call: Call) -> Any:
         key, data = call.args
@@ -103,7 +105,7 @@ def partial(error: BaseException) -> Fault:
 
 
 def slow(wait: Callable[[], object]) -> Fault:
-    """Call *wait* and then do it: ``lambda: time.sleep(2)``, or move a clock past a lease."""
+    """Call *wait*, then make the call. *wait* may sleep, or move a clock past a lease."""
 
     def fault(call: Call) -> Any:
         wait()
@@ -113,7 +115,7 @@ def slow(wait: Callable[[], object]) -> Fault:
 
 
 def wrong_bytes(call: Call) -> BinaryIO:
-    """Open a stream whose first byte is another one."""
+    """Open a stream whose first byte is wrong."""
     return cast(BinaryIO, _Wrong(call.do()))
 
 
@@ -126,8 +128,19 @@ def reset_at(byte: int) -> Fault:
     return fault
 
 
-class LandsLate:
-    """Raise *error* at once; what was asked for happens all the same, when ``land()`` is called."""
+class LateWrite:
+    """Raise *error* at once, and make the call later, when ``land()`` is called.
+
+    >>> from userimages.storages.memory import MemoryStorage
+    >>> late = LateWrite()
+    >>> storage = faulty(MemoryStorage(), put=late)
+    >>> storage.put("users/ana/images/cat.jpg", b"meow", mime_type="image/jpeg")
+    Traceback (most recent call last):
+    userimages.errors.StorageUnavailableError: The store did not answer in time.
+    >>> late.land()
+    >>> storage.open("users/ana/images/cat.jpg").read()
+    b'meow'
+    """
 
     def __init__(self, error: BaseException = TIMED_OUT) -> None:
         self._error = error
@@ -139,21 +152,21 @@ class LandsLate:
         raise copy.copy(self._error)
 
     def land(self) -> None:
-        """Do now what was asked for before."""
+        """Make the calls that were kept."""
         while self._calls:
             self._calls.pop(0).do()
 
 
 class _Faulty:
-    """A port whose methods look at their plan first."""
+    """A backend whose methods follow their plan."""
 
-    def __init__(self, port: object, plans: Mapping[str, Plan]) -> None:
-        self._port = port
+    def __init__(self, backend: object, plans: Mapping[str, Plan]) -> None:
+        self._backend = backend
         self._plans = {name: _faults(plan) for name, plan in plans.items()}
         self._lock = threading.Lock()
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._port, name)
+        found = getattr(self._backend, name)
         return self._planned(found, self._plans[name]) if name in self._plans else found
 
     def _planned(self, method: Callable[..., Any], plan: Iterator[Fault | None]) -> Callable[..., Any]:
@@ -167,7 +180,7 @@ class _Faulty:
 
 
 class _Stream(io.BufferedIOBase):
-    """What the streams of a fault have in common with the one beneath."""
+    """A stream that reads from another one and counts the bytes."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -206,12 +219,12 @@ class _Breaking(_Stream):
         data = super().read(left if whole else min(size or 0, left))
         broke = self._position == self._byte
         if broke and (whole or (size and not data)):
-            raise StorageUnavailableError("The connection to the store broke off.")
+            raise StorageUnavailableError("The connection to the store broke.")
         return data
 
 
 def _is_fault(entry: object) -> bool:
-    """Tell a fault from a class of errors, and from a maker of faults that was not called."""
+    """Tell a fault from a class of errors, and from a function such as ``before`` that was not called."""
     return callable(entry) and not isinstance(entry, type) and entry not in (before, after, partial, slow, reset_at)
 
 

@@ -1,4 +1,6 @@
-"""Pictures for tests: made on the spot, with something of a photograph, and the same bytes for the same arguments."""
+"""Images for tests: created when asked for, somewhat like a photograph, and equal for equal arguments."""
+
+from __future__ import annotations
 
 import io
 import random
@@ -6,9 +8,10 @@ import struct
 import zlib
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from PIL import Image
+if TYPE_CHECKING:
+    from PIL import Image
 
 _OCTAVES = ((3, 1.0), (9, 0.5), (27, 0.28), (81, 0.16), (243, 0.09))
 
@@ -31,35 +34,49 @@ def make_image(
     trailing: bytes = b"",
     **options: Any,
 ) -> bytes:
-    """Return an encoded picture of soft shapes and fine grain, seeded by *seed*.
+    """Return an encoded image of soft shapes and fine grain.
 
-    *format* and *mode* are Pillow's names ("JPEG", "PNG", "GIF", "WEBP", "AVIF"; "RGB", "RGBA", "L", "LA", "P", "1",
-    "CMYK", "I;16"); a mode with alpha fades out towards the right. *size* is in pixels as stored. *frames* above one
-    make an animation that shows each for *durations* milliseconds and plays *loop* times (0: for ever). *orientation*
-    (EXIF, 1 to 8), *gps* (a place in Paris), *comment*, *xmp* and *icc* are written as that format holds them, and
-    *trailing* is appended. *options* go to Pillow's ``save``.
+    Args:
+        format: Pillow's name of it: "JPEG", "PNG", "GIF", "WEBP" or "AVIF".
+        size: width and height in pixels, as stored.
+        mode: Pillow's name of it: "RGB", "RGBA", "L", "LA", "P", "1", "CMYK" or "I;16". With alpha, the image fades
+            out towards the right.
+        seed: another seed gives another image.
+        quality: Pillow's quality, for formats that have one.
+        frames: more than one makes an animation.
+        durations: how long each frame is shown, in milliseconds.
+        loop: how often the animation plays. 0 means without end.
+        orientation: the EXIF orientation, 1 to 8.
+        gps: whether the EXIF block holds a place in Paris.
+        comment: a comment, written as the format holds it, as are the next two.
+        xmp: XMP metadata.
+        icc: a color profile.
+        trailing: bytes to append to the file.
+        options: passed to Pillow's ``save``.
 
     >>> from PIL import Image
     >>> Image.open(io.BytesIO(make_image("PNG", (30, 20), mode="RGBA"))).mode
     'RGBA'
     """
-    pictures = [make_pixels(size, mode=mode, seed=seed + number) for number in range(frames)]
+    images = [make_pixels(size, mode=mode, seed=seed + number) for number in range(frames)]
     if format != "GIF" and not (format == "PNG" and mode in ("P", "1", "L", "LA", "I;16")):
         options = {"quality": quality, **options}
     if frames > 1:
         shown = durations if isinstance(durations, int) else list(durations)
-        options |= {"save_all": True, "append_images": pictures[1:], "duration": shown, "loop": loop}
+        options |= {"save_all": True, "append_images": images[1:], "duration": shown, "loop": loop}
     exif = make_exif(orientation=orientation, gps=gps)
     for name, value in (("exif", exif), ("comment", comment), ("xmp", xmp), ("icc_profile", icc)):
         if value:
             options[name] = value
     buffer = io.BytesIO()
-    pictures[0].save(buffer, format, **options)
+    images[0].save(buffer, format, **options)
     return buffer.getvalue() + trailing
 
 
 def make_pixels(size: tuple[int, int] = (640, 480), *, mode: str = "RGB", seed: int = 0) -> Image.Image:
-    """Return the picture that ``make_image`` encodes."""
+    """Return the image that ``make_image`` encodes."""
+    from PIL import Image
+
     image = _photo(size, seed)
     if mode in ("RGBA", "LA"):
         image = image.convert(mode[:-1])
@@ -72,7 +89,9 @@ def make_pixels(size: tuple[int, int] = (640, 480), *, mode: str = "RGB", seed: 
 
 
 def make_exif(*, orientation: int | None = None, gps: bool = False) -> bytes:
-    """Return an EXIF block with this orientation, and a place at 48 51' 29.6" N, 2 17' 40.2" E; b"" for neither."""
+    """Return an EXIF block with this orientation, and a place in Paris, or b"" for neither."""
+    from PIL import Image
+
     exif = Image.Exif()
     if orientation is not None:
         exif[0x0112] = orientation
@@ -83,7 +102,7 @@ def make_exif(*, orientation: int | None = None, gps: bool = False) -> bytes:
 
 
 def make_png_header(width: int, height: int) -> bytes:
-    """Return a PNG that states this size and has no pixels."""
+    """Return a PNG whose header states this size, and which has no pixels."""
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n\0\0\0\r" + header + struct.pack(">I", zlib.crc32(header)) + b"\0\0\0\0IEND\xaeB`\x82"
 
@@ -91,7 +110,7 @@ def make_png_header(width: int, height: int) -> bytes:
 def make_icc(name: str) -> bytes:
     """Return a color profile made from its primaries: ``"display-p3"``, ``"adobe-rgb"`` or ``"gray-2.2"``.
 
-    Its description is *name*; white is D50 and the curve a plain exponent of 2.2.
+    Its description is *name*, its white is D50, and its curve is an exponent of 2.2.
     """
     curve = b"curv" + struct.pack(">IIHxx", 0, 1, round(2.2 * 256))
     text = name.encode() + b"\0"
@@ -134,7 +153,9 @@ def _profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
 
 @lru_cache(maxsize=8)
 def _photo(size: tuple[int, int], seed: int) -> Image.Image:
-    """Return noise of several sizes laid over each other, as in a photograph: coarse shapes strong, fine ones weak."""
+    """Return layers of noise: coarse shapes are strong and fine ones weak, as in a photograph."""
+    from PIL import Image
+
     random_bytes = random.Random(seed).randbytes  # noqa: S311 - pixels
     image = Image.new("RGB", size, (128, 128, 128))
     for cells, weight in _OCTAVES:

@@ -1,4 +1,7 @@
-"""The pytest plugin: fixtures whose names begin with ``userimages_``, nothing autouse."""
+"""The pytest plugin: three fixtures, none of them autouse.
+
+Imports are inside the fixtures, because pytest loads the plugin in every run.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def userimages_storage() -> "MemoryStorage":
-    """Give an empty storage in memory."""
+    """Return an empty storage in memory."""
     from userimages.storages.memory import MemoryStorage
 
     return MemoryStorage()
@@ -20,7 +23,7 @@ def userimages_storage() -> "MemoryStorage":
 
 @pytest.fixture
 def userimages_repository() -> "MemoryRepository":
-    """Give an empty repository in memory."""
+    """Return an empty repository in memory."""
     from userimages.repositories.memory import MemoryRepository
 
     return MemoryRepository()
@@ -30,7 +33,7 @@ def userimages_repository() -> "MemoryRepository":
 def userimages_service(
     userimages_storage: "MemoryStorage", userimages_repository: "MemoryRepository"
 ) -> "ImageService":
-    """Give a service in memory, on the two fixtures above."""
+    """Return a service on the storage and the repository of the other two fixtures."""
     from userimages.service import ImageService
 
     return ImageService(userimages_storage, userimages_repository)

@@ -1,5 +1,5 @@
 # ruff: noqa: D102 - a test is named for the fact it shows
-"""What every processor must do, as tests: subclass ``ProcessorContract`` and give it one fixture.
+"""What every processor must do, as tests. Subclass ``ProcessorContract`` and write one fixture.
 
 ::
 
@@ -8,7 +8,7 @@
         def processor(self):
             return MyProcessor(...)
 
-The sizes, the formats and the variants are the processor's own choice. Pillow must be able to read what it writes.
+The processor chooses sizes, formats and variants. Pillow must be able to read what it writes.
 """
 
 import io
@@ -30,7 +30,7 @@ _XMP = b"<x:xmpmeta>" + _SCRIPT + b"</x:xmpmeta>"
 _TRACES = (b"Exif", b"EXIF", b"xmpmeta", b"<script", b"Camera of the tests", b"8BIM")
 _TURN_BACK = {3: 180, 6: 90, 8: 270}
 _HOSTILE = {
-    "text": b"this is no picture",
+    "text": b"this is not an image",
     "html": b"<!doctype html>" + _SCRIPT,
     "svg": b"<svg xmlns='http://www.w3.org/2000/svg'>" + _SCRIPT + b"</svg>",
     "pdf": b"%PDF-1.4\n",
@@ -47,8 +47,8 @@ class ProcessorContract:
 
     @pytest.fixture
     def processor(self) -> Processor:
-        """Return the processor to test; the only thing that a subclass must give."""
-        raise NotImplementedError("Override the fixture `processor` and return yours.")
+        """Return the processor to test. A subclass must override it."""
+        raise NotImplementedError("Override the fixture `processor` and return your processor.")
 
     @pytest.mark.parametrize("image_type", ImageType)
     def test_a_photo_of_every_type_is_processed(self, processor: Processor, image_type: ImageType) -> None:
@@ -67,7 +67,7 @@ class ProcessorContract:
             for rendition in renditions(processor(make_image("PNG", (400, 300), mode=mode), ImageType.GALLERY)):
                 assert rendition.mime_type in EXTENSIONS
 
-    def test_the_names_of_variants_can_stand_in_a_key(self, processor: Processor) -> None:
+    def test_the_names_of_variants_fit_into_a_key(self, processor: Processor) -> None:
         for image_type in ImageType:
             for name in processor(make_image("JPEG", (400, 300)), image_type).variants:
                 assert VARIANT_NAME.fullmatch(name)
@@ -81,14 +81,14 @@ class ProcessorContract:
                 assert_within(variant, size)
 
     @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
-    def test_the_picture_is_upright(self, processor: Processor, orientation: int) -> None:
+    def test_the_image_is_upright(self, processor: Processor, orientation: int) -> None:
         upright = corner_marked()
         stored = upright.rotate(_TURN_BACK.get(orientation, 0), expand=True)
         file = io.BytesIO()
         stored.save(file, "JPEG", quality=95, exif=make_exif(orientation=orientation))
         image = opened(processor(file.getvalue(), ImageType.GALLERY).main)
         assert (image.width > image.height) == (upright.width > upright.height), "it lies on its side"
-        assert is_red(image), "it stands on its head"
+        assert is_red(image), "it is upside down"
 
     def test_no_metadata_and_no_tail_is_stored(self, processor: Processor) -> None:
         for data in (
@@ -112,12 +112,12 @@ class ProcessorContract:
             processor(b"", ImageType.PROFILE)
 
     @pytest.mark.parametrize("name", _HOSTILE)
-    def test_what_is_no_picture_is_refused(self, processor: Processor, name: str) -> None:
+    def test_what_is_not_an_image_is_refused(self, processor: Processor, name: str) -> None:
         with pytest.raises(RejectedImageError):
             processor(_HOSTILE[name], ImageType.PROFILE)
 
     @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF"])
-    def test_a_damaged_picture_is_processed_or_refused(self, processor: Processor, format: str) -> None:
+    def test_a_damaged_image_is_processed_or_refused(self, processor: Processor, format: str) -> None:
         for data in damaged(make_image(format, (64, 48))):
             try:
                 processor(data, ImageType.GALLERY)
@@ -136,7 +136,7 @@ class ProcessorContract:
 
 
 def renditions(processed: ProcessedImage) -> list[Rendition]:
-    """Return the picture and its variants."""
+    """Return the main rendition and those of the variants."""
     return [processed.main, *processed.variants.values()]
 
 
@@ -148,13 +148,13 @@ def opened(rendition: Rendition) -> Image.Image:
 
 
 def assert_within(rendition: Rendition, size: tuple[int, int]) -> None:
-    """Show that a rendition has at least one pixel, and no side longer than its source."""
+    """Check that a rendition has at least one pixel, and no side longer than its source."""
     assert 1 <= rendition.width <= size[0]
     assert 1 <= rendition.height <= size[1]
 
 
 def corner_marked() -> Image.Image:
-    """Return a blue picture, wider than high, whose top left quarter is red."""
+    """Return a blue image, wider than high, whose top left quarter is red."""
     image = Image.new("RGB", (400, 200), "blue")
     image.paste("red", (0, 0, 200, 100))
     return image
@@ -170,7 +170,7 @@ def is_red(image: Image.Image) -> bool:
 
 
 def damaged(data: bytes, *, count: int = 40, seed: int = 7) -> Iterator[bytes]:
-    """Yield copies of *data* with a few bytes changed, left out, doubled or cut off."""
+    """Yield copies of *data* with a few bytes changed, removed, repeated or overwritten."""
     random_of = random.Random(seed)  # noqa: S311 - the same damage every time
     for _ in range(count):
         copy = bytearray(data)

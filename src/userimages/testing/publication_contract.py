@@ -118,7 +118,10 @@ class PublicationContract:
 
     def test_publish_changes_nothing_once_the_intent_cannot_be(self, repository: ImageRepository) -> None:
         kept = publish(repository, new_image(new_user()), is_primary=True)
-        for lost in (repository.finish, lambda intent: claim_expired_of(repository, intent.user, intent.lease_until)):
+        for lost in (
+            lambda intent: repository.finish([intent]),
+            lambda intent: claim_expired_of(repository, intent.user, intent.lease_until),
+        ):
             image = new_image(kept.user)
             intent = begin_upload(repository, image)
             lost(intent)

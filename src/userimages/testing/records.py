@@ -15,7 +15,7 @@ from userimages.protocols import ImageRepository
 NOW = datetime(2001, 2, 3, 4, 5, 6, 789012, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
 LEASE = timedelta(minutes=10)
-PROFILE, GALLERY, COVER = ImageType
+PROFILE, GALLERY, COVER = map(str, ImageType)
 
 
 def new_user() -> str:
@@ -23,7 +23,7 @@ def new_user() -> str:
     return f"u{uuid4().hex}"
 
 
-def new_image(user: str, image_type: ImageType = GALLERY, *, at: datetime = NOW) -> UserImage:
+def new_image(user: str, image_type: str = GALLERY, *, at: datetime = NOW) -> UserImage:
     """Return a record as the service makes one, with three variants."""
     stem = new_stem(user, image_type, at)
     variants = {
@@ -39,10 +39,14 @@ def new_image(user: str, image_type: ImageType = GALLERY, *, at: datetime = NOW)
         width=2000,
         height=1000,
         size_bytes=123_456,
+        stored_bytes=126_156,
         mime_type="image/jpeg",
         sha256="a" * 64,
         placeholder="3OcRJYB4d3h/iIeHeEh3eIhw+j2w",
+        frames=3,
+        meta={"alt": "A cat", "tags": ["é", 1.5, None, True]},
         variants=Variants(variants),
+        recipe="0123456789abcdef",
     )
 
 
@@ -87,6 +91,13 @@ def upload(repository: ImageRepository, image: UserImage, **facts: Any) -> UserI
     return made
 
 
+def delete_one(repository: ImageRepository, id: UUID, *, user: str | None = None) -> Intent | None:
+    """Begin the deletion of one image; return its intent, or None if there is no such image."""
+    intents = repository.begin_delete([id], user=user)
+    assert len(intents) <= 1
+    return intents[0] if intents else None
+
+
 def publish_gallery(repository: ImageRepository, user: str) -> list[UUID]:
     """Publish images of two types, some at one instant, in no order; return their ids, newest first."""
     steps = (3, 1, 2, 2, 1, 2, 0)
@@ -114,15 +125,14 @@ def rows_of(
 
 
 def claim_expired_of(repository: ImageRepository, user: str, now: datetime, *, limit: int = 10_000) -> list[Intent]:
-    """Take the intents that are over and return those of *user*."""
+    """Claim the expired intents and return those of *user*."""
     return [intent for intent in repository.claim_expired(now, limit=limit) if intent.user == user]
 
 
 def finish_all(repository: ImageRepository) -> int:
-    """Forget whatever this suite left, and tell how much it was."""
+    """Finish whatever this suite left, and tell how much it was."""
     intents = repository.claim_expired(datetime(2002, 1, 1, tzinfo=UTC), limit=100_000)
-    for intent in intents:
-        repository.finish(intent)
+    repository.finish(intents)
     return len(intents)
 
 

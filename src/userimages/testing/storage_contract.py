@@ -1,5 +1,5 @@
 # ruff: noqa: D102 - a test is named for the fact it shows
-"""What every storage must do, as tests: subclass ``StorageContract`` and give it one fixture.
+"""What every storage must do, as tests. Subclass ``StorageContract`` and write one fixture.
 
 ::
 
@@ -8,7 +8,7 @@
         def storage(self):
             return MyStorage(...)
 
-A test never looks outside of the random users that it makes up, so the storage may be one shared bucket.
+Each test uses keys of random users only, so the storage may be a bucket that others use, too.
 """
 
 import threading
@@ -37,8 +37,8 @@ class StorageContract:
 
     @pytest.fixture
     def storage(self) -> Storage:
-        """Return the storage to test, ready for use; the only thing that a subclass must give."""
-        raise NotImplementedError("Override the fixture `storage` and return yours.")
+        """Return the storage to test, ready for use. A subclass must override it."""
+        raise NotImplementedError("Override the fixture `storage` and return your storage.")
 
     def test_put_stores_every_byte(self, storage: Storage) -> None:
         for size in (1, 2, 255, 65_537, 3_000_001):
@@ -59,7 +59,7 @@ class StorageContract:
             storage.put(key, _CAT, mime_type="image/jpeg")
         expect(read(storage, key), _CAT)
 
-    def test_put_of_other_bytes_is_refused_and_changes_nothing(self, storage: Storage) -> None:
+    def test_put_of_other_bytes_is_refused(self, storage: Storage) -> None:
         key = new_key()
         storage.put(key, _CAT, mime_type="image/jpeg")
         for other in (_CAT[:-1] + b"!", b"!" + _CAT[1:], _CAT[:-1], _CAT + b"!", b"!"):
@@ -81,12 +81,12 @@ class StorageContract:
             assert sorted(outcomes, key=str) == [KeyTakenError] * 7 + [None]
             expect(read(storage, key), rivals[outcomes.index(None)])
 
-    def test_put_of_the_same_bytes_from_many_threads_succeeds_for_all(self, storage: Storage) -> None:
+    def test_put_of_the_same_bytes_from_many_threads(self, storage: Storage) -> None:
         key = new_key()
         assert at_once([partial(put, storage, key, _CAT)] * 8) == [None] * 8
         expect(read(storage, key), _CAT)
 
-    def test_put_of_many_keys_from_many_threads_stores_them_all(self, storage: Storage) -> None:
+    def test_put_of_many_keys_from_many_threads(self, storage: Storage) -> None:
         user = new_user()
         written = {f"{user}/images/{number}.jpg": b"%d" % number * 1000 for number in range(40)}
         with ThreadPoolExecutor(8) as pool:
@@ -121,7 +121,7 @@ class StorageContract:
                 wanted = _CAT[start : None if length is None else start + length]
                 expect(read(storage, key, start=start, length=length), wanted, f" with start={start}, length={length}")
 
-    def test_open_gives_a_stream_that_is_read_in_pieces_and_closed(self, storage: Storage) -> None:
+    def test_open_gives_a_stream_that_is_read_in_pieces(self, storage: Storage) -> None:
         key, data = new_key(), _CAT * 100
         storage.put(key, data, mime_type="image/jpeg")
         with storage.open(key) as one, storage.open(key, start=7) as other:
@@ -134,7 +134,7 @@ class StorageContract:
     def test_open_gives_a_stream_that_may_be_closed_early(self, storage: Storage) -> None:
         key, data = new_key(), _CAT * 1000
         storage.put(key, data, mime_type="image/jpeg")
-        for _ in range(60):  # more than a pool of connections would hold
+        for _ in range(60):  # more than a pool of connections holds
             stream = storage.open(key)
             expect(stream.read(10), data[:10])
             stream.close()
@@ -162,7 +162,7 @@ class StorageContract:
         storage.delete([key])
         assert keys_of(storage, key) == []
 
-    def test_delete_takes_more_keys_than_fit_in_one_request(self, storage: Storage) -> None:
+    def test_delete_takes_more_keys_than_one_request(self, storage: Storage) -> None:
         user = new_user()
         keys = [f"{user}/images/{number:04}.jpg" for number in range(2100)]
         there = [keys[0], keys[999], keys[1000], keys[1999], keys[2000], keys[2099]]
@@ -221,7 +221,7 @@ class StorageContract:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda key: storage.put(key, b"cat", mime_type="image/jpeg"), keys))
         listing = storage.list(f"{user}/")
-        assert iter(listing) is listing, "a list of all objects does not fit into memory"
+        assert iter(listing) is listing, "all objects together do not fit into memory"
         assert [found.key for found in islice(listing, 3)] == keys[:3]
         assert keys_of(storage, f"{user}/") == keys
         assert keys_of(storage, f"{user}/", after=keys[1001]) == keys[1002:]
@@ -246,27 +246,27 @@ class StorageContract:
 
 
 def new_user() -> str:
-    """Return the beginning of the keys of a user that nobody else has: ``users/...``."""
+    """Return the beginning of the keys of a new user: ``users/...``."""
     return f"users/contract{uuid4().hex}"
 
 
 def new_key() -> str:
-    """Return a key that nobody else has."""
+    """Return a key of a new user."""
     return f"{new_user()}/images/profile_1795000000000000_aaaaaaaaaaaaaaaa.jpg"
 
 
 def read(storage: Storage, key: str, **range: Any) -> bytes:
-    """Return all the bytes of a key, or of a range of it."""
+    """Return the bytes of a key, or of a range of them."""
     with storage.open(key, **range) as stream:
         return stream.read()
 
 
 def expect(found: bytes, wanted: bytes, where: str = "") -> None:
-    """Fail unless the bytes are the same, in one line: a diff of megabytes, as pytest makes in CI, takes an hour."""
+    """Fail in one line unless the bytes are equal, because pytest needs an hour for a diff of megabytes in CI."""
     if found != wanted:
         same = next((at for at, (one, other) in enumerate(zip(found, wanted, strict=False)) if one != other), None)
-        place = "one is the beginning of the other" if same is None else f"they differ from byte {same} on"
-        pytest.fail(f"{len(wanted)} bytes were expected{where} and {len(found)} came back; {place}.")
+        place = "one is the beginning of the other" if same is None else f"they differ from byte {same}"
+        pytest.fail(f"Expected {len(wanted)} bytes{where}, got {len(found)}; {place}.")
 
 
 def keys_of(storage: Storage, prefix: str, *, after: str = "") -> list[str]:
@@ -275,7 +275,7 @@ def keys_of(storage: Storage, prefix: str, *, after: str = "") -> list[str]:
 
 
 def put(storage: Storage, key: str, data: bytes) -> type[KeyTakenError] | None:
-    """Put, and return KeyTakenError where it was raised."""
+    """Put, and return KeyTakenError if it was raised."""
     try:
         storage.put(key, data, mime_type="image/jpeg")
     except KeyTakenError as exc:
@@ -284,7 +284,7 @@ def put(storage: Storage, key: str, data: bytes) -> type[KeyTakenError] | None:
 
 
 def at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
-    """Make all calls at the same moment, each in a thread of its own, and return what they returned."""
+    """Make all calls at the same moment, each in its own thread, and return their results."""
     barrier = threading.Barrier(len(calls))
 
     def together(call: Callable[[], Any]) -> Any:

@@ -1,13 +1,14 @@
-"""A check on what a boto3 client really sends: it refuses what Cloudflare R2 does not implement or would misread.
+"""A check of what a boto3 client sends: it refuses requests that Cloudflare R2 does not implement or misreads.
 
-moto answers requests that R2 refuses, so tests that are green on moto prove little about R2. Hook the check to the
-client that a test uses, and such a request fails before it leaves::
+moto answers requests that R2 refuses, so tests that pass on moto prove little about R2. Register the check at the
+client that a test uses, and such a request fails before it is sent::
 
     check = check_wire(storage.client)
     ...
     assert not check.refused
 
-R2's own pages list what it implements (developers.cloudflare.com/r2/api/s3/api) and its limits (r2/platform/limits).
+R2's documentation lists what it implements (developers.cloudflare.com/r2/api/s3/api) and its limits
+(developers.cloudflare.com/r2/platform/limits).
 """
 
 import base64
@@ -43,12 +44,12 @@ _NOT_A_DIGEST = {"x-amz-checksum-mode", "x-amz-checksum-algorithm", "x-amz-check
 
 
 class WireError(AssertionError):
-    """Raised in place of sending a request that R2 would refuse; boto3 does not retry it, nor do we translate it."""
+    """Raised instead of sending a request that R2 would refuse. Neither boto3 nor R2Storage handles it."""
 
 
 @attrs.define
 class WireCheck:
-    """The check of one client: ``refused`` lists why requests were refused, ``sent`` counts those that were not."""
+    """The check of one client. ``refused`` lists the reasons for refusals, ``sent`` counts the requests that passed."""
 
     host: str
     refused: list[str] = attrs.field(factory=list)
@@ -56,7 +57,7 @@ class WireCheck:
     _written: dict[str, bytes] = attrs.field(factory=dict)
 
     def __call__(self, request: Any, **_: object) -> None:
-        """Refuse *request*, or return None: anything else would be taken as its answer.
+        """Refuse *request*, or return None, because botocore takes anything else for its answer.
 
         Raises:
             WireError: names everything that is wrong with the request.
@@ -89,7 +90,7 @@ class WireCheck:
             yield f"it deletes {body.count(b'<Key>')} keys, at most {MAX_DELETED_KEYS} are allowed"
 
     def _second_write(self, method: str, url: SplitResult, headers: Mapping[str, str], body: bytes) -> Iterator[str]:
-        """Refuse other bytes for a key that was written, unless the write is only for a key that is not there."""
+        """Refuse other bytes for a key that was written, unless the request is create-only."""
         if method != "PUT" or not url.path.strip("/"):
             return
         digest = hashlib.sha256(body).digest()
@@ -98,7 +99,10 @@ class WireCheck:
 
 
 def check_wire(client: Any) -> WireCheck:
-    """Refuse from now on what *client*, a boto3 client of S3, sends and R2 would not take; return the check."""
+    """Let *client*, a boto3 client of S3, refuse requests that R2 would not take. Return the check.
+
+    The documentation of storages has an example.
+    """
     check = WireCheck(urlsplit(client.meta.endpoint_url).netloc)
     client.meta.events.register_first("before-send.s3", check)
     return check
@@ -154,7 +158,7 @@ def _text(value: str | bytes) -> str:
 
 
 def _bytes(body: Any) -> bytes:
-    """Return the bytes of a body, which may be a stream: it is then left where it was."""
+    """Return the bytes of a body. A stream is left at its position."""
     if body is None:
         return b""
     if isinstance(body, str):
@@ -162,7 +166,7 @@ def _bytes(body: Any) -> bytes:
     if isinstance(body, bytes | bytearray):
         return bytes(body)
     if not hasattr(body, "tell"):
-        return b""  # a stream of chunks, which its headers give away
+        return b""  # a stream of chunks, which the check of the headers refuses
     position = body.tell()
     data = body.read()
     body.seek(position)

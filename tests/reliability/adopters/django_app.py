@@ -41,7 +41,7 @@ if database["ENGINE"].endswith("sqlite3"):
     event.listen(engine, "connect", lambda made, _: made.execute("PRAGMA foreign_keys = ON"))
 repository = SQLAlchemyRepository(engine or url)
 repository.create_schema()
-images = ImageService(DiskStorage(folder), repository, processor=rig.tiny)
+images = ImageService(DiskStorage(folder), repository, processor=rig.instant_processor)
 
 
 class Profile(models.Model):

@@ -18,11 +18,11 @@ from userimages.testing.faults import faulty, slow
 
 FOLDER = Path(os.environ["USERIMAGES_DATA_DIR"])
 made = service_from_env()
-images = ImageService(made.storage, made.repository, processor=rig.tiny)
+images = ImageService(made.storage, made.repository, processor=rig.instant_processor)
 images.upload("parent", b"before the fork", image_type="cover")  # so that the parent has used its connections
 images.open(images.list("parent")[0].id).close()
 hanging = ImageService(
-    faulty(made.storage, put=[None, slow(lambda: time.sleep(60))]), made.repository, processor=rig.tiny
+    faulty(made.storage, put=[None, slow(lambda: time.sleep(60))]), made.repository, processor=rig.instant_processor
 )
 
 

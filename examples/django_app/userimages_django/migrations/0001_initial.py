@@ -25,17 +25,7 @@ class Migration(migrations.Migration):
             [
                 ("id", models.UUIDField(editable=False, primary_key=True, serialize=False)),
                 ("user", models.CharField(max_length=150)),
-                (
-                    "image_type",
-                    models.CharField(
-                        choices=[
-                            ("profile", "Profile Picture"),
-                            ("gallery", "Gallery Image"),
-                            ("cover", "Cover Photo"),
-                        ],
-                        max_length=20,
-                    ),
-                ),
+                ("image_type", models.CharField(max_length=32)),
                 ("caption", models.TextField(blank=True)),
                 ("uploaded_at", models.DateTimeField()),
                 ("key", models.CharField(max_length=255, unique=True)),

@@ -1,0 +1,172 @@
+"""SQLite: how it is opened, how a transaction begins, what it does otherwise than PostgreSQL, and its error codes."""
+
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    Pool,
+    QueuePool,
+    bindparam,
+    create_engine,
+    delete,
+    event,
+    exc,
+    select,
+    true,
+)
+from sqlalchemy.dialects import sqlite
+
+from userimages.fork_safety import reset_after_fork
+from userimages.repositories import statements
+from userimages.repositories.errors import BROKEN_FILE, BUSY, FULL, NO_FILE, PATIENCE, READ_ONLY, Meaning
+from userimages.repositories.tables import images, primaries
+
+CODES: dict[str | int | None, Meaning] = {  # primary result codes
+    5: BUSY,
+    6: BUSY,
+    8: READ_ONLY,
+    11: BROKEN_FILE,
+    13: FULL,
+    14: NO_FILE,
+    26: BROKEN_FILE,
+}
+FOREIGN_KEY = {787, 1811}  # extended result codes; RESTRICT counts as a trigger
+UNIQUE = {1555, 2067}
+
+_OPTIONS = {"timeout": PATIENCE, "check_same_thread": False, "isolation_level": "IMMEDIATE"}
+
+
+def open_engine(url: URL) -> Engine:
+    """Make an engine for one file, or for one connection if the database is in memory."""
+    alone = {"pool_size": 1, "max_overflow": 0} if is_in_memory(url) else {}
+    engine = create_engine(url, poolclass=QueuePool, connect_args=_OPTIONS, hide_parameters=True, **alone)
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        if connection.execute("PRAGMA journal_mode").fetchone() == ("delete",):
+            _switch_to_wal(connection)
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    return engine
+
+
+def as_used(engine: Engine, *, owned: bool) -> tuple[Engine, Engine]:
+    """Return *engine* for single statements and for transactions: there is no difference here."""
+    return engine, engine
+
+
+def begin(connection: Connection, *, reads_first: bool, alone: bool) -> None:
+    """Begin where pysqlite would not: before a read, or on an engine that commits each statement."""
+    connection.begin()
+    driver: Any = connection.connection.dbapi_connection
+    if (reads_first or driver.isolation_level is None) and not driver.in_transaction:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def turn(engine: Engine) -> AbstractContextManager[None]:
+    """Return what callers of this engine wait for: each other, if they share the one connection of a database."""
+    return _turns.setdefault(engine.pool, _Turn()) if is_in_memory(engine.url) else nullcontext()
+
+
+def in_order(connection: Connection, text: str) -> None:
+    """Let transactions for the same *text* go one after the other: SQLite's write lock does."""
+
+
+def lock_schema(connection: Connection) -> None:
+    """Let one process at a time change the schema: SQLite's write lock does."""
+
+
+def after_delete(connection: Connection, ids: Any) -> None:
+    """Delete the primaries of deleted images, because the application's engine may have foreign keys switched off."""
+    connection.execute(_UNSET_PRIMARY, {"the_ids": ids})
+
+
+def is_in_memory(url: URL) -> bool:
+    """Tell whether *url* is of a database that ends with its process."""
+    if url.get_backend_name() != "sqlite":
+        return False
+    return (
+        ":memory:" in (url.database or ":memory:")
+        or url.query.get("mode") == "memory"
+        or url.query.get("vfs") == "memdb"
+    )
+
+
+def file_of(url: URL) -> Path | None:
+    """Return the file of a database, also if its name is a URI."""
+    if url.get_backend_name() != "sqlite" or is_in_memory(url) or not url.database:
+        return None
+    return Path(unquote(urlsplit(url.database).path) if url.database.startswith("file:") else url.database)
+
+
+class _Turn:
+    """A lock for callers that share one connection: in a pool of one, some would starve."""
+
+    def __init__(self) -> None:
+        self.reset()
+        reset_after_fork(self)
+
+    def reset(self) -> None:
+        """Replace the lock, which another thread of the parent may have held at the fork."""
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=PATIENCE):
+            raise exc.TimeoutError("The one connection of this database in memory did not come free.")
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+# One turn for all repositories of one database in memory.
+_turns: "weakref.WeakKeyDictionary[Pool, _Turn]" = weakref.WeakKeyDictionary()
+
+
+def _switch_to_wal(connection: Any) -> None:
+    """Turn on the write-ahead log. SQLite does not wait by itself while another process does the same."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if CODES.get(error.sqlite_errorcode & 0xFF) is not BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+_UNSET_PRIMARY = delete(primaries).where(primaries.c.image_id.in_(bindparam("the_ids", expanding=True)))
+
+
+_INSERT = statements.inserted(statements.NEW_IMAGE)
+# Without a WHERE, SQLite would take ON CONFLICT for the ON of a join.
+_MAKE_PRIMARY = statements.upserted(
+    sqlite.insert,
+    select(bindparam("the_user"), bindparam("the_scope"), bindparam("the_id", type_=images.c.id.type)).where(true()),
+)
+
+
+def publish(connection: Connection, facts: Mapping[str, object], *, per_type: bool | None) -> bool:
+    """Turn an intent into an image, primary unless *per_type* is None. Tell whether the intent was there."""
+    for statement in (statements.TAKE_INTENT, _INSERT):
+        if not connection.execute(statement, facts).rowcount:
+            return False
+    if per_type is not None:
+        connection.execute(_MAKE_PRIMARY, facts)
+        connection.execute(statements.CLEAR[per_type], facts)
+    return True
+
+
+SET_PRIMARY = statements.set_primary(sqlite.insert)

@@ -1,0 +1,189 @@
+"""One table of requests and answers, for the values of ``userimages.http`` and for every framework."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+
+from userimages import BusyError, ConflictError, RepositoryError, StorageError, StorageUnavailableError
+from userimages.testing import faulty, make_image
+from userimages.testing.faults import before
+
+JPEG = make_image("JPEG", (160, 80))
+TOO_LARGE = 10 * 2**20 + 256 * 2**10 + 1
+NOBODY = "019e0000-0000-7000-8000-000000000000"  # an id that no image has
+ELSEWHERE = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
+WHO = {"username": "ana", "image_type": "gallery"}
+IMAGE = ("cat.jpg", JPEG, "image/jpeg")
+
+
+@attrs.frozen
+class Ask:
+    """A request; ``{id}`` in its path is that of an image of ana, ``{etag}`` in a header that of its bytes."""
+
+    method: str
+    path: str
+    query: str = ""
+    fields: Mapping[str, str] | None = None
+    image: tuple[str, bytes, str] | None = None
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    chunked: bool = False
+
+
+@attrs.frozen
+class Row:
+    """What a request is answered with, after *meanwhile* has changed the backstage."""
+
+    ask: Ask
+    status: int
+    code: str = ""
+    meanwhile: Callable[[Any], None] = lambda backstage: None
+
+
+def no_guard(backstage):
+    backstage.guard = lambda action, user: False
+
+
+def failing(part, **verbs):
+    """Return what makes the verbs of the storage or the repository raise."""
+
+    def change(backstage):
+        breaks = {verb: before(error) for verb, error in verbs.items()}
+        setattr(backstage.service, part, faulty(getattr(backstage.service, part), **breaks))
+
+    return change
+
+
+def no_file(backstage):
+    storage = backstage.service.storage
+    storage.delete([each.key for each in storage.list()])
+
+
+def busy(backstage):
+    def refuse(data, image_type):
+        raise BusyError("Busy.", retry_after=3)
+
+    backstage.service.processor = refuse
+
+
+DATABASE, STORE = RepositoryError("It failed."), StorageError("It failed.")
+SILENT = StorageUnavailableError("No answer.", retry_after=9)
+UPLOAD = Ask("POST", "upload_user_image/", fields=WHO, image=IMAGE)
+LIST, BY_QUERY = Ask("GET", "user_images/ana/"), Ask("GET", "user_images/", "username=ana")
+GET, SERVE = Ask("GET", "user_image/{id}/"), Ask("GET", "user_image/{id}/serve/")
+UPDATE = Ask("POST", "user_image/{id}/update/", fields={"caption": "Sea"})
+DELETE, PRIMARY = Ask("DELETE", "user_image/{id}/delete/"), Ask("POST", "user_image/{id}/set_primary/")
+HEAD = attrs.evolve(SERVE, method="HEAD")
+POSTED = attrs.evolve(DELETE, method="POST")
+
+
+change = attrs.evolve
+
+
+def rows():
+    """Yield the table with a name for each row."""
+    yield from uploads()
+    yield from lists()
+    yield from changes()
+    yield from serving()
+
+
+def uploads():
+    yield "upload", Row(UPLOAD, 200)
+    yield (
+        "upload as a form of HTML sends it",
+        Row(change(UPLOAD, fields={**WHO, "is_primary": "on", "caption": ""}), 200),
+    )
+    yield "upload without an image", Row(change(UPLOAD, image=None), 400, "missing_fields")
+    yield (
+        "upload of a text field as image",
+        Row(change(UPLOAD, image=None, fields={**WHO, "image": "a" * 700_000}), 400, "missing_fields"),
+    )
+    yield (
+        "upload of a long text field as image",
+        Row(change(UPLOAD, image=None, fields={**WHO, "image": "a" * 5_000_000}), 400, "missing_fields"),
+    )
+    yield "upload of nothing", Row(change(UPLOAD, image=("cat.jpg", b"", "image/jpeg")), 400, "empty_image")
+    yield "upload refused", Row(UPLOAD, 403, "forbidden", no_guard)
+    yield "upload from elsewhere", Row(change(UPLOAD, headers=ELSEWHERE), 403, "forbidden")
+    yield (
+        "upload with a key that is taken",
+        Row(
+            change(UPLOAD, headers={"Idempotency-Key": "taken"}),
+            409,
+            "conflict",
+            lambda backstage: backstage.service.upload("ana", b"x", image_type="cover", idempotency_key="taken"),
+        ),
+    )
+    yield "upload without a length", Row(change(UPLOAD, chunked=True), 411, "length_required")
+    yield (
+        "upload that is too large",
+        Row(change(UPLOAD, image=("cat.jpg", bytes(TOO_LARGE), "image/jpeg")), 413, "file_too_large"),
+    )
+    yield "upload of a page", Row(change(UPLOAD, image=("cat.html", JPEG, "")), 415, "unsupported_format")
+    yield (
+        "upload with a database that fails",
+        Row(UPLOAD, 500, "repository_error", failing("repository", begin_upload=DATABASE)),
+    )
+    yield "upload with a store that fails", Row(UPLOAD, 500, "storage_error", failing("storage", put=STORE))
+    yield "upload with a silent store", Row(UPLOAD, 503, "storage_unavailable", failing("storage", put=SILENT))
+    yield "upload at a busy time", Row(UPLOAD, 503, "busy", busy)
+
+
+def lists():
+    for name, ask in (("list", LIST), ("list by query", BY_QUERY)):
+        yield name, Row(ask, 200)
+        yield f"{name}, one type", Row(change(ask, query=f"{ask.query}&image_type=cover&limit=3"), 200)
+        yield f"{name}, bad limit", Row(change(ask, query=f"{ask.query}&limit=0"), 400, "invalid_field")
+        yield f"{name}, refused", Row(ask, 403, "forbidden", no_guard)
+        yield f"{name}, broken", Row(ask, 500, "repository_error", failing("repository", list=DATABASE))
+    yield "list of nobody", Row(change(BY_QUERY, query=""), 400, "missing_fields")
+
+
+def changes():
+    for name, ask in (
+        ("get", GET),
+        ("update", UPDATE),
+        ("delete", DELETE),
+        ("post delete", POSTED),
+        ("primary", PRIMARY),
+    ):
+        yield name, Row(ask, 200)
+        yield f"{name}, nobody's", Row(change(ask, path=ask.path.format(id=NOBODY)), 404, "image_not_found")
+        yield f"{name}, refused", Row(ask, 404, "image_not_found", no_guard)
+        yield f"{name}, broken", Row(ask, 500, "repository_error", failing("repository", get=DATABASE))
+        if name != "get":
+            yield f"{name}, from elsewhere", Row(change(ask, headers=ELSEWHERE), 403, "forbidden")
+    yield "update of nothing", Row(change(UPDATE, fields={"title": "Sea"}), 400, "missing_fields")
+    yield "update to nothing", Row(change(UPDATE, fields={"caption": ""}), 200)
+    yield "update to too much", Row(change(UPDATE, fields={"caption": "a" * 1001}), 400, "invalid_field")
+    yield "update without a length", Row(change(UPDATE, chunked=True), 411, "length_required")
+    yield "update too large", Row(change(UPDATE, fields={"caption": "a" * TOO_LARGE}), 413, "file_too_large")
+    for name, ask in (("delete", DELETE), ("post delete", POSTED)):
+        held = failing("repository", begin_delete=ConflictError("It is in use."))
+        yield f"{name} of what is in use", Row(ask, 409, "conflict", held)
+        yield f"{name}, silent store", Row(ask, 503, "storage_unavailable", failing("storage", delete=SILENT))
+
+
+def serving():
+    yield "serve", Row(SERVE, 200)
+    yield "serve a variant", Row(change(SERVE, query="variant=64"), 200)
+    yield "serve a part", Row(change(SERVE, headers={"Range": "bytes=1-2"}), 206)
+    yield "serve what is known", Row(change(SERVE, headers={"If-None-Match": "{etag}"}), 304)
+    yield "serve no variant", Row(change(SERVE, query="variant=no"), 404, "image_not_found")
+    yield "serve without a file", Row(SERVE, 404, "object_not_found", no_file)
+    yield "serve, refused", Row(SERVE, 404, "image_not_found", no_guard)
+    yield "serve past the end", Row(change(SERVE, headers={"Range": "bytes=999999-"}), 416, "range_not_satisfiable")
+    yield "serve, broken", Row(SERVE, 500, "storage_error", failing("storage", open=STORE))
+    yield "serve, silent store", Row(SERVE, 503, "storage_unavailable", failing("storage", open=SILENT))
+    yield "head", Row(HEAD, 200)
+    yield "head of what is known", Row(change(HEAD, headers={"If-None-Match": "{etag}"}), 304)
+    yield "head of nobody's", Row(change(HEAD, path=HEAD.path.format(id=NOBODY)), 404)
+    yield "head, broken", Row(HEAD, 500, "", failing("repository", get=DATABASE))
+
+    for id in (f"{{{NOBODY}}}", f"urn:uuid:{NOBODY}", NOBODY.replace("-", ""), NOBODY.upper(), "1", "x" * 300):
+        yield f"serve {id[:20]}", Row(change(SERVE, path=f"user_image/{id}/serve/"), 404, "image_not_found")
+    for path in ("user_images//", "user_image//", "user_image//serve/", "upload_user_image/more/", "user_image/a/b/c/"):
+        yield f"no route {path}", Row(Ask("GET", path), 404, "not_found")
+    for path in ("upload_user_image/", "user_images/ana/", "user_image/{id}/", "user_image/{id}/update/"):
+        yield f"no method {path}", Row(Ask("PATCH", path), 405, "method_not_allowed")
