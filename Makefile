@@ -30,8 +30,9 @@ bench: $(VENV)/.bench  ## Measure speed, memory and quality beside other librari
 	$(BIN)/python benchmarks/metadata.py
 	$(BIN)/python benchmarks/signing.py
 
-torture: $(VENV)/.dev  ## Run the proofs in full: kills, faults, races, a long search for counterexamples
-	USERIMAGES_TORTURE=1 $(BIN)/python -m pytest tests/reliability tests/repositories/test_races.py
+torture: $(VENV)/.dev  ## Run the proofs in full: kills, faults, races, costs, a long search for counterexamples
+	USERIMAGES_TORTURE=1 $(BIN)/python -m pytest tests/reliability tests/repositories/test_races.py \
+		tests/processing/test_cost.py tests/processing/test_heic.py
 
 r2: $(VENV)/.dev  ## Check a bucket of your own, which the R2_* settings name, with about twenty requests
 	$(BIN)/python scripts/r2_check.py

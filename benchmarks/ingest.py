@@ -34,7 +34,7 @@ from PIL.JpegImagePlugin import get_sampling
 from peers import ENGINES, PEERS, UPRIGHT, ours
 from userimages import ImageType
 from userimages.processing import Fit, Limits, PillowProcessor, Recipe
-from userimages.processing.color import to_srgb
+from userimages.processing.color import Profile
 from userimages.testing import make_image
 from userimages.testing.images import make_exif, make_pixels
 
@@ -117,7 +117,7 @@ def print_times(table: dict[str, dict[str, float]], files: dict[str, bytes]) -> 
         if ratios:
             listed = ", ".join(f"{file} {ratio:.1f}" for file, ratio in ratios.items())
             print(f"\n{words}: {listed}; geometric mean {mean(ratios.values()):.2f}")
-    for other in ("naive Pillow", "PinIt process_image", "turbo limit", "libvips"):
+    for other in ("naive Pillow", "original process_image", "turbo limit", "libvips"):
         by = table.get(other, {})
         if by:
             listed = ", ".join(f"{file} {us[file] / by[file]:.2f}" for file in us if file in by)
@@ -246,7 +246,7 @@ def print_quality(photos: dict[str, bytes], largest: float) -> None:
         )
         stored = Image.open(io.BytesIO(processor(data, ImageType.GALLERY).main.data))
         profile = Image.open(io.BytesIO(data)).info.get("icc_profile", b"")
-        reference, file = to_srgb(full.resize(stored.size, Image.Resampling.LANCZOS), profile), io.BytesIO()
+        reference, file = Profile(profile).to_srgb(full.resize(stored.size, Image.Resampling.LANCZOS)), io.BytesIO()
         reference.save(file, "JPEG", qtables=stored.quantization, subsampling=max(0, get_sampling(stored)))
         truth, encoded, mine = luma(reference), luma(Image.open(file)), luma(stored)
         similar, ours = ssim(encoded, truth), ssim(mine, truth)

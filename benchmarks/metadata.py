@@ -1,4 +1,4 @@
-"""What the records cost: raw DBAPI, SQLAlchemyRepository and the Django views it set out from, side by side.
+"""What the records cost: raw DBAPI, SQLAlchemyRepository and the original Django views, side by side.
 
     python benchmarks/metadata.py --rows 10000 1000000
 
@@ -27,7 +27,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Engine, event, make_url
 
-import pinit_django
+import original_views
 from userimages import ImageService
 from userimages.ids import new_id
 from userimages.keys import new_stem
@@ -55,7 +55,7 @@ PRIMARIES = (
     f"SELECT {FACTS} FROM userimages_images"
     ' WHERE id IN (SELECT image_id FROM userimages_primaries WHERE "user" IN ({}))'
 )
-PINIT = 'id,"user",image,image_type,is_primary,caption,uploaded_at,width,height,size_bytes,mime_type,url'
+ORIGINAL = 'id,"user",image,image_type,is_primary,caption,uploaded_at,width,height,size_bytes,mime_type,url'
 
 
 class Raw:
@@ -181,7 +181,7 @@ def fill(raw: Raw, repository: SQLAlchemyRepository, views: Any, rows: int) -> N
     raw.connection.execute("DROP INDEX userimages_images_newest")  # to be built at once, below
     raw.fill("userimages_images", FACTS + ",input_sha256", ours())
     raw.fill("userimages_primaries", '"user",image_id', iter(first.items()))
-    raw.fill("myapp_userimage", PINIT, theirs())
+    raw.fill("myapp_userimage", ORIGINAL, theirs())
     repository.create_schema()
     raw.connection.execute("ANALYZE")
 
@@ -256,7 +256,7 @@ def cases(raw: Raw, repository: SQLAlchemyRepository, views: Any) -> Iterator[tu
                 "raw": lambda user=user: raw.run(PAGE, (user, user)).fetchall(),
                 "ours": lambda user=user: repository.list(user, limit=50),
                 "service": lambda user=user: service.list(user, limit=50),
-                "PinIt": lambda user=user: views.list(user),
+                "views": lambda user=user: views.list(user),
             },
         )
     position = repository.list("large", limit=LARGE)[LARGE * 4 // 5]
@@ -267,7 +267,7 @@ def cases(raw: Raw, repository: SQLAlchemyRepository, views: Any) -> Iterator[tu
         {
             "raw": lambda: raw.run(DEEP, ("large", "large", *after)).fetchall(),
             "ours": lambda: repository.list("large", limit=50, after=after),
-            "PinIt": lambda: views.list("large"),
+            "views": lambda: views.list("large"),
         },
     )
     some = [f"user-{number}" for number in range(49)] + ["large"]
@@ -278,7 +278,7 @@ def cases(raw: Raw, repository: SQLAlchemyRepository, views: Any) -> Iterator[tu
         {
             "raw": lambda: raw.run(primaries, some).fetchall(),
             "ours": lambda: repository.primaries(some),
-            "PinIt": lambda: views.primaries(some),
+            "views": lambda: views.primaries(some),
         },
     )
     many = [each.id for each in repository.list("large", limit=50)]
@@ -290,7 +290,7 @@ def cases(raw: Raw, repository: SQLAlchemyRepository, views: Any) -> Iterator[tu
             "raw": lambda: raw.run(f"SELECT {FACTS} FROM userimages_images WHERE id IN ({marks})", many).fetchall(),
             "ours": lambda: repository.get_many(many),
             "service": lambda: service.get_many(many),
-            "PinIt": lambda: [views.model.objects.first() for _ in range(50)],
+            "views": lambda: [views.model.objects.first() for _ in range(50)],
         },
     )
     yield (
@@ -300,7 +300,7 @@ def cases(raw: Raw, repository: SQLAlchemyRepository, views: Any) -> Iterator[tu
             "raw": lambda: raw.run(f"SELECT {FACTS} FROM userimages_images ORDER BY id DESC LIMIT 50", ()).fetchall(),
             "ours": lambda: repository.recent(limit=50),
             "service": lambda: service.recent(limit=50),
-            "PinIt": lambda: list(views.model.objects.order_by("-uploaded_at")[:50]),
+            "views": lambda: list(views.model.objects.order_by("-uploaded_at")[:50]),
         },
     )
     yield (
@@ -309,7 +309,7 @@ def cases(raw: Raw, repository: SQLAlchemyRepository, views: Any) -> Iterator[tu
         {
             "raw": (lambda: next(image), insert_raw),
             "ours": (begun, lambda each: publish(*each)),
-            "PinIt": (lambda: next(names), lambda name: views.insert("writer", name)),
+            "views": (lambda: next(names), lambda name: views.insert("writer", name)),
         },
     )
     yield (
@@ -318,7 +318,7 @@ def cases(raw: Raw, repository: SQLAlchemyRepository, views: Any) -> Iterator[tu
         {
             "raw": (lambda: next(image), insert_raw),
             "ours": (lambda: next(image), begin_and_publish),
-            "PinIt": (lambda: next(names), lambda name: views.insert("writer", name)),
+            "views": (lambda: next(names), lambda name: views.insert("writer", name)),
         },
     )
     ours = itertools.cycle([each.id for each in repository.list("large", limit=20)])
@@ -329,7 +329,7 @@ def cases(raw: Raw, repository: SQLAlchemyRepository, views: Any) -> Iterator[tu
         {
             "raw": (lambda: next(ours), lambda this: raw.run(UPSERT, ("large", this))),
             "ours": (lambda: next(ours), repository.set_primary),
-            "PinIt": (lambda: next(theirs), views.set_primary),
+            "views": (lambda: next(theirs), views.set_primary),
         },
     )
     kept = iter([each.id for each in repository.list("large", limit=LARGE)[LARGE // 2 :]])
@@ -340,7 +340,7 @@ def cases(raw: Raw, repository: SQLAlchemyRepository, views: Any) -> Iterator[tu
         {
             "raw": (lambda: next(kept), lambda this: raw.run(DELETE, (this,))),
             "ours": (lambda: next(kept), delete_and_finish),
-            "PinIt": (lambda: next(others), views.delete),
+            "views": (lambda: next(others), views.delete),
         },
     )
 
@@ -358,7 +358,7 @@ def timed(contenders: dict[str, Any], seconds: float) -> dict[str, float]:
     """
     times: dict[str, list[float]] = {name: [] for name in contenders}
     deadline = time.perf_counter() + seconds
-    while time.perf_counter() < deadline or len(times["PinIt"]) < 5:
+    while time.perf_counter() < deadline or len(times["views"]) < 5:
         for name, contender in contenders.items():
             prepare, call = contender if isinstance(contender, tuple) else (None, contender)
             turn = time.perf_counter() + 0.01
@@ -379,13 +379,13 @@ def once(contender: Any) -> Callable[[], Any]:
 
 def run(url: str, rows: int, seconds: float) -> list[dict[str, Any]]:
     """Fill one database and measure every operation on it."""
-    pinit_django.connect(url)
-    views = pinit_django.define()
+    original_views.connect(url)
+    views = original_views.define()
     raw, repository, counter = Raw(url), SQLAlchemyRepository(url), Statements()
     fill(raw, repository, views, rows)
     results = []
     for name, statements, contenders in cases(raw, repository, views):
-        counts = [statements, *(counter.of(once(contenders[each])) for each in ("ours", "PinIt"))]
+        counts = [statements, *(counter.of(once(contenders[each])) for each in ("ours", "views"))]
         results.append({"name": name, "counts": counts, **timed(contenders, seconds)})
         print(name, {each: round(results[-1][each]) for each in contenders}, file=sys.stderr)
     return results
@@ -393,7 +393,7 @@ def run(url: str, rows: int, seconds: float) -> list[dict[str, Any]]:
 
 def table(database: str, by_rows: dict[int, list[dict[str, Any]]]) -> Iterator[str]:
     yield f"\n{database}\n"
-    head = "operation rows raw ours service PinIt ours/raw service/ours PinIt/ours growth statements"
+    head = "operation rows raw ours service views ours/raw service/ours views/ours growth statements"
     yield f"| {' | '.join(head.split())} |"
     yield "|---" * len(head.split()) + "|"
     for number, _ in enumerate(next(iter(by_rows.values()))):
@@ -401,10 +401,10 @@ def table(database: str, by_rows: dict[int, list[dict[str, Any]]]) -> Iterator[s
         for rows, results in by_rows.items():
             each = results[number]
             smallest = smallest or each["ours"]
-            figures = [f"{each[who]:,.0f}" if who in each else "" for who in ("raw", "ours", "service", "PinIt")]
+            figures = [f"{each[who]:,.0f}" if who in each else "" for who in ("raw", "ours", "service", "views")]
             figures += [f"{each['ours'] / each['raw']:.1f}"]
             figures += [f"{each['service'] / each['ours']:.1f}" if "service" in each else ""]
-            figures += [f"{each['PinIt'] / each['ours']:.1f}"]
+            figures += [f"{each['views'] / each['ours']:.1f}"]
             counts = " / ".join(map(str, each["counts"]))
             yield f"| {each['name']} | {rows:,} | {' | '.join(figures)} | {each['ours'] / smallest:.2f} | {counts} |"
 

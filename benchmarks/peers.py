@@ -28,8 +28,8 @@ def ours(*, animated: bool = False) -> Callable[[bytes], list[bytes]]:
     return run
 
 
-def pinit() -> Callable[[bytes], list[bytes]]:
-    """process_image of the PinIt backend, from its description: the 1920 JPEG alone; not turned upright, no hash."""
+def original() -> Callable[[bytes], list[bytes]]:
+    """process_image of the original Django views, from their description: one JPEG, not upright, no hash."""
 
     def run(data: bytes) -> list[bytes]:
         image, file = Image.open(io.BytesIO(data)), io.BytesIO()
@@ -205,7 +205,7 @@ def turbo() -> Callable[[bytes], list[bytes]]:
 
 ENGINES: dict[str, Callable[[], Callable[[bytes], list[bytes]]]] = {
     "userimages": ours,
-    "PinIt process_image": pinit,
+    "original process_image": original,
     "naive Pillow": naive,
     "django-imagekit": imagekit,
     "easy-thumbnails": easy_thumbnails,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PROCESSING = "src/userimages/processing"
-NAMES = ("intake", "fidelity", "planar", "engine", "recipes", "thumbhash")
+NAMES = ("intake", "heic", "engine", "cost", "planar", "recipes", "thumbhash", "fidelity")
 TESTS = [f"tests/processing/test_{name}.py" for name in NAMES]
 
 # What the guard is for, the file, what stands there, and what stands there without it.
@@ -32,7 +32,33 @@ GUARDS = [
     ("pixels of all scans", "limits.py", 'self._allow("pixels over all scans"', '_ = ("pixels over all scans"'),
     ("scans of a sequential JPEG", "jpeg.py", " or segment[:1] != frame[1][5:6]", ""),
     ("metadata", "limits.py", 'self._allow("bytes of metadata"', '_ = ("bytes of metadata"'),
-    ("small blocks of a GIF", "gif.py", "if short > _MAX_SHORT_BLOCKS:", "if False:"),
+    ("small blocks of a GIF", "gif.py", "if short > limits.max_short_blocks:", "if False:"),
+    (
+        "parts of a JPEG",
+        "jpeg.py",
+        "        parts += 1\n        limits.allow_parts(parts)\n        found = _MARKER",
+        "        found = _MARKER",
+    ),
+    (
+        "parts between scans",
+        "jpeg.py",
+        "        parts += 1\n        limits.allow_parts(parts)\n        if marker == _END",
+        "        if marker == _END",
+    ),
+    ("junk in a JPEG", "jpeg.py", "position + limits.max_junk_bytes + 2", "len(data)"),
+    ("parts of a PNG", "png.py", "limits.allow_parts(parts)", "pass"),
+    ("profiles of a PNG", "png.py", " and not profiled", ""),
+    ("parts of a GIF", "gif.py", "limits.allow_parts(parts)", "pass"),
+    ("parts of a WebP", "webp.py", "limits.allow_parts(parts)", "pass"),
+    ("Huffman groups", "limits.py", 'self._allow("Huffman groups"', '_ = ("Huffman groups"'),
+    ("what is before lossless pixels", "vp8l.py", "if self.symbols > self._limits.max_head_symbols:", "if False:"),
+    (
+        "groups of lossless transparency",
+        "webp.py",
+        'elif kind == b"ALPH" and head[:1]',
+        'elif kind == b"ALPH" and False and head[:1]',
+    ),
+    ("groups of a frame", "webp.py", "yield from _chunks(data, start + _PLACE, stop, size)", "pass"),
     ("checksums of a PNG", "png.py", "if zlib.crc32(memoryview(data)[position + 4 : stop])", "if False and bool"),
     ("counts made anew", "png.py", 'struct.pack(">II", frames, plays', 'struct.pack(">II", 2, plays'),
     ("decoder list", "engine.py", "_DECODERS[header.format](header.open())", "Image.open(header.open())"),
@@ -81,10 +107,26 @@ GUARDS = [
         "turned(plane).reduce(2) if odd else turned(plane.reduce(2))",
         "turned(plane.reduce(2))",
     ),
-    ("profile of planar JPEG", "engine.py", "subsampling == 2 and is_srgb(header.icc)", "subsampling == 2"),
+    ("profile of planar JPEG", "engine.py", "subsampling == 2 and profile.is_srgb", "subsampling == 2"),
     ("planar JPEG only", "engine.py", "planar = subsampling == 2 and", "planar ="),
-    ("lossy WebP only", "webp.py", 'lossy |= kind == b"VP8 "', "lossy = True"),
-    ("profile", "color.py", "if not is_srgb(icc) and", "if False and"),
+    ("lossy WebP only", "webp.py", 'lossy |= kind == b"VP8 " and frame is None', "lossy = True"),
+    ("profile", "color.py", "if self._icc and", "if False and"),
+    (
+        "stages of a profile",
+        "icc.py",
+        "        if len(body) == size and _is_understood(name, body, icc[16:20]):",
+        "        if True:",
+    ),
+    ("tags of a profile", "icc.py", "min(count, _MOST_TAGS)", "count"),
+    ("entries of a curve", "icc.py", 'if kind == b"curv" and number <= _MOST_ENTRIES:', 'if kind == b"curv":'),
+    ("entries of the curves of a table", "icc.py", "return max(entries) <= _MOST_ENTRIES and ", "return "),
+    ("cells of a table", "icc.py", "if not 0 < size <= _MOST_TABLE:", "if not 0 < size:"),
+    (
+        "one transform for all frames",
+        "color.py",
+        "    @cached_property\n    def _transform",
+        "    @property\n    def _transform",
+    ),
     (
         "damaged profile",
         "color.py",
@@ -100,7 +142,50 @@ GUARDS = [
     ),
     ("never enlarged, Fit", "recipes.py", "scale = min(1.0, self.width / width, ", "scale = min(self.width / width, "),
     ("never enlarged, Fill", "recipes.py", "scale = min(1.0, self.width / wide)", "scale = self.width / wide"),
-    ("pixels in flight", "budget.py", "if not changed.wait_for(", "if False and not changed.wait_for("),
+    ("memory in flight", "budget.py", "and self._free >= size", ""),
+    ("first come, first served", "budget.py", "queue[0] is turn and ", ""),
+    (
+        "memory of one file",
+        "limits.py",
+        'for name in ("max_memory", "memory_in_flight"):',
+        'for name in ("memory_in_flight",):',
+    ),
+    (
+        "memory of all files",
+        "limits.py",
+        'for name in ("max_memory", "memory_in_flight"):',
+        'for name in ("max_memory",):',
+    ),
+    ("coefficients of a JPEG", "jpeg.py", "_coefficients(frame[1]) if many else 0", "0"),
+    (
+        "bytes of an animation",
+        "engine.py",
+        "    limits.allow_animation(len(main.data), header.size_bytes)\n    return main",
+        "    return main",
+    ),
+    ("an animation at half of its size", "engine.py", "        picture = _halved(picture)\n", "        pass\n"),
+    (
+        "rows of a PNG",
+        "engine.py",
+        'if header.format == "PNG" and png_rows.are_missing',
+        "if False and png_rows.are_missing",
+    ),
+    ("walk of a HEIC", "heif.py", "    heif_boxes.check(data, limits)\n", ""),
+    ("parts of a HEIC", "heif_boxes.py", "self._limits.allow_parts(self._parts)", "pass"),
+    ("text of a HEIC's items", "heif_boxes.py", "if protected or not _TEXT.issuperset(item) or", "if protected or"),
+    (
+        "depth of a HEIC",
+        "heif_boxes.py",
+        "if stated != (found.chroma, found.luma_bits, found.chroma_bits):",
+        "if False:",
+    ),
+    ("size of a HEIC", "heif_boxes.py", "if not (wide <= coded_wide", "if False and not (wide <= coded_wide"),
+    (
+        "parameters within a HEIC",
+        "heif_boxes.py",
+        "if self._data[start + size] >> 1 & 63 in hevc.PARAMETER_SETS:",
+        "if False:",
+    ),
     ("fork", "budget.py", "        reset_after_fork(self)\n", ""),
 ]
 

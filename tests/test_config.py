@@ -179,7 +179,7 @@ def test_a_data_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> N
 
 def test_a_storage_that_must_be_r2_is_no_disk() -> None:
     """A lost environment is an error, in place of images on the disk of a container."""
-    with pytest.raises(ConfigurationError, match="R2_ACCOUNT_ID"):
+    with pytest.raises(ConfigurationError, match=r"USERIMAGES_STORAGE is r2.*R2_ACCOUNT_ID"):
         service_from_env({"USERIMAGES_STORAGE": "r2"})
     with pytest.raises(ConfigurationError, match="USERIMAGES_STORAGE is disk, but"):
         service_from_env({"USERIMAGES_STORAGE": "disk", "R2_BUCKET_NAME": "b"})

@@ -24,6 +24,7 @@ from userimages.testing import instant_processor
         ({"processor": "nonsense"}, "processor"),
         ({"processor": PillowProcessor}, "processor"),
         ({"serve_url": "/images/"}, "serve_url"),
+        ({"on_deleted": "purge"}, "on_deleted"),
     ],
     ids=lambda each: each if isinstance(each, str) else type(next(iter(each.values()))).__name__ + next(iter(each)),
 )

@@ -98,6 +98,12 @@ def test_a_recipe_needs_a_well_formed_name(name: object) -> None:
         PillowProcessor(recipes={name: Recipe()})  # type: ignore[dict-item]
 
 
+def test_a_type_that_is_not_there_is_not_taken_away() -> None:
+    """Because it is a misspelt name."""
+    with pytest.raises(ConfigurationError, match="no image type 'covers' to take away"):
+        PillowProcessor(recipes={"covers": None})
+
+
 def test_a_processor_without_a_recipe_says_so() -> None:
     """A wrapper that does not copy ``image_types`` lets the type through: then the processor refuses it itself."""
     inner = PillowProcessor(recipes=WITHOUT_COVER)

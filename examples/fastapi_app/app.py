@@ -1,5 +1,6 @@
 """An application around the API: a login by name in a signed session."""
 
+import html
 import os
 import secrets
 
@@ -7,7 +8,7 @@ import fastapi
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.middleware.sessions import SessionMiddleware
 
-from userimages import ImageService
+from userimages import AsyncImageService, ImageService
 from userimages.config import service_from_env
 
 from ..fastapi_minimal.userimages_fastapi import create_router
@@ -26,16 +27,22 @@ def create_app(service: ImageService | None = None) -> fastapi.FastAPI:
     if open_to_all:
         print("USERIMAGES_EXAMPLE_OPEN=1: anyone may see and change anyone's pictures. For local trials only.")
 
-    def authorize(request: fastapi.Request, action: str, user: str) -> bool:
+    async def authorize(request: fastapi.Request, action: str, user: str) -> bool:
         return open_to_all or request.session.get("user") == user
 
     app = fastapi.FastAPI(title="userimages", openapi_url=None)
     app.add_middleware(SessionMiddleware, secret_key=os.environ.get("SESSION_SECRET") or secrets.token_hex(32))
-    app.include_router(create_router(service or service_from_env(), authorize=authorize), prefix="/api")
+    images = AsyncImageService(service or service_from_env())
+    app.include_router(create_router(images, authorize=authorize), prefix="/api")
 
     @app.get("/")
-    def home() -> HTMLResponse:
-        return HTMLResponse(PAGE)
+    async def home(request: fastapi.Request) -> HTMLResponse:
+        user = request.session.get("user", "")
+        mine = await images.list(user) if user else ()
+        pictures = (
+            f'<img src="{html.escape(each.url)}" alt="{html.escape(each.caption)}" height="160">' for each in mine
+        )
+        return HTMLResponse(PAGE + "\n".join(pictures))
 
     @app.post("/login")
     async def login(request: fastapi.Request) -> Response:

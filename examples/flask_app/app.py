@@ -1,8 +1,10 @@
 """The gallery's application: a page, a login by name, the API, and six pictures at the first start."""
 
+import contextlib
 import json
 import os
 import secrets
+import tempfile
 import threading
 from pathlib import Path
 
@@ -63,12 +65,16 @@ def create_app(service: ImageService | None = None) -> flask.Flask:
 
 
 def _secret_key(file: Path) -> str:
-    """Return the key that signs the sessions; it outlives a restart."""
-    try:
-        with file.open("x") as new:
+    """Return the key that signs the sessions; it outlives a restart.
+
+    Several workers may start at once, so the file appears whole and for its owner alone, and the first one counts.
+    """
+    if not file.exists():
+        with tempfile.NamedTemporaryFile("w", dir=file.parent) as new:  # its mode is 0600
             new.write(secrets.token_hex(32))
-    except FileExistsError:
-        pass
+            new.flush()
+            with contextlib.suppress(FileExistsError):
+                os.link(new.name, file)
     return file.read_text()
 
 

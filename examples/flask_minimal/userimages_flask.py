@@ -91,7 +91,6 @@ def create_blueprint(
         answer,
         methods=METHODS,
         provide_automatic_options=False,
-        merge_slashes=False,
     )
     return blueprint
 

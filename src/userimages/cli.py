@@ -59,14 +59,15 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"userimages {version('userimages')}")
-    parser.add_argument(
-        "--app", metavar="MODULE:NAME", help="an ImageService of the application, or a function that returns one"
-    )
+    app = "an ImageService of the application, or a function that returns one"
+    parser.add_argument("--app", metavar="MODULE:NAME", help=app)
     commands = parser.add_subparsers(title="commands", required=True, metavar="check | sweep | audit | adapter")
 
     def add(name: str, command: Callable[[argparse.Namespace], int], help: str, more: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}. {more}", epilog=_EXIT)
         added.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
+        # Also behind the command, where it must not undo what stands before it.
+        added.add_argument("--app", metavar="MODULE:NAME", help=app, default=argparse.SUPPRESS)
         added.set_defaults(command=command)
         return added
 
@@ -134,6 +135,8 @@ def _run_check(options: argparse.Namespace) -> CheckReport:
         return CheckReport((Check("settings", ok=False, detail=exc.message, hint=exc.hint),))
     source = options.app or "the environment"
     used = f"{type(images.storage).__name__} and {type(images.repository).__name__}, from {source}."
+    if options.new_id:
+        used += " The database has a new id."
     return CheckReport((Check("settings", ok=True, detail=used), *images.check().checks))
 
 
@@ -250,7 +253,7 @@ def _service(options: argparse.Namespace) -> ImageService:
     except (ImportError, AttributeError, ValueError) as exc:
         raise ConfigurationError(
             f"--app {options.app} cannot be loaded: {exc}.",
-            hint="Write the module and the name, as myapp.images:images.",
+            hint="Write module and name, as myapp.images:images, and run it where the module can be imported.",
         ) from exc
     service = found
     if callable(found) and not isinstance(found, ImageService):

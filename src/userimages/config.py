@@ -92,7 +92,12 @@ def storage_from_env(environ: Mapping[str, str] | None = None, *, create: bool =
     if _wants_r2(settings):
         from userimages.storages.r2 import R2Storage
 
-        return R2Storage.from_env(settings)
+        try:
+            return R2Storage.from_env(settings)
+        except ConfigurationError as exc:
+            if STORAGE not in settings:
+                raise
+            raise ConfigurationError(f"{STORAGE} is r2. {exc.message}", hint=exc.hint) from exc
     from userimages.storages.disk import DiskStorage
 
     try:

@@ -23,47 +23,48 @@ class Readable(Protocol):
 
 
 class Storage(Protocol):
-    """Where the bytes are. Keys are ASCII of at most 240 bytes, of the form ``users/{segment}/images/{name}``."""
+    """Keeps objects. Keys are ASCII of at most 240 bytes, of the form ``users/{segment}/images/{name}``."""
 
     def put(self, key: str, data: bytes, *, mime_type: str) -> None:
-        """Store *data* under *key*, all or nothing, and only where nothing stands under *key* yet.
+        """Store *data* under *key*, all of it or nothing, and only if nothing is stored under *key* yet.
 
-        On return the bytes are durable, and ``open`` in any process sees all of them. The same bytes under the same
-        key again are a success (a retry of ours); a reader never sees a part.
+        On return the bytes are durable, and ``open`` in any process sees all of them. A reader never sees a part. The
+        same bytes under the same key again succeed, because the service may retry.
 
         Raises:
-            KeyTakenError: other bytes stand under *key*; they are untouched.
-            StorageUnavailableError: no answer in time; the bytes may be there, now or later.
-            StorageError: refused; nothing was stored.
+            KeyTakenError: other bytes are stored under *key*. They are unchanged.
+            StorageUnavailableError: the store did not answer in time. The bytes may be stored, now or later.
+            StorageError: the store refused. Nothing was stored.
         """
 
     def open(self, key: str, *, start: int = 0, length: int | None = None) -> BinaryIO:
-        """Open the bytes from offset *start*, at most *length* of them (None: to the end); the caller closes.
+        """Open the bytes from offset *start*, at most *length* (None: to the end). The caller closes the stream.
 
-        A *start* at or past the end gives an empty stream. One request, or none before the first read.
+        A *start* at or past the end gives an empty stream. It costs one request, or none before the first read.
 
         Raises:
-            ObjectNotFoundError: nothing stands under *key*. Raised here, not by the first read.
-            StorageError, StorageUnavailableError: as for ``put``.
+            ObjectNotFoundError: no object is stored under *key*. Raised here, not by the first read.
+            StorageError: the store refused.
+            StorageUnavailableError: the store did not answer in time.
         """
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Delete every key of *keys*, in one round trip where possible. Keys that are not there are fine.
+        """Delete the objects of *keys*, in one round trip if possible. A key without an object counts as deleted.
 
         Raises:
-            StorageError: at least one could not be deleted; the others may be gone. Safe to repeat.
+            StorageError: at least one could not be deleted. The others may be deleted. It is safe to call it again.
         """
 
     def list(self, prefix: str = "", *, after: str = "") -> Iterator[StoredObject]:
         """Yield the objects whose key starts with *prefix* and is greater than *after*, lazily.
 
-        In ascending byte order of the whole key (``a-b/x`` < ``a.b/x`` < ``a/x``), whatever folders lie between.
+        The order is that of the bytes of the whole key (``a-b/x`` < ``a.b/x`` < ``a/x``), not folder by folder.
         """
 
     def url(self, key: str) -> str | None:
-        """Return the URL of *key* by which it can be read without the application, percent-encoded, or None. No I/O.
+        """Return the URL by which *key* can be read without the application, percent-encoded, or None. No I/O.
 
-        It is public, or signed for a time; what signs it stands in the query.
+        It is public, or signed for a time: then its query holds the signature.
         """
 
 

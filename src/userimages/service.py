@@ -102,6 +102,10 @@ class ImageService:
                     f"The {role} is of type {type(part).__name__}, which has no {method}().",
                     hint="Write ImageService(storage, repository, processor=...), with an instance of each.",
                 )
+        if on_deleted is not None and not callable(on_deleted):
+            raise ConfigurationError(
+                f"on_deleted is of type {type(on_deleted).__name__}.", hint="Pass a function that takes a list of URLs."
+            )
         for name, url in (("serve_url", serve_url), ("staged_url", staged_url)):
             if "{id}" not in url:
                 raise ConfigurationError(f"{name} has no {{id}} in it.", hint="Write it as /images/{id}/.")
@@ -429,7 +433,9 @@ class ImageService:
         if meta is not None:
             changes["meta"] = validation.checked_meta(meta)
         if not changes:
-            raise InvalidFieldError("Nothing to change.", field="caption", hint="Pass caption, meta or both.")
+            raise InvalidFieldError(
+                "Nothing to change.", field="caption", hint="Pass caption, meta or both. An empty one removes it."
+            )
         image = self.repository.update(validation.checked_id(id), changes, user=_checked_owner(user))
         return self._with_urls(_or_not_found(image))
 

@@ -69,9 +69,9 @@ def checked_image_type(image_type: str, known: Collection[str] | None = None) ->
         )
     if not well_formed:
         raise InvalidFieldError(
-            f"The image type {_shown(image_type)} is not a name of 1 to 16 of the characters a-z, 0-9 and _.",
+            f"The image type {_shown(image_type)} is not the name of a type.",
             field="image_type",
-            hint="Pass the name of a type, such as 'gallery'.",
+            hint="Use 1 to 16 of the characters a-z, 0-9 and _, beginning with a letter, such as 'gallery'.",
         )
     return str(image_type)
 

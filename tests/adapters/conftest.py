@@ -13,8 +13,9 @@ import pytest
 from tests.adapters.openapi import document
 from tests.parts import needs
 
-from userimages import ImageService
+from userimages import EmptyImageError, ImageService
 from userimages.http import Api
+from userimages.model import ProcessedImage
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
 from userimages.testing import instant_processor
@@ -104,7 +105,12 @@ def backstage() -> Backstage:
 
 
 def light_service() -> ImageService:
-    return ImageService(MemoryStorage(), MemoryRepository(), processor=instant_processor)
+    def not_empty(data: bytes, image_type: str) -> ProcessedImage:
+        if not data:
+            raise EmptyImageError("The file is empty.")
+        return instant_processor(data, image_type)
+
+    return ImageService(MemoryStorage(), MemoryRepository(), processor=not_empty)
 
 
 def serve_flask(backstage: Backstage, _) -> Iterator[Site]:

@@ -1,5 +1,6 @@
 """Servers in processes of their own, started from the root of the project, and raw sockets to talk to them."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -39,13 +40,17 @@ class Server:
     def connect(self, timeout: float = 20) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
 
-    def raw(self, head: str, *parts: bytes) -> bytes:
-        """Send a request in parts, whatever is answered meanwhile, and return all that comes back."""
-        with self.connect() as connection:
-            connection.sendall(request(head))
-            for part in parts:
-                connection.sendall(part)
-            answer = b""
+    def raw(self, head: str, *parts: bytes, resets: bool = False) -> bytes:
+        """Send a request in parts, whatever is answered meanwhile, and return all that comes back.
+
+        With *resets* the server may close a connection of which it has not read everything.
+        """
+        answer = b""
+        with self.connect() as connection, contextlib.suppress(*[ConnectionError] * resets):
+            with contextlib.suppress(*[ConnectionError] * resets):
+                connection.sendall(request(head))
+                for part in parts:
+                    connection.sendall(part)
             while received := connection.recv(65536):
                 answer += received
         return answer

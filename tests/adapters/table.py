@@ -5,7 +5,7 @@ from typing import Any
 
 import attrs
 
-from userimages import BusyError, ConflictError, RepositoryError, StorageError, StorageUnavailableError
+from userimages import BusyError, ConflictError, EmptyImageError, RepositoryError, StorageError, StorageUnavailableError
 from userimages.signing import UrlSigner
 from userimages.testing import faulty, make_image
 from userimages.testing.faults import before
@@ -20,7 +20,10 @@ IMAGE = ("cat.jpg", JPEG, "image/jpeg")
 
 @attrs.frozen
 class Ask:
-    """A request; ``{id}`` in its path is that of an image of ana, ``{etag}`` in a header that of its bytes."""
+    """A request; ``{id}`` in its path is that of an image of ana, ``{upper}`` the same in capitals.
+
+    ``{etag}`` in a header is that of its bytes.
+    """
 
     method: str
     path: str
@@ -64,11 +67,14 @@ def no_file(backstage):
     storage.delete([each.key for each in storage.list()])
 
 
-def busy(backstage):
-    def refuse(data, image_type):
-        raise BusyError("Busy.", retry_after=3)
+def processor_raises(error):
+    def change(backstage):
+        def refuse(data, image_type):
+            raise error
 
-    backstage.service.processor = refuse
+        backstage.service.processor = refuse
+
+    return change
 
 
 DATABASE, STORE = RepositoryError("It failed."), StorageError("It failed.")
@@ -109,7 +115,15 @@ def uploads():
         "upload of a long text field as image",
         Row(change(UPLOAD, image=None, fields={**WHO, "image": "a" * 5_000_000}), 400, "missing_fields"),
     )
-    yield "upload of nothing", Row(change(UPLOAD, image=("cat.jpg", b"", "image/jpeg")), 400, "empty_image")
+    yield (
+        "upload of nothing",
+        Row(
+            change(UPLOAD, image=("cat.jpg", b"", "image/jpeg")),
+            400,
+            "empty_image",
+            processor_raises(EmptyImageError("The file is empty.")),
+        ),
+    )
     yield "upload refused", Row(UPLOAD, 403, "forbidden", no_guard)
     yield "upload from elsewhere", Row(change(UPLOAD, headers=ELSEWHERE), 403, "forbidden")
     yield (
@@ -133,7 +147,7 @@ def uploads():
     )
     yield "upload with a store that fails", Row(UPLOAD, 500, "storage_error", failing("storage", put=STORE))
     yield "upload with a silent store", Row(UPLOAD, 503, "storage_unavailable", failing("storage", put=SILENT))
-    yield "upload at a busy time", Row(UPLOAD, 503, "busy", busy)
+    yield "upload at a busy time", Row(UPLOAD, 503, "busy", processor_raises(BusyError("Busy.", retry_after=3)))
 
 
 def tickets():
@@ -203,8 +217,9 @@ def serving():
     yield "head of nobody's", Row(change(HEAD, path=HEAD.path.format(id=NOBODY)), 404)
     yield "head, broken", Row(HEAD, 500, "", failing("repository", get=DATABASE))
 
-    for id in (f"{{{NOBODY}}}", f"urn:uuid:{NOBODY}", NOBODY.replace("-", ""), NOBODY.upper(), "1", "x" * 300):
-        yield f"serve {id[:20]}", Row(change(SERVE, path=f"user_image/{id}/serve/"), 404, "image_not_found")
+    for spelled in ("{id.hex}", "{id.urn}", "{{{id}}}", "{upper}", "%7B{id}%7D", "1", "x" * 300):
+        row = Row(change(SERVE, path=f"user_image/{spelled}/serve/"), 404, "image_not_found")
+        yield f"serve {spelled[:20]}", row
     for path in ("user_images//", "user_image//", "user_image//serve/", "upload_user_image/more/", "user_image/a/b/c/"):
         yield f"no route {path}", Row(Ask("GET", path), 404, "not_found")
     for path in ("upload_user_image/", "user_images/ana/", "user_image/{id}/", "user_image/{id}/update/"):

@@ -45,7 +45,9 @@ def ask(site, method, path, **options):
 # C13
 
 
-def test_c13_an_upload_answers_with_the_record(site):
+@pytest.mark.contract("C13")
+def test_an_upload_answers_with_the_record(site):
+    """An upload answers with the record."""
     answer = upload(site, image_type="profile", is_primary="True", caption="My <b>cat</b> & me")
 
     assert answer.status_code == 200
@@ -67,7 +69,9 @@ def test_c13_an_upload_answers_with_the_record(site):
 
 
 @pytest.mark.parametrize("missing", ["username", "image_type", "image"])
-def test_c13_a_missing_field_is_400(site, missing):
+@pytest.mark.contract("C13")
+def test_a_missing_field_is_400(site, missing):
+    """A missing field is 400."""
     fields = {missing: None} if missing != "image" else {}
     answer = upload(site, files={"other": ("x.jpg", JPEG)} if missing == "image" else None, **fields)
 
@@ -75,7 +79,9 @@ def test_c13_a_missing_field_is_400(site, missing):
     assert answer.json() == {"error": f"Missing required fields: {missing}", "code": "missing_fields"}
 
 
-def test_c13_mended_a_form_without_a_chosen_file_or_without_a_form_is_400(site):
+@pytest.mark.contract("C13")
+def test_a_form_without_a_file_is_400(site):
+    """A form without a chosen file or without a form is 400."""
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     nothing_chosen = (
         b'--x\r\nContent-Disposition: form-data; name="username"\r\n\r\nana\r\n'
@@ -94,7 +100,9 @@ def test_c13_mended_a_form_without_a_chosen_file_or_without_a_form_is_400(site):
     assert {answer.json()["code"] for answer in answers} == {"missing_fields"}
 
 
-def test_c13_mended_a_file_that_is_no_image_is_415_and_nothing_is_stored(site):
+@pytest.mark.contract("C13")
+def test_a_file_that_is_no_image_is_415(site):
+    """A file that is no image is 415, and nothing is stored."""
     answer = upload(site, files={"image": ("cat.jpg", b"<script>alert(1)</script>", "image/jpeg")})
 
     assert answer.status_code == 415
@@ -103,7 +111,9 @@ def test_c13_mended_a_file_that_is_no_image_is_415_and_nothing_is_stored(site):
     assert ask(site, "GET", "user_images/ana/").json()["count"] == 0
 
 
-def test_c13_an_empty_file_and_a_broken_one_are_400_with_a_reason(site):
+@pytest.mark.contract("C13")
+def test_an_empty_or_broken_file_is_400(site):
+    """An empty file and a broken one are 400 with a reason."""
     empty = upload(site, files={"image": ("cat.jpg", b"", "image/jpeg")})
     broken = upload(site, files={"image": ("cat.jpg", JPEG[: len(JPEG) // 2], "image/jpeg")})
 
@@ -111,20 +121,26 @@ def test_c13_an_empty_file_and_a_broken_one_are_400_with_a_reason(site):
     assert (broken.status_code, broken.json()["code"]) == (400, "broken_image")
 
 
-def test_c13_one_byte_over_ten_mebibytes_is_413(light):
+@pytest.mark.contract("C13")
+def test_one_byte_over_ten_mebibytes_is_413(light):
+    """One byte over ten mebibytes is 413."""
     answer = upload(light, files={"image": ("cat.jpg", bytes(TEN_MIB + 1), "image/jpeg")})
 
     assert answer.status_code == 413
     assert answer.json() == {"error": "File size exceeds 10MB limit", "code": "file_too_large"}
 
 
-def test_c24_ten_mebibytes_exactly_pass_over_http(light):
+@pytest.mark.contract("C24")
+def test_ten_mebibytes_exactly_pass_over_http(light):
+    """Ten mebibytes exactly pass over HTTP."""
     answer = upload(light, files={"image": ("cat.jpg", bytes(TEN_MIB), "image/jpeg")})
 
     assert answer.json()["image"]["size_bytes"] == TEN_MIB
 
 
-def test_c13_mended_a_body_far_over_the_limit_is_413_before_the_service_sees_it(light):
+@pytest.mark.contract("C13")
+def test_a_body_far_over_the_limit_is_413(light):
+    """A body far over the limit is 413 before the service sees it."""
     seen = []
     light.backstage.service.processor = lambda data, image_type: seen.append(len(data))
     answer = upload(light, files={"image": ("cat.jpg", bytes(2 * TEN_MIB), "image/jpeg")})
@@ -135,7 +151,9 @@ def test_c13_mended_a_body_far_over_the_limit_is_413_before_the_service_sees_it(
     assert seen == []
 
 
-def test_c13_mended_a_body_that_is_announced_as_huge_is_413_at_once(light):
+@pytest.mark.contract("C13")
+def test_a_body_announced_as_huge_is_413_at_once(light):
+    """A body that is announced as huge is 413 at once."""
     where = urlsplit(light.url)
     token = "Cookie: csrftoken=" + "a" * 32 + "\r\nX-CSRFToken: " + "a" * 32
     head = (
@@ -148,7 +166,10 @@ def test_c13_mended_a_body_that_is_announced_as_huge_is_413_at_once(light):
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Werkzeug leaves its file to the GC
-def test_c13_mended_a_body_of_unknown_length_is_read_up_to_the_limit_or_not_at_all(light):
+@pytest.mark.contract("C13")
+def test_a_body_of_unknown_length_is_limited(light):
+    """A body of unknown length is read up to the limit or not at all."""
+
     def parts(size):
         yield b'--x\r\nContent-Disposition: form-data; name="image"; filename="a.jpg"\r\n\r\n'
         for _ in range(size // 2**16):
@@ -165,14 +186,18 @@ def test_c13_mended_a_body_of_unknown_length_is_read_up_to_the_limit_or_not_at_a
     assert ask(light, "POST", "upload_user_image/", data=parts(2 * TEN_MIB), headers=headers).status_code == 413
 
 
-def test_c13_mended_two_files_in_one_field_are_400(site):
+@pytest.mark.contract("C13")
+def test_two_files_in_one_field_are_400(site):
+    """Two files in one field are 400."""
     answer = upload(site, files=[("image", ("a.jpg", JPEG)), ("image", ("b.jpg", JPEG))])
 
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_field")
     assert ask(site, "GET", "user_images/ana/").json()["count"] == 0
 
 
-def test_c13_an_idempotency_key_makes_a_retry_safe(site):
+@pytest.mark.contract("C13")
+def test_an_idempotency_key_makes_a_retry_safe(site):
+    """An idempotency key makes a retry safe."""
     first, again = (upload(site, headers={"Idempotency-Key": "try-1"}) for _ in range(2))
     other = upload(site, headers={"Idempotency-Key": "try-1"}, files={"image": ("b.jpg", make_image("JPEG", (9, 9)))})
 
@@ -184,7 +209,9 @@ def test_c13_an_idempotency_key_makes_a_retry_safe(site):
 # C14
 
 
-def test_c14_a_list_is_newest_first_with_count_and_next(light):
+@pytest.mark.contract("C14")
+def test_a_list_is_newest_first(light):
+    """A list is newest first, with `count` and `next`."""
     ids = [uploaded(light)["id"] for _ in range(3)][::-1]
     first = ask(light, "GET", "user_images/ana/?limit=2").json()
     second = ask(light, "GET", "user_images/ana/", params={"limit": 2, "cursor": first["next"]}).json()
@@ -195,14 +222,18 @@ def test_c14_a_list_is_newest_first_with_count_and_next(light):
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=two", "cursor=garbage", "image_type=No!"])
-def test_c14_mended_a_bad_limit_cursor_or_type_is_400(light, query):
+@pytest.mark.contract("C14")
+def test_a_bad_limit_cursor_or_type_is_400(light, query):
+    """A bad limit, cursor or type is 400."""
     answer = ask(light, "GET", f"user_images/ana/?{query}")
 
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_field")
 
 
 @pytest.mark.parametrize("user", ["..", ".", "a/b", "../../etc", "ana maría", "用户", "a%2Fb", "a?b#c", "a+b", "a&b=c"])
-def test_c14_any_name_is_listed_by_the_query(light, user):
+@pytest.mark.contract("C14")
+def test_any_name_is_listed_by_the_query(light, user):
+    """Any name is listed by the query."""
     image = uploaded(light, username=user)
     answer = ask(light, "GET", "user_images/", params={"username": user})
 
@@ -210,14 +241,18 @@ def test_c14_any_name_is_listed_by_the_query(light, user):
 
 
 @pytest.mark.parametrize("user", ["ana maría", "用户", "a%2Fb", "a?b#c", "a+b", "a&b=c", "a'b\"c<d>"])
-def test_c14_a_name_without_a_slash_is_listed_by_the_path(light, user):
+@pytest.mark.contract("C14")
+def test_a_name_is_listed_by_the_path(light, user):
+    """A name without a slash is listed by the path."""
     image = uploaded(light, username=user)
     answer = ask(light, "GET", f"user_images/{quote(user, safe='')}/")
 
     assert [each["id"] for each in answer.json()["images"]] == [image["id"]]
 
 
-def test_c14_a_list_without_a_name_is_400(light):
+@pytest.mark.contract("C14")
+def test_a_list_without_a_name_is_400(light):
+    """A list without a name is 400."""
     answer = ask(light, "GET", "user_images/")
 
     assert answer.json() == {"error": "Missing required fields: username", "code": "missing_fields"}
@@ -227,7 +262,9 @@ def test_c14_a_list_without_a_name_is_400(light):
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
-def test_c15_an_image_is_deleted(light, method):
+@pytest.mark.contract("C15")
+def test_an_image_is_deleted(light, method):
+    """An image is deleted."""
     path = f"user_image/{uploaded(light)['id']}/delete/"
     answer, again = ask(light, method, path), ask(light, method, path)
 
@@ -238,7 +275,9 @@ def test_c15_an_image_is_deleted(light, method):
     assert list(light.backstage.service.storage.list()) == []
 
 
-def test_c15_mended_get_deletes_nothing(light):
+@pytest.mark.contract("C15")
+def test_get_deletes_nothing(light):
+    """`GET` deletes nothing."""
     image = uploaded(light)
     answer = ask(light, "GET", f"user_image/{image['id']}/delete/")
 
@@ -246,7 +285,9 @@ def test_c15_mended_get_deletes_nothing(light):
     assert ask(light, "GET", "user_images/ana/").json()["count"] == 1
 
 
-def test_c16_one_image_is_primary(light):
+@pytest.mark.contract("C16")
+def test_one_image_is_primary(light):
+    """One image is primary."""
     first, second = uploaded(light, is_primary="true"), uploaded(light)
     answer = ask(light, "POST", f"user_image/{second['id']}/set_primary/")
     images = ask(light, "GET", "user_images/ana/").json()["images"]
@@ -257,7 +298,9 @@ def test_c16_one_image_is_primary(light):
     assert first["is_primary"] is True
 
 
-def test_c16_mended_get_makes_nothing_primary_and_a_missing_image_is_404(light):
+@pytest.mark.contract("C16")
+def test_get_makes_nothing_primary(light):
+    """`GET` makes nothing primary, and a missing image is 404."""
     image = uploaded(light)
 
     assert ask(light, "GET", f"user_image/{image['id']}/set_primary/").status_code == 405
@@ -268,7 +311,9 @@ def test_c16_mended_get_makes_nothing_primary_and_a_missing_image_is_404(light):
 # C11, C17
 
 
-def test_c11_an_image_is_served_inline_as_what_it_is(site):
+@pytest.mark.contract("C11")
+def test_an_image_is_served_inline_as_what_it_is(site):
+    """An image is served inline as what it is."""
     png = make_image("PNG", (40, 30), mode="RGBA")
     image = uploaded(site, files={"image": ("cat.png", png, "image/png")})
     answer = ask(site, "GET", f"user_image/{image['id']}/serve/")
@@ -279,7 +324,9 @@ def test_c11_an_image_is_served_inline_as_what_it_is(site):
     assert answer.content[8:12] == b"WEBP"
 
 
-def test_c11_mended_served_headers_are_safe_and_show_no_key(light):
+@pytest.mark.contract("C11")
+def test_served_headers_show_no_key(light):
+    """Served headers are safe and show no key."""
     image = uploaded(light)
     answer = ask(light, "GET", f"user_image/{image['id']}/serve/")
     headers = answer.headers
@@ -295,7 +342,9 @@ def test_c11_mended_served_headers_are_safe_and_show_no_key(light):
     assert stored.rpartition("/")[2] not in str(headers)
 
 
-def test_c17_a_variant_is_served_and_an_unknown_one_is_404(light):
+@pytest.mark.contract("C17")
+def test_a_variant_is_served_or_404(light):
+    """A variant is served, and an unknown one is 404."""
     image = uploaded(light)
     variant = ask(light, "GET", f"user_image/{image['id']}/serve/?variant=64")
     unknown = ask(light, "GET", f"user_image/{image['id']}/serve/?variant=65")
@@ -305,7 +354,9 @@ def test_c17_a_variant_is_served_and_an_unknown_one_is_404(light):
 
 
 @pytest.mark.parametrize("condition", ["{}", "W/{}", '"x", {}', "*"])
-def test_c17_a_copy_that_is_still_good_is_304(light, condition):
+@pytest.mark.contract("C17")
+def test_a_copy_that_is_still_good_is_304(light, condition):
+    """A copy that is still good is 304."""
     path = f"user_image/{uploaded(light)['id']}/serve/"
     etag = ask(light, "GET", path).headers["ETag"]
     answer = ask(light, "GET", path, headers={"If-None-Match": condition.format(etag)})
@@ -322,21 +373,27 @@ def test_c17_a_copy_that_is_still_good_is_304(light, condition):
         ("bytes=1-2,4-5", 200, slice(None)),
     ],
 )
-def test_c17_one_range_is_206_and_several_are_the_whole(light, asked, status, part):
+@pytest.mark.contract("C17")
+def test_one_range_is_206_and_several_are_the_whole(light, asked, status, part):
+    """One range is 206, and several are the whole."""
     path = f"user_image/{uploaded(light)['id']}/serve/"
     answer = ask(light, "GET", path, headers={"Range": asked})
 
     assert (answer.status_code, answer.content) == (status, JPEG[part])
 
 
-def test_c17_a_range_past_the_end_is_416(light):
+@pytest.mark.contract("C17")
+def test_a_range_past_the_end_is_416(light):
+    """A range past the end is 416."""
     path = f"user_image/{uploaded(light)['id']}/serve/"
     answer = ask(light, "GET", path, headers={"Range": "bytes=99999999-"})
 
     assert (answer.status_code, answer.headers["Content-Range"]) == (416, f"bytes */{len(JPEG)}")
 
 
-def test_c17_head_has_the_headers_of_get_and_no_body(light):
+@pytest.mark.contract("C17")
+def test_head_has_the_headers_of_get_and_no_body(light):
+    """`HEAD` has the headers of `GET` and no body."""
     path = f"user_image/{uploaded(light)['id']}/serve/"
     get, head = ask(light, "GET", path), ask(light, "HEAD", path)
 
@@ -364,7 +421,9 @@ def raw(site, first_line, headers="", body=b""):
     return answer
 
 
-def test_c11_mended_an_image_whose_object_is_gone_is_404_not_500(light):
+@pytest.mark.contract("C11")
+def test_an_image_without_its_object_is_404(light):
+    """An image whose object is gone is 404, not 500."""
     image = uploaded(light)
     stored = light.backstage.service.get(image["id"])
     light.backstage.service.storage.delete(stored.object_keys)
@@ -373,7 +432,9 @@ def test_c11_mended_an_image_whose_object_is_gone_is_404_not_500(light):
     assert (answer.status_code, answer.json()["error"]) == (404, "Image file not found")
 
 
-def test_c12_mended_there_is_no_debug_route(light):
+@pytest.mark.contract("C12")
+def test_there_is_no_debug_route(light):
+    """There is no debug route."""
     for path in ("debug/r2-status/", "test-r2-storage/"):
         with light.stranger() as session:
             assert session.get(f"{light.url}/api/{path}", timeout=30).status_code == 404
@@ -393,7 +454,9 @@ def test_c12_mended_there_is_no_debug_route(light):
         (f"user_image/{NOBODY}/serve/", "GET, HEAD"),
     ],
 )
-def test_c18_any_other_method_is_405_with_allow(light, path, allowed):
+@pytest.mark.contract("C18")
+def test_any_other_method_is_405_with_allow(light, path, allowed):
+    """Any other method is 405 with `Allow`."""
     for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} - set(allowed.split(", ")):
         answer = ask(light, method, path)
         assert answer.status_code == 405, method
@@ -401,14 +464,18 @@ def test_c18_any_other_method_is_405_with_allow(light, path, allowed):
         assert answer.json() == {"error": "Method not allowed", "code": "method_not_allowed"}
 
 
-def test_c18_mended_a_change_by_get_is_impossible_on_every_route(light):
+@pytest.mark.contract("C18")
+def test_get_changes_nothing_on_any_route(light):
+    """A change by `GET` is impossible on every route."""
     image = uploaded(light)
     for path in ("upload_user_image/", *(f"user_image/{image['id']}/{each}/" for each in ("delete", "set_primary"))):
         assert ask(light, "GET", path).status_code == 405
     assert ask(light, "GET", "user_images/ana/").json()["images"] == [image]
 
 
-def test_c19_a_503_says_when_to_come_back(light):
+@pytest.mark.contract("C19")
+def test_a_503_says_when_to_come_back(light):
+    """A 503 says when to come back."""
     light.backstage.service.storage = faulty(
         light.backstage.service.storage, put=before(StorageUnavailableError("No answer.", retry_after=9))
     )
@@ -424,7 +491,9 @@ SECRET = "AKIA-s3cr3t"
 @pytest.mark.parametrize(
     "error", [RuntimeError, OSError, ValueError, KeyError, MemoryError, UnicodeError, TimeoutError]
 )
-def test_c19_mended_a_secret_in_an_internal_exception_never_reaches_the_client(light, error):
+@pytest.mark.contract("C19")
+def test_a_secret_in_an_exception_stays_inside(light, error):
+    """A secret in an internal exception never reaches the client."""
     image = uploaded(light)
     service = light.backstage.service
     broken = {name: before(error(SECRET)) for name in ("begin_upload", "get", "list", "begin_delete", "set_primary")}
@@ -453,7 +522,9 @@ def test_c19_mended_a_secret_in_an_internal_exception_never_reaches_the_client(l
         assert {answer.json()["error"] for answer in answers if answer.status_code == 500} == {"Server error"}
 
 
-def test_c19_mended_a_missing_object_s_message_stays_inside(light):
+@pytest.mark.contract("C19")
+def test_a_missing_object_s_message_stays_inside(light):
+    """A missing object's message stays inside."""
     image = uploaded(light)
     storage = faulty(light.backstage.service.storage, open=before(ObjectNotFoundError(SECRET)))
     light.backstage.service.storage = storage
@@ -465,7 +536,9 @@ def test_c19_mended_a_missing_object_s_message_stays_inside(light):
 # C20
 
 
-def test_c20_a_guard_that_says_no_is_asked_on_every_route(light):
+@pytest.mark.contract("C20")
+def test_a_guard_is_asked_on_every_route(light):
+    """A guard that says no is asked on every route."""
     image = uploaded(light)
     asked = []
     light.backstage.guard = lambda action, user: asked.append((action, user))
@@ -495,7 +568,9 @@ def test_c20_a_guard_that_says_no_is_asked_on_every_route(light):
     assert ask(light, "GET", "user_images/ana/").json()["images"] == [image]
 
 
-def test_c20_mended_a_page_of_another_site_changes_nothing(light):
+@pytest.mark.contract("C20")
+def test_a_page_of_another_site_changes_nothing(light):
+    """A page of another site changes nothing."""
     image = uploaded(light)
     there = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
     with light.stranger() as session:
@@ -593,7 +668,9 @@ HARMLESS = {
 }
 
 
-def test_c3_mended_200_hostile_user_names_keep_to_their_own_prefix_and_out_of_the_headers(light):
+@pytest.mark.contract("C3")
+def test_hostile_user_names_keep_to_their_prefix(light):
+    """200 hostile user names keep to their own prefix and out of the headers."""
     names = hostile_names()
     assert len(names) == 200
     for name in dict.fromkeys(names):  # each on a new connection: a kept one waits 40 ms for every delayed ACK
@@ -608,7 +685,9 @@ def test_c3_mended_200_hostile_user_names_keep_to_their_own_prefix_and_out_of_th
     assert not {".", "..", ""} & segments
 
 
-def test_c25_mended_200_hostile_file_names_change_nothing_but_the_status(light):
+@pytest.mark.contract("C25")
+def test_hostile_file_names_change_the_status_alone(light):
+    """200 hostile file names change nothing but the status."""
     for name in hostile_names():
         body = (
             b'--x\r\nContent-Disposition: form-data; name="username"\r\n\r\nana\r\n'

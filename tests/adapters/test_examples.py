@@ -44,7 +44,9 @@ def upload(session, url, user):
 
 
 @pytest.mark.parametrize("example", COMMANDS)
-def test_c20_two_browsers_are_two_users_in_every_example(example, tmp_path):
+@pytest.mark.contract("C20")
+def test_two_browsers_are_two_users_in_every_example(example, tmp_path):
+    """Two browsers are two users in every example."""
     with running(example, tmp_path) as (url, log):
         with person(example, url, "ana") as ana, person(example, url, "ben") as ben:
             image = upload(ana, url, "ana").json()["image"]
@@ -60,8 +62,36 @@ def test_c20_two_browsers_are_two_users_in_every_example(example, tmp_path):
 
 
 @pytest.mark.parametrize("example", COMMANDS)
-def test_c20_the_open_switch_lets_anybody_in_and_says_so(example, tmp_path):
+@pytest.mark.contract("C20")
+def test_the_open_switch_lets_anybody_in(example, tmp_path):
+    """The open switch lets anybody in, and says so."""
     with running(example, tmp_path, USERIMAGES_EXAMPLE_OPEN="1") as (url, log):
         with person(example, url) as anybody:
             assert upload(anybody, url, "somebody-else").status_code == 200
         assert "USERIMAGES_EXAMPLE_OPEN=1: anyone may see and change" in log.read_text()
+
+
+@pytest.mark.parametrize("example", ["flask", "django"])
+def test_workers_that_start_at_once_share_a_secret(example, request, tmp_path, monkeypatch):
+    """The key of the sessions is never seen half written, whoever asks meanwhile, and is its owner's alone."""
+    if example == "django":
+        request.getfixturevalue("project")
+        from project import settings as module
+    else:
+        needs("flask")
+        from examples.flask_app import app as module
+    file, others, token = tmp_path / "secret", [], module.secrets.token_hex
+
+    def meanwhile(size):
+        if not others:
+            others.append("")
+            others.append(module._secret_key(file))
+        return token(size)
+
+    monkeypatch.setattr(module.secrets, "token_hex", meanwhile)
+    key = module._secret_key(file)
+
+    assert len(key) == 64
+    assert others[1] == key == module._secret_key(file) == file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [each.name for each in tmp_path.iterdir()] == ["secret"]

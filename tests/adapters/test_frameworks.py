@@ -84,7 +84,7 @@ def test_an_async_guard_is_for_fastapi(light):
 
 
 @pytest.mark.contract("C20")
-def test_another_origin_changes_nothing_in_old_browsers(light):
+def test_another_origin_changes_nothing(light):
     """Without ``Sec-Fetch-Site`` the ``Origin`` is compared with the host: another one is refused, one's own is not."""
     image = light.backstage.service.upload("ana", JPEG, image_type="cover")
     path = f"{light.url}/api/user_image/{image.id}/set_primary/"

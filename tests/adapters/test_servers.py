@@ -78,7 +78,7 @@ def test_a_chunked_body_works_or_is_411(server):
     """A body without a length is read, or the answer says that the length is missing; never that fields are."""
     body = form()
     chunks = [b"%x\r\n%b\r\n" % (len(part), part) for part in (body[:50], body[50:])]
-    status, answer = parsed(server.raw(f"{UPLOAD}\r\nTransfer-Encoding: chunked", *chunks, b"0\r\n\r\n"))
+    status, answer = parsed(server.raw(f"{UPLOAD}\r\nTransfer-Encoding: chunked", *chunks, b"0\r\n\r\n", resets=True))
 
     assert (status, answer.get("code")) in ((200, None), (411, "length_required"))
     assert (status == 411) is ("django" in server.name or server.name == "runserver")

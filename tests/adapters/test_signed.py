@@ -28,10 +28,10 @@ def image(site):
 
 def test_a_signed_url_is_served_to_a_stranger(site, image) -> None:
     """Whole, as HEAD, in part and by its ETag, with the headers of a token each time."""
-    small = site.stranger().get(site.url + image.variants["64"].url)
-    etag = site.stranger().get(site.url + image.url).headers["ETag"]
+    small = site.session().get(site.url + image.variants["64"].url)
+    etag = site.session().get(site.url + image.url).headers["ETag"]
     answers = [
-        site.stranger().request(method, site.url + image.url, headers=headers)
+        site.session().request(method, site.url + image.url, headers=headers)
         for method, headers in (
             ("GET", {}),
             ("HEAD", {}),
@@ -62,6 +62,6 @@ def test_django_signs_by_the_settings(project, monkeypatch, tmp_path) -> None:
 @pytest.mark.parametrize("end", ["x", "&verify=x", "&a=1", "%00", "=", "\u00e9", "&variant=64"])
 def test_a_url_with_something_added_is_refused(site, image, end: str) -> None:
     """With the answer that an unknown image has."""
-    answer = site.stranger().get(site.url + image.url + end)
+    answer = site.session().get(site.url + image.url + end)
 
     assert (answer.status_code, answer.json()["code"]) == (404, "image_not_found")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import attrs
 import pytest
 from tests.adapters.openapi import FILE, document
-from tests.adapters.table import NOBODY, rows
+from tests.adapters.table import rows
 from tests.parts import needs
 
 from userimages.http import Api, FilePart, Form, LengthRequiredError, Request
@@ -69,7 +69,7 @@ def asked(row, service):
     """Return the request of *row* about an image that is there."""
     image = service.upload("ana", b"0123456789", image_type="gallery")
     headers = {name: text.format(etag=f'"{image.sha256}"') for name, text in row.ask.headers.items()}
-    path = row.ask.path if NOBODY in row.ask.path else row.ask.path.replace("{id}", str(image.id))
+    path = row.ask.path.format(id=image.id, upper=str(image.id).upper())
     return attrs.evolve(row.ask, path=path, headers=headers)
 
 

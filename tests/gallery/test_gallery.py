@@ -50,7 +50,7 @@ class Visit:
 
     def upload(self, name="cat.jpg", data=WIDE, *, caption=""):
         before = self.cards.count()
-        self.page.fill("[name=caption]", caption)
+        self.page.fill("#options [name=caption]", caption)
         self.choose((name, data))
         expect(self.cards).to_have_count(before + 1)
 
@@ -77,6 +77,7 @@ def visit(browser, gallery, request):
 
 
 def test_six_pictures_are_there_at_the_first_start(visit):
+    """Six pictures are there at the first start."""
     guest = visit("demo")
 
     expect(guest.cards).to_have_count(6)
@@ -97,6 +98,7 @@ def test_six_pictures_are_there_at_the_first_start(visit):
 
 
 def test_the_page_asks_nobody_else_for_anything(visit, gallery):
+    """The page asks nobody else for anything."""
     guest = visit("demo")
     expect(guest.page.locator(".view img.here")).to_have_count(6)
     guest.page.locator(".view").first.click()
@@ -104,7 +106,8 @@ def test_the_page_asks_nobody_else_for_anything(visit, gallery):
     assert {request.split()[1].startswith((gallery, "data:", "blob:")) for request in guest.requests} == {True}
 
 
-def test_a_picture_that_is_dropped_is_uploaded_with_its_progress_and_stays_after_a_reload(visit):
+def test_a_dropped_picture_is_uploaded_and_stays(visit):
+    """A picture that is dropped is uploaded, shows its progress, and stays after a reload."""
     ana = visit()
     ana.page.evaluate(
         "window.seen = []; new MutationObserver(() => seen.push(document.querySelector('#queue .status')?.textContent))"
@@ -130,6 +133,7 @@ def test_a_picture_that_is_dropped_is_uploaded_with_its_progress_and_stays_after
 
 
 def test_a_picture_that_is_pasted_is_uploaded(visit):
+    """A picture that is pasted is uploaded."""
     ana = visit()
     transfer = ana.transfer("image.png", make_image("PNG", (60, 40)), "image/png")
     ana.page.evaluate_handle(
@@ -139,9 +143,10 @@ def test_a_picture_that_is_pasted_is_uploaded(visit):
     expect(ana.cards).to_have_count(1)
 
 
-def test_several_files_are_uploaded_and_the_panel_says_what_became_of_one(visit):
+def test_the_panel_says_what_became_of_a_file(visit):
+    """Several files are uploaded, and the panel says what became of one."""
     ana = visit()
-    ana.page.fill("[name=caption]", 'Ana & "Ben" <3')
+    ana.page.fill("#options [name=caption]", 'Ana & "Ben" <3')
     ana.choose(("one.jpg", WIDE), ("two.jpg", make_image("JPEG", (300, 600))))
     expect(ana.cards).to_have_count(2)
     ana.page.reload()
@@ -160,7 +165,8 @@ def test_several_files_are_uploaded_and_the_panel_says_what_became_of_one(visit)
     assert 'open("one.jpg", "rb")' in code
 
 
-def test_a_profile_picture_is_cropped_to_a_square_with_the_keyboard_alone(visit):
+def test_a_profile_picture_is_cropped_by_keyboard(visit):
+    """A profile picture is cropped to a square with the keyboard alone."""
     ana = visit()
     ana.page.check("[value=profile]", force=True)
     ana.choose(("me.jpg", WIDE))
@@ -179,7 +185,8 @@ def test_a_profile_picture_is_cropped_to_a_square_with_the_keyboard_alone(visit)
     expect(ana.page.locator("#panel-facts")).to_contain_text("cropped to a square")
 
 
-def test_a_profile_picture_can_be_dragged_kept_whole_or_left_out(visit):
+def test_a_crop_is_dragged_kept_whole_or_left_out(visit):
+    """A profile picture can be dragged, kept whole or left out."""
     ana = visit()
     ana.page.check("[value=profile]", force=True)
     ana.choose(("me.jpg", WIDE))
@@ -199,7 +206,8 @@ def test_a_profile_picture_can_be_dragged_kept_whole_or_left_out(visit):
     expect(ana.cards).to_have_count(1)
 
 
-def test_one_click_makes_a_picture_primary_and_it_stays(visit):
+def test_one_click_makes_a_picture_primary(visit):
+    """One click makes a picture primary, and it stays so."""
     ana = visit()
     ana.upload("one.jpg", caption="one")
     ana.upload("two.jpg", make_image("JPEG", (300, 300)), caption="two")
@@ -213,7 +221,90 @@ def test_one_click_makes_a_picture_primary_and_it_stays(visit):
     expect(ana.page.locator("#avatar img")).to_have_count(1)
 
 
-def test_a_deletion_waits_can_be_undone_and_is_sent_once_its_notice_goes(visit):
+def test_the_box_makes_the_first_of_a_drop_primary(visit):
+    """ "Make it the primary picture" counts for one picture of one drop, and is not ticked any more afterwards."""
+    ana = visit()
+    ana.upload("old.jpg", caption="old")
+    ana.page.check("#options [name=is_primary]")
+    ana.page.fill("#options [name=caption]", "new")
+    ana.choose(("one.jpg", make_image("JPEG", (300, 200))), ("two.jpg", make_image("JPEG", (200, 300))))
+
+    expect(ana.cards).to_have_count(3)
+    pressed = ana.page.locator(".star[aria-pressed=true]")
+    expect(pressed).to_have_attribute("aria-label", "Primary: new")
+    expect(pressed).to_have_count(1)
+    expect(ana.page.locator("#options [name=is_primary]")).not_to_be_checked()
+    ana.page.reload()
+    expect(pressed).to_have_attribute("aria-label", "Primary: new")
+    assert ana.page.locator(".card:has(.star[aria-pressed=true]) img").get_attribute("width") == "300"
+
+
+def test_a_second_click_on_the_star_is_answered(visit):
+    """Who clicks the star of the primary picture sees why nothing changes."""
+    ana = visit()
+    ana.upload(caption="cat")
+    star = ana.page.get_by_role("button", name="Primary: cat")
+    star.click()
+    expect(star).to_have_attribute("aria-pressed", "true")
+    star.click()
+
+    expect(ana.page.locator(".toast")).to_contain_text("primary picture already")
+
+
+def test_a_caption_is_changed_in_the_panel(visit):
+    """The new caption is seen in the panel, on the card and after a reload, and too long a one says so."""
+    ana = visit()
+    ana.upload(caption="one of four")
+    ana.page.locator(".view").click()
+    field = ana.page.locator("#panel-caption [name=caption]")
+    expect(field).to_have_value("one of four")
+    field.fill("<i>Sea</i> & 'sky'")
+    ana.page.locator("#panel-caption button").click()
+
+    expect(ana.page.locator("#panel-saved")).to_have_text("Saved.")
+    expect(ana.page.locator("#panel-title")).to_have_text("Sea & 'sky'")
+    ana.page.evaluate("document.querySelector('#panel-caption [name=caption]').maxLength = 2000")
+    field.fill("x" * 1001)
+    field.press("Enter")
+    expect(ana.page.locator("#panel-saved")).to_contain_text("at most 1000")
+    ana.page.keyboard.press("Escape")
+    assert focused(ana.page) == "view"
+    expect(ana.page.locator(".caption span")).to_have_text("Sea & 'sky'")
+    expect(ana.page.get_by_role("button", name="Delete: Sea & 'sky'")).to_have_count(1)
+    ana.page.reload()
+    expect(ana.page.locator(".caption span")).to_have_text("Sea & 'sky'")
+
+
+def test_refusals_are_dismissed_together(visit):
+    """Two refusals or more can go with one click."""
+    ana = visit()
+    ana.page.click("summary:has-text('See what is refused')")
+    for count, name in enumerate(("An empty file", "A web page named .jpg"), 1):
+        ana.page.get_by_role("button", name=name).click()
+        expect(ana.page.locator(".item.bad")).to_have_count(count)
+        assert ana.page.locator("#dismiss-all").is_visible() is (count == 2)
+    ana.page.click("#dismiss-all")
+
+    expect(ana.page.locator(".item")).to_have_count(0)
+    expect(ana.page.locator("#queue-section")).to_be_hidden()
+
+
+def test_a_picture_in_its_own_tab_looks_as_usual(visit):
+    """The browser's own page around a picture has its styles: no complaint, the usual dark ground, in the middle."""
+    ana = visit()
+    ana.upload(data=make_image("JPEG", (300, 200)))
+    ana.page.goto(ana.url + ana.page.locator(".view img").get_attribute("src").partition("?")[0])
+
+    shown = ana.page.locator("img")
+    assert shown.evaluate("each => each.naturalWidth") == 300
+    assert ana.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(14, 14, 14)"
+    box, size = shown.bounding_box(), ana.page.viewport_size
+    assert box["x"] + box["width"] / 2 == pytest.approx(size["width"] / 2, abs=2)
+    assert ana.complaints == []
+
+
+def test_a_deletion_waits_and_can_be_undone(visit):
+    """A deletion waits, can be undone, and is sent once its notice goes."""
     ana = visit()
     ana.upload(caption="cat")
     ana.page.get_by_role("button", name="Delete: cat").click()
@@ -230,7 +321,8 @@ def test_a_deletion_waits_can_be_undone_and_is_sent_once_its_notice_goes(visit):
     expect(ana.page.locator("#empty")).to_be_visible()
 
 
-def test_leaving_the_page_finishes_a_deletion_that_waits(visit):
+def test_leaving_the_page_finishes_a_deletion(visit):
+    """Leaving the page finishes a deletion that waits."""
     ana = visit()
     ana.upload(caption="cat")
     ana.page.get_by_role("button", name="Delete: cat").click()
@@ -252,6 +344,7 @@ def test_leaving_the_page_finishes_a_deletion_that_waits(visit):
     ],
 )
 def test_a_bad_file_shows_the_error_that_a_user_gets(visit, button, words, code):
+    """A bad file shows the error that a user gets."""
     ana = visit()
     ana.page.click("summary:has-text('See what is refused')")
     ana.page.get_by_role("button", name=button).click()
@@ -262,7 +355,8 @@ def test_a_bad_file_shows_the_error_that_a_user_gets(visit, button, words, code)
     expect(ana.cards).to_have_count(0)
 
 
-def test_two_browsers_are_two_users_who_cannot_touch_each_others_pictures(visit):
+def test_two_browsers_are_two_users(visit):
+    """Two browsers are two users who cannot touch each other's pictures."""
     ana, ben = visit("ana-of-two"), visit("ben-of-two")
     ana.upload(caption="mine")
     id = ana.cards.get_attribute("data-id")
@@ -278,6 +372,7 @@ def test_two_browsers_are_two_users_who_cannot_touch_each_others_pictures(visit)
 
 
 def test_signing_in_by_name_changes_the_user(visit):
+    """Signing in by name changes the user."""
     ana = visit("demo")
     ana.page.locator(".who summary").click()
     ana.page.fill("#name", "Zoë <b>")
@@ -287,6 +382,7 @@ def test_signing_in_by_name_changes_the_user(visit):
 
 
 def test_everything_is_done_with_the_keyboard_alone(visit):
+    """Everything is done with the keyboard alone."""
     ana = visit()
     with ana.page.expect_file_chooser() as chooser:
         press_tab_until(ana.page, "files")
@@ -327,11 +423,18 @@ def press_tab_until(page, name):
 
 @pytest.mark.parametrize("width", [320, 390])
 def test_nothing_is_cut_off_on_a_phone(visit, width):
+    """Nothing is cut off on a phone."""
     guest = visit("demo", viewport={"width": width, "height": 800}, has_touch=True, is_mobile=True)
     expect(guest.cards).to_have_count(6)
 
     assert guest.page.evaluate("document.documentElement.scrollWidth") == width
     assert float(guest.page.locator(".bin").first.evaluate("each => getComputedStyle(each).opacity")) == 1
+    expect(guest.page.locator(".drop-hint")).to_be_hidden()
+    guest.page.click("summary:has-text('See what is refused')")
+    guest.page.get_by_role("button", name="A web page named .jpg").click()
+    words, button = (guest.page.locator(f".item.bad {part}").bounding_box() for part in (".words", ".buttons"))
+    assert words["x"] + words["width"] <= button["x"]
+    assert words["y"] <= button["y"] + button["height"] / 2 <= words["y"] + words["height"]
     guest.page.locator(".view").first.click()
     panel = guest.page.locator("#panel")
     expect(panel).to_be_visible()
@@ -339,6 +442,7 @@ def test_nothing_is_cut_off_on_a_phone(visit, width):
 
 
 def test_the_theme_is_the_systems_until_it_is_switched(visit):
+    """The theme is the system's until it is switched."""
     guest = visit("demo", color_scheme="dark")
     paper = "getComputedStyle(document.body).backgroundColor"
     dark = guest.page.evaluate(paper)
@@ -357,7 +461,8 @@ def violations(page, axe):
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
-def test_axe_finds_no_violation_on_the_page_the_panel_the_crop_or_the_refusals(visit, axe, scheme, width):
+def test_axe_finds_no_violation(visit, axe, scheme, width):
+    """Axe finds no violation on the page, the panel, the crop or the refusals."""
     guest = visit(color_scheme=scheme, viewport={"width": width, "height": 800})
     guest.upload(caption="cat")
     guest.page.click("summary:has-text('See what is refused')")

@@ -103,7 +103,9 @@ class Caller:
         ("", 200, DATA, None),
     ],
 )
-def test_c17_one_range_is_served_and_anything_else_is_the_whole(asked, status, sent, content_range):
+@pytest.mark.contract("C17")
+def test_one_range_is_served_or_the_whole(asked, status, sent, content_range):
+    """One range is served, and anything else is the whole."""
     call = Caller()
     response = call("GET", f"user_image/{call.uploaded()}/serve/", headers={"Range": asked})
 
@@ -114,7 +116,9 @@ def test_c17_one_range_is_served_and_anything_else_is_the_whole(asked, status, s
         assert response.headers["Content-Length"] == str(len(sent))
 
 
-def test_c17_a_range_of_other_bytes_by_if_range_is_the_whole():
+@pytest.mark.contract("C17")
+def test_a_range_of_other_bytes_is_the_whole():
+    """A range of other bytes, by `If-Range`, is the whole."""
     call = Caller()
     path = f"user_image/{call.uploaded()}/serve/"
     etag = call("GET", path).headers["ETag"]
@@ -125,7 +129,9 @@ def test_c17_a_range_of_other_bytes_by_if_range_is_the_whole():
 
 
 @pytest.mark.parametrize("header", ["{}", "W/{}", '"other", {}', '"a",W/{} , "b"', "*", " * "])
-def test_c17_if_none_match_is_answered_304_whether_exact_weak_listed_or_star(header):
+@pytest.mark.contract("C17")
+def test_if_none_match_is_304(header):
+    """`If-None-Match` is answered with 304, whether exact, weak, listed or `*`."""
     call = Caller()
     path = f"user_image/{call.uploaded()}/serve/"
     etag = call("GET", path).headers["ETag"]
@@ -138,7 +144,9 @@ def test_c17_if_none_match_is_answered_304_whether_exact_weak_listed_or_star(hea
 
 
 @pytest.mark.parametrize("header", ['"other"', "", "garbage", "{}x", 'W/"', "W/*"])
-def test_c17_another_if_none_match_is_answered_with_the_bytes(header):
+@pytest.mark.contract("C17")
+def test_another_if_none_match_gets_the_bytes(header):
+    """Another `If-None-Match` is answered with the bytes."""
     call = Caller()
     path = f"user_image/{call.uploaded()}/serve/"
     etag = call("GET", path).headers["ETag"].strip('"')
@@ -146,7 +154,9 @@ def test_c17_another_if_none_match_is_answered_with_the_bytes(header):
     assert call("GET", path, headers={"If-None-Match": header.format(etag)}).status == 200
 
 
-def test_c11_the_headers_of_a_served_image_are_exactly_these():
+@pytest.mark.contract("C11")
+def test_the_headers_of_a_served_image():
+    """The headers of a served image are exactly these."""
     call = Caller()
     id = call.uploaded(image_type="profile")
 
@@ -167,7 +177,9 @@ def test_c11_the_headers_of_a_served_image_are_exactly_these():
     assert response.body == DATA + b"64"
 
 
-def test_c11_mended_a_stored_type_that_is_no_images_is_never_served_as_such():
+@pytest.mark.contract("C11")
+def test_a_type_of_no_image_is_never_served():
+    """A stored type that is no image's is never served as such."""
     call = Caller()
     image = call.service.get(call.uploaded())
     call.service.repository = OneRow(attrs.evolve(image, mime_type="text/html"))
@@ -185,7 +197,9 @@ class OneRow:
         return self.image
 
 
-def test_c11_mended_head_and_304_open_no_object_and_a_get_opens_one():
+@pytest.mark.contract("C11")
+def test_head_and_304_open_no_object():
+    """`HEAD` and 304 open no object, and a `GET` opens one."""
     opened = []
 
     class Counting(MemoryStorage):
@@ -205,7 +219,9 @@ def test_c11_mended_head_and_304_open_no_object_and_a_get_opens_one():
     assert opened == [(3, 4)]
 
 
-def test_c11_mended_serving_reads_one_row():
+@pytest.mark.contract("C11")
+def test_serving_reads_one_row():
+    """Serving reads one row."""
     reads = []
 
     class Counting(MemoryRepository):
@@ -221,7 +237,9 @@ def test_c11_mended_serving_reads_one_row():
     assert len(reads) == 1
 
 
-def test_c11_mended_a_stream_is_closed_even_if_nobody_reads_it():
+@pytest.mark.contract("C11")
+def test_an_unread_stream_is_closed():
+    """A stream is closed even if nobody reads it."""
     stream = io.BytesIO(DATA)
 
     class Storage(MemoryStorage):
@@ -252,7 +270,9 @@ def test_c11_mended_a_stream_is_closed_even_if_nobody_reads_it():
         *("image/tiff", "video/mp4"),
     ],
 )
-def test_c25_a_name_or_type_that_says_nothing_else_passes(filename, content_type):
+@pytest.mark.contract("C25")
+def test_a_harmless_name_or_type_passes(filename, content_type):
+    """A name or type that says nothing else passes."""
     status, _ = Caller().upload(filename=filename, content_type=content_type)
 
     assert status == 200
@@ -270,7 +290,9 @@ def test_c25_a_name_or_type_that_says_nothing_else_passes(filename, content_type
         *(("cat.jpg", each) for each in ("application/xhtml+xml", "text/javascript", "application/x-httpd-php")),
     ],
 )
-def test_c25_mended_a_name_or_type_of_another_kind_is_refused_with_415(filename, content_type):
+@pytest.mark.contract("C25")
+def test_a_dangerous_name_or_type_is_415(filename, content_type):
+    """A name or type that is dangerous to serve is refused with 415."""
     status, answer = Caller().upload(filename=filename, content_type=content_type)
 
     assert status == 415
@@ -278,7 +300,9 @@ def test_c25_mended_a_name_or_type_of_another_kind_is_refused_with_415(filename,
     assert answer["code"] == "unsupported_format"
 
 
-def test_c13_two_files_in_one_field_are_refused():
+@pytest.mark.contract("C13")
+def test_two_files_in_one_field_are_refused():
+    """Two files in one field are refused."""
     call = Caller()
     form = Form({"username": "ana", "image_type": "gallery"}, [FilePart(io.BytesIO(DATA), "a.jpg")] * 2)
     status, answer = call.json("POST", "upload_user_image/", form=lambda: form)
@@ -290,20 +314,26 @@ def test_c13_two_files_in_one_field_are_refused():
 @pytest.mark.parametrize(
     ("text", "truth"), [("true", True), ("TRUE", True), ("on", True), ("False", False), ("", False)]
 )
-def test_c13_is_primary_is_true_or_false_in_any_case(text, truth):
+@pytest.mark.contract("C13")
+def test_is_primary_is_true_or_false_in_any_case(text, truth):
+    """`is_primary` is true or false, in any case."""
     _, answer = Caller().upload({"is_primary": text})
 
     assert answer["image"]["is_primary"] is truth
 
 
 @pytest.mark.parametrize("text", ["1", "yes", "off", "truest"])
-def test_c13_mended_an_is_primary_that_is_neither_is_not_taken_for_false(text):
+@pytest.mark.contract("C13")
+def test_an_unclear_is_primary_is_refused(text):
+    """An `is_primary` that is neither is not taken for false."""
     status, answer = Caller().upload({"is_primary": text})
 
     assert (status, answer["code"]) == (400, "invalid_field")
 
 
-def test_c13_the_same_idempotency_key_gives_the_first_answer_and_another_file_a_conflict():
+@pytest.mark.contract("C13")
+def test_an_idempotency_key_gives_the_first_answer():
+    """The same idempotency key gives the first answer, and another file a conflict."""
     call = Caller()
     headers = {"Idempotency-Key": "once"}
     (_, first), (_, again) = call.upload(headers=headers), call.upload(headers=headers)
@@ -314,7 +344,10 @@ def test_c13_the_same_idempotency_key_gives_the_first_answer_and_another_file_a_
     assert len(call.service.list("ana")) == 1
 
 
-def test_c13_missing_fields_are_named_and_the_body_of_another_method_is_never_read():
+@pytest.mark.contract("C13")
+def test_missing_fields_are_named():
+    """Missing fields are named, and the body of another method is never read."""
+
     def unread():
         raise AssertionError
 
@@ -327,13 +360,17 @@ def test_c13_missing_fields_are_named_and_the_body_of_another_method_is_never_re
     assert call("POST", "upload_user_image/", form=unread, headers={"Sec-Fetch-Site": "cross-site"}).status == 403
 
 
-def test_c13_a_form_in_which_no_file_was_chosen_lacks_an_image():
+@pytest.mark.contract("C13")
+def test_a_form_without_a_chosen_file_lacks_an_image():
+    """A form in which no file was chosen lacks an image."""
     status, answer = Caller().upload(filename="", data=b"")
 
     assert (status, answer["error"]) == (400, "Missing required fields: image")
 
 
-def test_c19_json_is_not_stored_and_not_sniffed():
+@pytest.mark.contract("C19")
+def test_json_is_not_stored_and_not_sniffed():
+    """JSON is not stored and not sniffed."""
     response = Caller()("GET", "user_images/ana/")
 
     assert response.headers == {
@@ -349,7 +386,9 @@ def test_c19_json_is_not_stored_and_not_sniffed():
 
 
 @pytest.mark.parametrize("user", ["a\0b", "a" * 151, "\ud800"])
-def test_c20_mended_the_guard_never_sees_a_name_that_cannot_be(user):
+@pytest.mark.contract("C20")
+def test_the_guard_never_sees_an_impossible_name(user):
+    """The guard never sees a name that cannot be."""
     call = Caller()
 
     assert call.upload({"username": user})[0] == 400
@@ -378,7 +417,9 @@ def everything(call, id):
         yield call(method, path.format(id=id), query, form=lambda: form), action, status
 
 
-def test_c20_the_guard_is_asked_once_on_every_route_with_the_action_and_the_user():
+@pytest.mark.contract("C20")
+def test_the_guard_is_asked_once_on_every_route():
+    """The guard is asked once on every route, with the action and the user."""
     call = Caller()
     for method, path, action, _ in ROUTES:
         id = call.uploaded()
@@ -395,7 +436,9 @@ async def never_awaited(source, action, user):
 
 
 @pytest.mark.parametrize("answer", [False, None, 0, "yes", 1])
-def test_c20_mended_a_guard_that_does_not_say_true_lets_nothing_through_on_any_route(answer):
+@pytest.mark.contract("C20")
+def test_only_true_lets_a_request_through(answer):
+    """A guard that does not say true lets nothing through on any route."""
     allowed = Caller()
     id = allowed.uploaded()
     refused = Caller(allowed.service, authorize=lambda *_: answer)
@@ -406,7 +449,9 @@ def test_c20_mended_a_guard_that_does_not_say_true_lets_nothing_through_on_any_r
     assert not allowed.service.get(id).is_primary
 
 
-def test_c20_mended_a_guard_that_is_a_coroutine_lets_nothing_through():
+@pytest.mark.contract("C20")
+def test_a_coroutine_lets_nothing_through():
+    """A guard that is a coroutine lets nothing through."""
     pending = []
 
     def guard(*args):
@@ -417,12 +462,16 @@ def test_c20_mended_a_guard_that_is_a_coroutine_lets_nothing_through():
     pending[0].close()
 
 
-def test_c20_mended_a_guard_cannot_be_left_out():
+@pytest.mark.contract("C20")
+def test_a_guard_cannot_be_left_out():
+    """A guard cannot be left out."""
     with pytest.raises(TypeError, match="authorize"):
         Api(ImageService.in_memory())
 
 
-def test_c19_a_guard_that_says_no_looks_like_a_missing_image():
+@pytest.mark.contract("C19")
+def test_a_refusal_looks_like_a_missing_image():
+    """A guard that says no looks like a missing image."""
     call = Caller()
     id = call.uploaded()
     refused = Caller(call.service, authorize=lambda *_: False)
@@ -453,7 +502,9 @@ def test_c19_a_guard_that_says_no_looks_like_a_missing_image():
         ("", "https://app.example.net", 200),
     ],
 )
-def test_c20_another_sites_page_changes_nothing_unless_its_origin_is_listed(site, origin, status):
+@pytest.mark.contract("C20")
+def test_another_sites_page_changes_nothing(site, origin, status):
+    """Another site's page changes nothing unless its origin is listed."""
     call = Caller(trusted_origins=["https://app.example.net"])
     id = call.uploaded()
 
@@ -484,7 +535,9 @@ ERRORS = [
 
 
 @pytest.mark.parametrize(("error", "status", "words", "code"), ERRORS, ids=lambda each: type(each).__name__)
-def test_c19_mended_an_error_within_never_shows_its_cause_and_the_log_holds_it(error, status, words, code, caplog):
+@pytest.mark.contract("C19")
+def test_the_cause_of_an_error_is_in_the_log_alone(error, status, words, code, caplog):
+    """An error within never shows its cause, and the log holds it."""
     caplog.set_level(logging.ERROR, "userimages.http")
     call = Caller()
     call.service.repository = faulty(call.service.repository, list=before(error))
@@ -512,7 +565,10 @@ def test_c19_mended_an_error_within_never_shows_its_cause_and_the_log_holds_it(e
     ],
     ids=lambda each: type(each).__name__,
 )
-def test_c19_what_the_client_can_mend_is_said_without_the_hint_for_programmers(error, status, sentence, code):
+@pytest.mark.contract("C19")
+def test_what_a_client_can_mend_is_said(error, status, sentence, code):
+    """What the client can mend is said without the hint for programmers."""
+
     def refuse(data, image_type):
         raise error from RuntimeError(SECRET)
 
@@ -521,7 +577,10 @@ def test_c19_what_the_client_can_mend_is_said_without_the_hint_for_programmers(e
     assert call.upload() == (status, {"error": sentence, "code": code})
 
 
-def test_c19_every_error_of_the_library_has_its_status():
+@pytest.mark.contract("C19")
+def test_every_error_of_the_library_has_its_status():
+    """Every error of the library has its status."""
+
     def tree(root):
         return {root}.union(*(tree(each) for each in root.__subclasses__()))
 
@@ -530,7 +589,10 @@ def test_c19_every_error_of_the_library_has_its_status():
         assert nearest is not Exception or error in (UserImagesError, ConfigurationError), error
 
 
-def test_c13_mended_a_smaller_limit_of_the_processor_is_the_limit_that_is_named():
+@pytest.mark.contract("C13")
+def test_the_limit_of_the_processor_is_named():
+    """A smaller limit of the processor is the limit that is named."""
+
     def small(data, image_type):
         return instant_processor(data, image_type)
 
@@ -548,14 +610,18 @@ def test_c13_mended_a_smaller_limit_of_the_processor_is_the_limit_that_is_named(
 @pytest.mark.parametrize(
     "path", ["", "nothing/", "user_image/", "upload_user_image/more/", "debug/r2-status/", "user_images/a/b/"]
 )
-def test_c18_another_path_is_404_as_json(path):
+@pytest.mark.contract("C18")
+def test_another_path_is_404_as_json(path):
+    """Another path is 404 as JSON."""
     status, answer = Caller().json("GET", path)
 
     assert (status, answer) == (404, {"error": "Not found", "code": "not_found"})
 
 
 @pytest.mark.parametrize("id", ["1", "not-a-uuid", "00000000-0000-0000-0000-000000000000", "é", "a" * 5000])
-def test_c17_mended_an_id_that_is_none_is_a_missing_image_not_an_error(id):
+@pytest.mark.contract("C17")
+def test_an_id_that_is_none_is_a_missing_image(id):
+    """An id that is none is a missing image, not an error."""
     status, answer = Caller().json("GET", f"user_image/{id}/serve/")
 
     assert (status, answer) == (404, {"error": "Image not found", "code": "image_not_found"})
@@ -564,13 +630,17 @@ def test_c17_mended_an_id_that_is_none_is_a_missing_image_not_an_error(id):
 @pytest.mark.parametrize(
     "query", ["limit=0", "limit=201", "limit=-1", "limit=a", "limit=٣", "limit=" + "9" * 5000, "cursor=x"]
 )
-def test_c14_mended_a_bad_limit_or_cursor_is_400(query):
+@pytest.mark.contract("C14")
+def test_a_bad_limit_or_cursor_is_400(query):
+    """A bad limit or cursor is 400."""
     status, answer = Caller().json("GET", "user_images/ana/", query)
 
     assert (status, answer["code"]) == (400, "invalid_field")
 
 
-def test_c14_pages_follow_each_other_and_count_is_of_the_page():
+@pytest.mark.contract("C14")
+def test_pages_follow_each_other():
+    """Pages follow each other, and `count` is of the page."""
     call = Caller()
     ids = [call.uploaded() for _ in range(5)][::-1]
     seen, query = [], "limit=2"
@@ -584,7 +654,9 @@ def test_c14_pages_follow_each_other_and_count_is_of_the_page():
     assert page["next"] is None
 
 
-def test_c14_a_list_can_be_of_one_type():
+@pytest.mark.contract("C14")
+def test_a_list_can_be_of_one_type():
+    """A list can be of one type."""
     call = Caller()
     call.uploaded(image_type="cover")
     id = call.uploaded(image_type="profile")
@@ -593,7 +665,9 @@ def test_c14_a_list_can_be_of_one_type():
     assert [image["id"] for image in page["images"]] == [id]
 
 
-def test_c5_the_url_of_a_private_storage_is_the_serve_route():
+@pytest.mark.contract("C5")
+def test_the_url_of_a_private_image_is_the_route():
+    """The URL of a private storage is the serve route."""
     call = Caller()
     _, answer = call.upload()
     image = answer["image"]
@@ -602,7 +676,10 @@ def test_c5_the_url_of_a_private_storage_is_the_serve_route():
     assert image["variants"]["64"]["url"] == f"/api/user_image/{image['id']}/serve/?variant=64"
 
 
-def test_c5_mended_another_public_domain_changes_every_url_and_no_row():
+@pytest.mark.contract("C5")
+def test_another_domain_changes_every_url():
+    """Another public domain changes every URL and no row."""
+
     class Public(MemoryStorage):
         domain = "one.example"
 
@@ -621,7 +698,9 @@ def test_c5_mended_another_public_domain_changes_every_url_and_no_row():
 # What users test with
 
 
-def test_c31_an_application_tests_its_api_without_a_server_a_disk_or_an_account():
+@pytest.mark.contract("C31")
+def test_an_application_tests_its_api_in_memory():
+    """An application tests its API without a server, a disk or an account."""
     call = Caller(ImageService.in_memory())
     status, answer = call.upload(data=make_image("PNG", (30, 20)))
 
@@ -629,13 +708,16 @@ def test_c31_an_application_tests_its_api_without_a_server_a_disk_or_an_account(
     assert call("GET", answer["image"]["url"].removeprefix("/api/")).status == 200
 
 
-def test_c31_mended_a_test_with_bytes_that_are_no_image_fails_as_it_would_in_production():
+@pytest.mark.contract("C31")
+def test_a_test_with_no_image_fails():
+    """A test with bytes that are no image fails as it would in production."""
     status, answer = Caller(ImageService.in_memory()).upload(data=b"file_content")
 
     assert (status, answer["code"]) == (415, "unsupported_format")
 
 
 @pytest.mark.parametrize("authorize", [None, True])
-def test_a_guard_that_cannot_be_asked_is_refused_at_construction(authorize):
+def test_a_guard_that_cannot_be_asked_is_refused(authorize):
+    """A guard that cannot be asked is refused at construction."""
     with pytest.raises(ConfigurationError, match="authorize"):
         Api(ImageService.in_memory(), authorize=authorize)

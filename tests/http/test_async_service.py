@@ -235,12 +235,12 @@ def test_a_service_works_after_a_fork():
     asyncio.run(images.upload("ana", JPEG, image_type="gallery"))
 
     def child():
-        os._exit(len(asyncio.run(asyncio.wait_for(images.list("ana"), 20))))
+        os._exit(70 + len(asyncio.run(asyncio.wait_for(images.list("ana"), 20))))
 
     process = multiprocessing.get_context("fork").Process(target=child)
     process.start()
     process.join(30)
-    assert process.exitcode == 1
+    assert process.exitcode == 71
 
 
 @pytest.mark.parametrize("arguments", [(ImageService,), ("images",), (None,)])

@@ -19,6 +19,8 @@ from userimages.processing.engine import decoded_pixels, process
 from userimages.processing.intake import examine
 from userimages.testing import make_image
 
+MEMORY = 40_000_000
+
 
 def test_threads_get_what_each_asked_for(processor):
     files = [
@@ -40,12 +42,12 @@ def _in_a_child(processor, data, queue):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_process_may_fork_after_use_and_while_another_thread_is_at_work():
-    processor = PillowProcessor(limits=Limits(pixels_in_flight=1000, wait_seconds=0))
+    processor = PillowProcessor(limits=Limits(memory_in_flight=MEMORY, wait_seconds=0))
     data = make_image("JPEG", (640, 480))
     processor(data, ImageType.GALLERY)
     context = multiprocessing.get_context("fork")
     queue = context.SimpleQueue()
-    with processor._budget.hold(1000), processor._budget._changed:
+    with processor._budget.hold(MEMORY), processor._budget._changed:
         child = context.Process(target=_in_a_child, args=(processor, data, queue))
         child.start()
         child.join(60)
@@ -55,18 +57,18 @@ def test_a_process_may_fork_after_use_and_while_another_thread_is_at_work():
 
 
 def test_a_full_budget_is_busy_after_the_wait_and_free_afterwards():
-    processor = PillowProcessor(limits=Limits(pixels_in_flight=1000, wait_seconds=0))
+    processor = PillowProcessor(limits=Limits(memory_in_flight=MEMORY, wait_seconds=0))
     data = make_image("JPEG", (64, 48))
-    with processor._budget.hold(1), pytest.raises(BusyError, match="1,000") as refused:
+    with processor._budget.hold(MEMORY - 1), pytest.raises(BusyError, match="40,000,000") as refused:
         processor(data, ImageType.GALLERY)
     assert refused.value.retry_after == 10
     assert refused.value.hint
     assert processor(data, ImageType.GALLERY).main.width == 64
 
 
-def test_the_wait_is_ten_seconds_and_the_budget_one_largest_picture():
+def test_the_wait_is_ten_seconds_and_the_budget_400_mb():
     assert Limits().wait_seconds == 10
-    assert Limits().pixels_in_flight == Limits().max_jpeg_pixels
+    assert Limits().memory_in_flight == 400_000_000
 
 
 def test_who_waits_goes_on_as_soon_as_there_is_room():
@@ -94,7 +96,7 @@ def test_who_waits_goes_on_as_soon_as_there_is_room():
 
 
 def test_a_refused_picture_gives_its_part_of_the_budget_back():
-    processor = PillowProcessor(limits=Limits(pixels_in_flight=1000, wait_seconds=0))
+    processor = PillowProcessor(limits=Limits(memory_in_flight=MEMORY, wait_seconds=0))
     broken = make_image("JPEG", (400, 300))[:5000]
     for _ in range(3):
         with pytest.raises(ValueError, match="broken"):
@@ -102,9 +104,48 @@ def test_a_refused_picture_gives_its_part_of_the_budget_back():
     assert processor(make_image("JPEG", (64, 48)), ImageType.GALLERY).main.width == 64
 
 
-def test_a_picture_larger_than_the_budget_passes_alone():
-    processor = PillowProcessor(limits=Limits(pixels_in_flight=10, wait_seconds=0))
-    assert processor(make_image("JPEG", (64, 48)), ImageType.GALLERY).main.width == 64
+@pytest.mark.parametrize("name", ["max_memory", "memory_in_flight"])
+def test_a_picture_that_needs_too_much_is_refused(name, monkeypatch):
+    """One that needs more than all together may have is never let in, so it is told at once instead of waiting."""
+    monkeypatch.setattr("userimages.processing.process", lambda *_: pytest.fail("it was decoded"))
+    processor = PillowProcessor(limits=Limits(**{name: 100_000}))
+    with pytest.raises(LimitExceededError, match=f"needs .* bytes of memory.*{name}") as refused:
+        processor(make_image("PNG", (64, 48)), ImageType.GALLERY)
+    assert refused.value.code == "too_much_memory"
+    assert refused.value.limit == 100_000
+
+
+def test_first_come_first_served():
+    """A large one waits its turn and gets it: what comes later waits behind it, though it would fit beside."""
+    budget, order = Budget(100, 30), []
+    started = [threading.Event() for _ in range(3)]
+
+    def work(number, size):
+        started[number].set()
+        with budget.hold(size):
+            order.append(number)
+
+    with budget.hold(50):
+        threads = [threading.Thread(target=work, args=(number, size)) for number, size in ((0, 100), (1, 10), (2, 10))]
+        for count, (thread, event) in enumerate(zip(threads, started, strict=True), 1):
+            thread.start()
+            assert event.wait(30)
+            while len(budget._queue) < count and not order:
+                pass
+        assert order == []
+    for thread in threads:
+        thread.join(30)
+    assert order[0] == 0
+
+
+def test_who_gave_up_waiting_holds_nobody_up():
+    """The head of the queue that was refused leaves it, and the next goes in."""
+    budget = Budget(100, 0)
+    with budget.hold(60):
+        with pytest.raises(BusyError), budget.hold(50):
+            pass
+        with budget.hold(40):
+            pass
 
 
 @pytest.mark.parametrize(
@@ -112,11 +153,11 @@ def test_a_picture_larger_than_the_budget_passes_alone():
     [
         (make_image("JPEG", (4000, 3000), quality=50), 2000 * 1500),
         (make_image("JPEG", (640, 480)), 640 * 480),
-        (make_image("PNG", (640, 480)), 2 * 640 * 480),
-        (make_image("GIF", (64, 48), frames=3), 6 * 64 * 48),
+        (make_image("PNG", (640, 480)), 640 * 480),
+        (make_image("GIF", (64, 48), frames=3), 64 * 48),
     ],
 )
-def test_the_budget_counts_what_is_decoded(data, pixels):
+def test_what_is_decoded_is_known_before(data, pixels):
     assert decoded_pixels(examine(data, Limits()), Recipe()) == pixels
 
 
@@ -145,9 +186,9 @@ def test_each_variant_is_made_from_the_next_larger_one(monkeypatch):
 @pytest.mark.parametrize("claim", [{"width": 65}, {"height": 47}, {"frames": 2}])
 def test_a_decoder_that_sees_another_picture_than_intake_is_not_trusted(claim):
     header = examine(make_image("WEBP", (64, 48), frames=3), Limits())
-    assert process(header, Recipe()).main.width == 64
+    assert process(header, Recipe(), Limits()).main.width == 64
     with pytest.raises(BrokenImageError):
-        process(attrs.evolve(header, **claim), Recipe())
+        process(attrs.evolve(header, **claim), Recipe(), Limits())
 
 
 def test_variants_that_come_out_alike_are_encoded_once(monkeypatch):

@@ -2,13 +2,17 @@
 
 import base64
 import io
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from heic_seeds import SEEDS
 from PIL import Image
 
 from userimages import BrokenImageError, ConfigurationError, ImageType, LimitExceededError, UnsupportedFormatError
-from userimages.processing import Limits, PillowProcessor
+from userimages.processing import Limits, PillowProcessor, heif_boxes
 
 pytest.importorskip("pi_heif", reason="pip install 'userimages[heic]'")
 
@@ -93,3 +97,61 @@ def test_without_its_library_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pi_heif", None)
     with pytest.raises(ConfigurationError, match=r"pi-heif.*userimages\[heic\]"):
         PillowProcessor(heic=True)
+
+
+# Real files beside the small ones: of the corpus, where there is one.
+CORPUS = Path(os.environ.get("USERIMAGES_CORPUS", "/nonexistent"))
+CHILDREN, MUTANTS = (40, 500) if os.environ.get("USERIMAGES_TORTURE") else (1, 150)
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_every_kind_of_heic_passes_the_walk(name):
+    """With transparency, EXIF, XMP and a profile, gray, and of several pictures."""
+    assert PillowProcessor(heic=True)(SEEDS[name], ImageType.GALLERY).main.width in (48, 64)
+
+
+def changed(data, mark, offset, new):
+    """Overwrite what comes *offset* bytes behind the first *mark*."""
+    at = data.index(mark) + len(mark) + offset
+    return data[:at] + new + data[at + len(new) :]
+
+
+PLAIN = SEEDS["plain"]
+LIES = {
+    "an-item-type-that-is-not-text": changed(SEEDS["exif"], b"Exif", -4, b"\xff"),
+    "a-protected-item": changed(PLAIN, b"infe", 6, b"\0\1"),
+    "a-name-without-an-end": changed(PLAIN, b"infe", 12, b"x"),
+    "another-chroma-in-the-box": changed(PLAIN, b"hvcC", 16, b"\xfe"),
+    "another-depth-in-the-box": changed(PLAIN, b"hvcC", 17, b"\xfd"),
+    "another-size": changed(PLAIN, b"ispe", 6, b"\2"),
+    "parameters-in-the-picture": changed(PLAIN, b"mdat", 4, b"\x42"),
+    "a-property-that-is-not-there": changed(PLAIN, b"ipma", 11, b"\x7f"),
+    "an-item-outside-of-the-file": changed(PLAIN, b"iloc", 18, b"\0\xff\xff\xff"),
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_a_heic_that_lies_is_not_given_to_libheif(name, monkeypatch):
+    """Each of these could end the process, or make the decoder write where it must not."""
+    processor = PillowProcessor(heic=True)
+    monkeypatch.setattr("userimages.processing.heif.library", lambda: pytest.fail("libheif saw it"))
+    with pytest.raises(BrokenImageError):
+        processor(LIES[name], ImageType.GALLERY)
+
+
+def test_the_boxes_of_a_heic_are_counted():
+    """Empty boxes are eight bytes each."""
+    with pytest.raises(LimitExceededError, match="parts"):
+        heif_boxes.check(SEEDS["plain"] + b"\0\0\0\x08free" * 5000, Limits())
+    heif_boxes.check(SEEDS["plain"] + b"\0\0\0\x08free" * 4000, Limits())
+
+
+@pytest.mark.parametrize("seed", range(CHILDREN))
+def test_no_byte_of_a_heic_ends_the_process(seed, tmp_path):
+    """Mutants that pass the walk are decoded in a child, which must come to its end."""
+    script, last = Path(__file__).with_name("heic_mutants.py"), tmp_path / "last.heic"
+    real = sorted(CORPUS.rglob("*.heic")) if CORPUS.exists() else []
+    command = [sys.executable, str(script), str(seed), str(MUTANTS), str(last), *map(str, real)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{last.read_bytes()!r} {done.stderr}"
+    assert done.stdout.startswith(f"{MUTANTS} ")

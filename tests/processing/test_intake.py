@@ -20,6 +20,7 @@ from userimages import (
 )
 from userimages.processing import Limits, PillowProcessor, gif, jpeg
 from userimages.processing.header import Spliced, orientation_of
+from userimages.processing.intake import examine
 from userimages.testing import make_image
 
 
@@ -123,7 +124,49 @@ BOMBS = {
         hostile.webp_animation(8, 8, 1, extra=hostile.riff_chunk(b"XMP ", bytes(4 * 1024 * 1024))),
         4 * 1024 * 1024,
     ),
+    "gif-one-byte-blocks": (
+        hostile.gif(8, 8, [hostile.gif_frame(8, 8)], extra=b"!\xfe" + b"\1\0" * 50_001 + b"\0"),
+        50_000,
+    ),
+    "jpeg-junk": (hostile.jpeg_with(hostile.segment(0xFE, b"c") + bytes(70_000)), 65_536),
+    "jpeg-padding": (hostile.jpeg_with(b"\xff" * 70_000), 65_536),
+    "jpeg-many-segments-between-scans": (
+        hostile.jpeg_of_scans(64, 64, 65).replace(b"\xff\xda", hostile.segment(0xC4, b"") * 100 + b"\xff\xda"),
+        5_000,
+    ),
 }
+# What a file may hold any number of: the smallest of each kind, and where it stands.
+PARTS = {
+    "jpeg-restart": lambda count: hostile.jpeg_with(b"\xff\xd0" * count),
+    "jpeg-tables": lambda count: hostile.jpeg_with(hostile.segment(0xC4, b"") * count),
+    "jpeg-unknown": lambda count: hostile.jpeg_with(hostile.segment(0xF0, b"") * count),
+    "jpeg-comment": lambda count: hostile.jpeg_with(hostile.segment(0xFE, b"") * count),
+    "png-text": lambda count: hostile.png(8, 8, extra=hostile.chunk(b"tEXt") * count),
+    "png-pixels": lambda count: hostile.png(8, 8, extra=hostile.chunk(b"IDAT") * count),
+    "png-unknown": lambda count: hostile.png(8, 8, extra=hostile.chunk(b"abCd") * count),
+    "gif-comment": lambda count: hostile.gif(8, 8, [hostile.gif_frame(8, 8)], extra=b"!\xfe\0" * count),
+    "gif-control": lambda count: hostile.gif(8, 8, [hostile.gif_frame(8, 8)], extra=b"!\xf9\4\0\0\0\0\0" * count),
+    "webp-unknown": lambda count: hostile.webp_animation(8, 8, 1, extra=hostile.riff_chunk(b"JUNK", b"") * count),
+    "webp-pixels": lambda count: hostile.webp_animation(8, 8, 1, extra=hostile.riff_chunk(b"VP8 ", b"") * count),
+    "webp-within-a-frame": lambda count: hostile.webp_animation(
+        8, 8, 1, extra=hostile.riff_chunk(b"ANMF", bytes(16) + hostile.riff_chunk(b"JUNK", b"") * count)
+    ),
+}
+BOMBS |= {name: (build(5_001), 5_000) for name, build in PARTS.items()}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_parts_up_to_their_limit_pass(name):
+    """A file of parts is refused for their number, and not because such parts are refused as such."""
+    assert examine(PARTS[name](4_900), Limits()).width in (8, 48)
+
+
+def test_a_second_profile_of_a_png_is_not_inflated():
+    """Each profile may inflate to megabytes, and a file of 10 MiB may hold thousands: only the first is."""
+    profile = hostile.chunk(b"iCCP", b"p\0\0" + zlib.compress(bytes(4_000_000)))
+    cut = hostile.chunk(b"iCCP", b"p\0\0" + zlib.compress(bytes(5_000_000)))
+    header = examine(hostile.png(8, 8, extra=profile + cut), Limits())
+    assert len(header.icc) == 4_000_000
 
 
 @pytest.mark.parametrize("name", BOMBS)
@@ -192,7 +235,6 @@ BROKEN = {
     "gif-no-frames": hostile.gif(8, 8, []),
     "gif-half": hostile.gif(64, 64, [hostile.gif_frame(64, 64)])[:300],
     "gif-broken-second-frame": hostile.gif(9, 9, [hostile.gif_frame(9, 9)])[:-1] + hostile.gif_frame(9, 9)[:-4] + b";",
-    "gif-one-byte-blocks": hostile.gif(8, 8, [hostile.gif_frame(8, 8)], extra=b"!\xfe" + b"\1\0" * 300_000 + b"\0"),
     "webp-half": make_image("WEBP", (400, 300))[:3000],
     "webp-frames-half": make_image("WEBP", (40, 30), frames=3)[:900],
 }

@@ -365,7 +365,7 @@ def test_the_console_takes_the_service_of_an_application(
         "def make(): return images\n"
     )
     monkeypatch.chdir(tmp_path)
-    assert main(["--app", f"{module}:{name}", "check"]) == 0
+    assert main(["--app", f"{module}:{name}", "check"]) == main(["check", "--app", f"{module}:{name}"]) == 0
     assert f"MemoryStorage and MemoryRepository, from {module}:{name}." in capsys.readouterr().out
 
 

@@ -1,7 +1,9 @@
 """A small project around the reusable app ``userimages_django``; the environment decides where bytes go."""
 
+import contextlib
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
 DATA = Path(os.environ.get("USERIMAGES_DATA_DIR") or "userimages-data").absolute()
@@ -9,11 +11,16 @@ DATA.mkdir(parents=True, exist_ok=True)
 
 
 def _secret_key(file: Path) -> str:
-    try:
-        with file.open("x") as new:
+    """Return the key that signs the sessions; it outlives a restart.
+
+    Several workers may start at once, so the file appears whole and for its owner alone, and the first one counts.
+    """
+    if not file.exists():
+        with tempfile.NamedTemporaryFile("w", dir=file.parent) as new:  # its mode is 0600
             new.write(secrets.token_hex(32))
-    except FileExistsError:
-        pass
+            new.flush()
+            with contextlib.suppress(FileExistsError):
+                os.link(new.name, file)
     return file.read_text()
 
 

@@ -11,6 +11,11 @@ export async function setPrimary(id) {
   return answer(await fetch(`/api/user_image/${id}/set_primary/`, { method: "POST" }));
 }
 
+/** Change the caption. */
+export async function update(id, { caption }) {
+  return answer(await fetch(`/api/user_image/${id}/update/`, { method: "POST", body: new URLSearchParams({ caption }) }));
+}
+
 /** Delete for good; *keepalive* lets the request outlive the page. */
 export async function remove(id, { keepalive = false } = {}) {
   return answer(await fetch(`/api/user_image/${id}/delete/`, { method: "DELETE", keepalive }));

@@ -79,10 +79,10 @@ function cardOf(image) {
     decoding: "async",
     onload: () => picture.classList.add("here"),
   });
-  const view = element("button", { type: "button", class: "view", "aria-haspopup": "dialog", onclick: () => open(shown.get(image.id).image) }, picture);
+  const view = element("button", { type: "button", class: "view", "aria-haspopup": "dialog", onclick: () => open(shown.get(image.id).image, changed) }, picture);
   const star = element("button", { type: "button", class: "icon star", "aria-pressed": image.is_primary, "aria-label": `Primary: ${name}`, title: "Make it the primary picture", onclick: () => makePrimary(image.id) }, icon("star"));
   const bin = element("button", { type: "button", class: "icon bin", "aria-label": `Delete: ${name}`, title: "Delete", onclick: () => takeAway(image.id) }, icon("bin"));
-  const caption = element("p", { class: "caption" }, name, element("small", {}, image.image_type));
+  const caption = element("p", { class: "caption" }, element("span", {}, name), element("small", {}, image.image_type));
   const card = element("li", { class: "card", "data-id": image.id }, view, element("div", { class: "tools" }, star, bin), caption);
   card.style.setProperty("--ratio", Math.min(Math.max(ratio, 0.6), 3.2));
   const blur = image.placeholder && placeholder(image.placeholder);
@@ -90,8 +90,23 @@ function cardOf(image) {
   return card;
 }
 
+/** Show what was changed where it stands. */
+function changed(image) {
+  const entry = shown.get(image.id);
+  if (!entry) return;
+  entry.image = image;
+  const name = title(image);
+  entry.card.querySelector(".caption span").textContent = name;
+  entry.card.querySelector("img").alt = name;
+  entry.card.querySelector(".star").setAttribute("aria-label", `Primary: ${name}`);
+  entry.card.querySelector(".bin").setAttribute("aria-label", `Delete: ${name}`);
+}
+
 async function makePrimary(id) {
-  if (shown.get(id).image.is_primary) return say("This is the primary picture.");
+  if (shown.get(id).image.is_primary) {
+    say("This is the primary picture.");
+    return notice("This is the primary picture already.", { seconds: 4 });
+  }
   try {
     await setPrimary(id);
     for (const each of shown.values()) each.image.is_primary = each.image.id === id;
@@ -152,11 +167,12 @@ async function take(files) {
   const form = new FormData(find("options"));
   const options = { image_type: form.get("image_type"), caption: form.get("caption"), is_primary: form.has("is_primary") };
   find("options").elements.caption.value = "";
+  find("options").elements.is_primary.checked = false;
   for (const file of files) {
     const chosen = options.image_type === "profile" ? await cropped(file) : file;
     if (!chosen) continue;
     if (chosen !== file) chosen.before = { cropped: true };
-    enqueue(chosen, options, arrived);
+    enqueue(chosen, { ...options }, arrived);
     options.is_primary = false; // only one can be: the first
   }
 }

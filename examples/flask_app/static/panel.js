@@ -1,10 +1,15 @@
 // The panel of one picture: what was sent, what was stored, what was removed, and the Python that did it.
 
-import { bytes, element, find, format, notice, state, title } from "./page.js";
+import { update } from "./api.js";
+import { bytes, element, find, format, notice, say, state, title } from "./page.js";
 import { sentFor } from "./sent.js";
 
-export function open(image) {
+let shown = null; // what the panel is open for, and whom it tells of a new caption
+
+export function open(image, changed) {
+  shown = { image, changed };
   find("panel-title").textContent = title(image);
+  find("panel-caption").elements.caption.value = image.caption;
   const when = new Date(image.uploaded_at).toLocaleString([], { dateStyle: "long", timeStyle: "short" });
   find("panel-meta").textContent = `${label(image.image_type)}${image.is_primary ? ", primary" : ""} · ${when}`;
   find("panel-stage").replaceChildren(element("img", { src: image.url, width: image.width, height: image.height, alt: title(image) }));
@@ -13,7 +18,8 @@ export function open(image) {
   facts(image, sent);
   sizes(image);
   find("panel-code").textContent = python(image, sent);
-  find("panel").showModal();
+  find("panel-saved").textContent = "";
+  if (!find("panel").open) find("panel").showModal();
 }
 
 const label = (type) => ({ profile: "Profile picture", gallery: "Gallery image", cover: "Cover photo" })[type];
@@ -41,7 +47,7 @@ function facts(image, sent) {
   }
   rows.push(["Stored", `${format(image.mime_type)}, ${size(image)}, sRGB, upright`]);
   rows.push(["Removed", sent ? sent.carried.join(", ") || "nothing: it carried no metadata" : "all metadata that it carried"]);
-  find("panel-facts").replaceChildren(...list_by_key.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
+  find("panel-facts").replaceChildren(...rows.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
 }
 
 function sizes(image) {
@@ -77,6 +83,7 @@ function python(image, sent) {
     ...(narrow ? [`image.variants[${quote(narrow)}].url`] : []),
     `image.img_attributes(sizes="50vw")  # src, srcset, ...`,
     "",
+    `images.update(image.id, caption="Another caption")`,
     `images.set_primary(image.id)`,
     `images.delete(image.id)`,
   ].join("\n");
@@ -89,6 +96,25 @@ for (const dialog of document.querySelectorAll("dialog")) {
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   dialog.querySelector("[data-close]")?.addEventListener("click", () => dialog.close());
 }
+
+find("panel-caption").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const { image, changed } = shown;
+  const fields = event.target.elements;
+  fields.save.disabled = true;
+  try {
+    const answer = await update(image.id, { caption: fields.caption.value });
+    changed(answer.image);
+    if (shown.image === image) open(answer.image, changed);
+    say("The caption is saved.");
+    find("panel-saved").textContent = "Saved.";
+  } catch (error) {
+    find("panel-saved").textContent = error.message;
+    say(error.message);
+  } finally {
+    fields.save.disabled = false;
+  }
+});
 
 find("copy").addEventListener("click", async () => {
   await navigator.clipboard.writeText(find("panel-code").textContent);

@@ -59,7 +59,7 @@ function row(file) {
   const leave = () => {
     URL.revokeObjectURL(preview.src);
     box.remove();
-    find("queue-section").hidden = !find("queue").children.length;
+    tidy();
   };
   const button = (label, act) => element("button", { type: "button", class: "plain small", onclick: act }, label);
   const dismiss = () => element("button", { type: "button", class: "icon", "aria-label": `Dismiss ${file.name}`, onclick: leave }, icon("close"));
@@ -67,6 +67,7 @@ function row(file) {
     box,
     start(word, cancel) {
       box.classList.remove("bad");
+      tidy();
       bar.hidden = false;
       bar.value = 0;
       status.textContent = `${word} ${bytes(file.size)}`;
@@ -78,7 +79,7 @@ function row(file) {
       if (share === 1) bar.removeAttribute("value");
     },
     finish(sentence) {
-      bar.value = 1;
+      bar.hidden = true; // an empty or half-filled one would say that something is still to come
       box.classList.add("done");
       status.textContent = sentence;
       buttons.replaceChildren(dismiss());
@@ -87,6 +88,7 @@ function row(file) {
     fail(error, retry) {
       bar.hidden = true;
       box.classList.add("bad");
+      tidy();
       status.textContent = error.message;
       status.setAttribute("role", "alert");
       if (error.status) status.append(element("code", {}, `${error.status} ${error.code}`));
@@ -95,6 +97,17 @@ function row(file) {
     },
   };
 }
+
+/** Show the list while there is something in it, and "Dismiss all" where there is more than one refusal. */
+function tidy() {
+  find("queue-section").hidden = !find("queue").children.length;
+  find("dismiss-all").hidden = find("queue").querySelectorAll(".bad").length < 2;
+}
+
+find("dismiss-all").addEventListener("click", () => {
+  for (const each of find("queue").querySelectorAll(".bad .buttons .icon")) each.click();
+  find("files").focus();
+});
 
 async function pixels(file) {
   try {

@@ -8,9 +8,10 @@ from userimages.keys import TYPE_NAME
 from userimages.model import ProcessedImage
 from userimages.processing import heif
 from userimages.processing.budget import Budget
-from userimages.processing.engine import decoded_pixels, process
+from userimages.processing.engine import process
 from userimages.processing.intake import examine
 from userimages.processing.limits import Limits
+from userimages.processing.memory import estimate
 from userimages.processing.recipes import RECIPES, Fill, Fit, Recipe
 
 _ENGINE = 1  # raise it when the same recipe makes other variants
@@ -56,7 +57,7 @@ class PillowProcessor:
         self.heic = heic
         if heic:
             heif.library()
-        self._budget = Budget(limits.pixels_in_flight, limits.wait_seconds)
+        self._budget = Budget(limits.memory_in_flight, limits.wait_seconds)
 
     @property
     def max_bytes(self) -> int:
@@ -83,8 +84,10 @@ class PillowProcessor:
         """
         recipe = self._recipe(image_type)
         header = examine(bytes(data), self.limits, heic=self.heic)
-        with self._budget.hold(decoded_pixels(header, recipe)):
-            return process(header, recipe)
+        needed = estimate(header, recipe)
+        self.limits.allow_memory(needed)
+        with self._budget.hold(needed):
+            return process(header, recipe, self.limits)
 
     def _recipe(self, image_type: str) -> Recipe:
         recipe = self.recipes.get(image_type)
@@ -107,6 +110,10 @@ def _check_recipes(recipes: Mapping[str, Recipe | None]) -> dict[str, Recipe | N
             raise ConfigurationError(
                 f"There is a recipe for the image type {name!r}.",
                 hint="A type has a name of 1 to 16 of the characters a-z, 0-9 and _, and begins with a letter.",
+            )
+        if recipe is None and name not in RECIPES:
+            raise ConfigurationError(
+                f"There is no image type {str(name)!r} to take away.", hint=f"There are {', '.join(RECIPES)}."
             )
         if recipe is not None and not isinstance(recipe, Recipe):
             raise ConfigurationError(

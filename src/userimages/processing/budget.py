@@ -1,6 +1,7 @@
-"""How many pixels are decoded at once, over all threads of a process."""
+"""How much memory is in use for pictures at once, over all threads of a process."""
 
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,9 +10,10 @@ from userimages.fork_safety import reset_after_fork
 
 
 class Budget:
-    """A semaphore of pixels: *capacity* of them at once; who waits longer than *wait_seconds* is refused.
+    """A semaphore of bytes, first come first served; who waits longer than *wait_seconds* is refused.
 
-    A picture larger than the whole budget is let in when nothing else is.
+    A large picture waits until enough is free, and who comes after it waits behind it. Were smaller ones let past, a
+    steady stream of them would keep it out for ever.
     """
 
     def __init__(self, capacity: int, wait_seconds: float) -> None:
@@ -21,29 +23,35 @@ class Budget:
         reset_after_fork(self)
 
     def reset(self) -> None:
-        """Begin anew with nothing in flight: after a fork, the threads that held a part exist no more."""
+        """Start with nothing in flight: after a fork, the threads that held a part do not exist."""
         self._free = self._capacity
+        self._queue = deque[object]()
         self._changed = threading.Condition()
 
     @contextmanager
-    def hold(self, pixels: int) -> Iterator[None]:
-        """Hold *pixels* of the budget while the block runs.
+    def hold(self, size: int) -> Iterator[None]:
+        """Hold *size* bytes of the budget, which has as many, while the block runs.
 
         Raises:
             BusyError: they did not come free in time.
         """
-        share, changed = min(pixels, self._capacity), self._changed
+        changed, queue, turn = self._changed, self._queue, object()
         with changed:
-            if not changed.wait_for(lambda: self._free >= share, self._wait_seconds):
-                raise BusyError(
-                    f"Other images have kept this process busy for {self._wait_seconds:g} s "
-                    f"(Limits(pixels_in_flight={self._capacity:,})).",
-                    hint="Try again in a moment.",
-                )
-            self._free -= share
+            queue.append(turn)
+            try:
+                if not changed.wait_for(lambda: queue[0] is turn and self._free >= size, self._wait_seconds):
+                    raise BusyError(
+                        f"Other images have kept this process busy for {self._wait_seconds:g} s "
+                        f"(Limits(memory_in_flight={self._capacity:,})).",
+                        hint="Try again in a moment.",
+                    )
+                self._free -= size
+            finally:
+                queue.remove(turn)
+                changed.notify_all()  # the next in the queue may fit beside this one, or in place of it
         try:
             yield
         finally:
             with changed:
-                self._free += share
+                self._free += size
                 changed.notify_all()

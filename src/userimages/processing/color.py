@@ -1,8 +1,15 @@
 """Every mode that a decoder gives, turned into 8-bit gray, RGB or RGBA in sRGB."""
 
 import io
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from PIL import Image, ImageChops
+
+from userimages.processing.icc import rebuilt
+
+if TYPE_CHECKING:
+    from PIL.ImageCms import ImageCmsTransform
 
 _SRGB_NAMES = tuple(
     name.encode(encoding) for name in ("sRGB IEC61966-2", "sRGB built-in") for encoding in ("ascii", "utf-16-be")
@@ -48,35 +55,51 @@ def _high_bytes(image: Image.Image) -> Image.Image:
     return gray
 
 
-def is_srgb(icc: bytes) -> bool:
-    """Tell whether a profile, or none, leaves a picture as it is."""
-    return not icc or any(name in icc for name in _SRGB_NAMES)
+class Profile:
+    """The color profile of one file, and its way to sRGB, which is built once however many frames take it.
 
+    A profile that does not work is dropped: its picture is taken as sRGB.
+    """
 
-def to_srgb(image: Image.Image, icc: bytes) -> Image.Image:
-    """Return *image* in sRGB (L, RGB or RGBA) by way of its profile; a profile that does not work is dropped."""
-    if not is_srgb(icc) and _SPACES.get(image.mode) == icc[16:20]:
-        converted = _through_profile(image, icc)
-        if converted is not None:
-            return converted
-    return image.convert("RGB") if image.mode == "CMYK" else image
+    def __init__(self, icc: bytes) -> None:
+        self._icc = b"" if any(name in icc for name in _SRGB_NAMES) else rebuilt(icc)
 
+    @property
+    def is_srgb(self) -> bool:
+        """Tell whether it leaves a picture as it is."""
+        return not self._icc
 
-def _through_profile(image: Image.Image, icc: bytes) -> Image.Image | None:
-    from PIL import ImageCms
+    def to_srgb(self, image: Image.Image) -> Image.Image:
+        """Return *image* in sRGB: L, RGB or RGBA."""
+        if self._icc and _SPACES.get(image.mode) == self._icc[16:20]:
+            return self._converted(image)
+        return image.convert("RGB") if image.mode == "CMYK" else image
 
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-        target = ImageCms.createProfile("sRGB")
-        flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
-        intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+    def _converted(self, image: Image.Image) -> Image.Image:
+        colors = image.convert("RGB") if image.mode == "RGBA" else image
+        try:
+            made = self._transform.apply(colors) if self._transform else None
+        except (OSError, ValueError):
+            made = None
+        if made is None:
+            return image.convert("RGB") if image.mode == "CMYK" else image
         if image.mode == "RGBA":
-            alpha, image = image.getchannel("A"), image.convert("RGB")
-        else:
-            alpha = None
-        result = ImageCms.profileToProfile(image, source, target, intent, "RGB", flags=flags)
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        return None
-    if result is not None and alpha is not None:
-        result.putalpha(alpha)
-    return result.convert("L") if result is not None and image.mode == "L" else result
+            made.putalpha(image.getchannel("A"))
+        return made.convert("L") if image.mode == "L" else made
+
+    @cached_property
+    def _transform(self) -> "ImageCmsTransform | None":
+        from PIL import ImageCms
+
+        mode = next(mode for mode, space in _SPACES.items() if space == self._icc[16:20])
+        try:
+            return ImageCms.buildTransform(
+                ImageCms.ImageCmsProfile(io.BytesIO(self._icc)),
+                ImageCms.createProfile("sRGB"),
+                mode,
+                "RGB",
+                ImageCms.Intent.RELATIVE_COLORIMETRIC,
+                ImageCms.Flags.BLACKPOINTCOMPENSATION,
+            )
+        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+            return None

@@ -11,10 +11,11 @@ from PIL import GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImag
 
 from userimages.errors import BrokenImageError, LimitExceededError, UserImagesError
 from userimages.model import ProcessedImage, Rendition
-from userimages.processing import heif
-from userimages.processing.color import eight_bit, is_srgb, opaque, to_srgb
+from userimages.processing import heif, png_rows
+from userimages.processing.color import Profile, eight_bit, opaque
 from userimages.processing.encode import Animation, encode, quality_of, subsampling_of
 from userimages.processing.header import Header, broken
+from userimages.processing.limits import Limits
 from userimages.processing.planar import GAP, Planes, Region, is_subsampled
 from userimages.processing.recipes import Box, Fill, Fit, Format, Recipe, Size
 from userimages.processing.thumbhash import thumbhash
@@ -49,6 +50,7 @@ _LANCZOS = Image.Resampling.LANCZOS
 _HASH_SIDE = 32
 _MANY_PIXELS = 6_000_000
 _LARGE = 1_000_000
+_SPARSE = 4  # pixels of an animation for each byte that it may have: usual are up to 10, and noise takes 1
 _READ_AT_ONCE = 1 << 20  # bytes of a JPEG: the decoder starts anew with each block, and Pillow's are of 64 KiB
 
 _Layer = Image.Image | Planes
@@ -68,29 +70,30 @@ class Picture:
     subsampling: int = 0
 
 
-def process(header: Header, recipe: Recipe) -> ProcessedImage:
+def process(header: Header, recipe: Recipe, limits: Limits) -> ProcessedImage:
     """Decode the file once and make everything that *recipe* asks for.
 
     Raises:
         BrokenImageError: the decoder refuses it, for whatever reason.
-        LimitExceededError: memory ran out.
+        LimitExceededError: memory ran out, or an animation would be stored in too many bytes.
     """
     with _refusals(header):
         animated = header.frames > 1 and recipe.format != "jpeg"
         picture = _animated(header, recipe) if animated else _still(header, recipe)
+        picture, main = _bounded(picture, recipe, header, limits) if animated else (picture, None)
         pyramid = _Pyramid(picture.base)
         variants = _variants(pyramid, recipe)
         frames = header.frames if animated else 1
-        return ProcessedImage(_master(picture, recipe, header), variants, pyramid.placeholder(), frames)
+        return ProcessedImage(main or _master(picture, recipe, header), variants, pyramid.placeholder(), frames)
 
 
 def decoded_pixels(header: Header, recipe: Recipe) -> int:
-    """Return how many pixels will be decoded, in units of the cheapest decoder: others need twice the memory."""
+    """Return how many pixels come out of the decoder at once: that of a JPEG shrinks on its way."""
     if header.format == "JPEG":
         least = _draft_size(header, _placed(header, recipe)[2])
         scale = _draft_scale((header.width, header.height), least)
         return header.width * header.height // scale**2
-    return 2 * header.width * header.height * header.frames
+    return header.width * header.height
 
 
 @contextmanager
@@ -117,9 +120,10 @@ def _refusals(header: Header) -> Iterator[None]:
 
 def _still(header: Header, recipe: Recipe) -> Picture:
     region, size, target = _placed(header, recipe)
+    profile = Profile(header.icc)
     source: Image.Image = _opened(header)
     quality, subsampling = 100, 2 if is_subsampled(source, header) else 0
-    planar = subsampling == 2 and is_srgb(header.icc) and _gains_from_planes(header, recipe, size)
+    planar = subsampling == 2 and profile.is_srgb and _gains_from_planes(header, recipe, size)
     scale = 1.0, 1.0
     if isinstance(source, JpegImagePlugin.JpegImageFile):
         quality, subsampling = quality_of(source), subsampling_of(source)
@@ -127,8 +131,12 @@ def _still(header: Header, recipe: Recipe) -> Picture:
         scale = (drafted[1][2] / header.width, drafted[1][3] / header.height) if drafted else scale
         source.decodermaxblock = _READ_AT_ONCE
     source.load()
+    if header.format == "PNG" and png_rows.are_missing(source, header.open):
+        raise broken("rows of its pixels are missing")
     if not planar:
-        image = _finished(eight_bit(source), header, _scaled(region, *scale), size)
+        image = eight_bit(source)
+        del source  # in its own mode it is of no more use, and may be a third of all that is needed
+        image = _finished(image, header, profile, _scaled(region, *scale), size)
         return Picture(image, image, None, quality, subsampling)
     planes = Planes.of(source, _TURNS.get(header.orientation))
     del source
@@ -153,11 +161,12 @@ def _animated(header: Header, recipe: Recipe) -> Picture:
     source = _opened(header)
     if header.format == "WEBP" and getattr(source, "n_frames", 1) != header.frames:
         raise broken("its frames do not decode")
+    profile = Profile(header.icc)
     frames, durations = list[Image.Image](), list[int]()
     for number in range(header.first_frame, header.first_frame + header.frames):
         source.seek(number)
         source.load()
-        frames.append(_finished(eight_bit(source.copy()), header, box, size))
+        frames.append(_finished(eight_bit(source.copy()), header, profile, box, size))
         durations.append(max(0, round(source.info.get("duration", 0))))
     return Picture(frames[0], frames[0], Animation(frames[1:], durations, header.loop))
 
@@ -170,11 +179,11 @@ def _opened(header: Header) -> Image.Image:
     return source
 
 
-def _finished(image: Image.Image, header: Header, region: Region, size: Size) -> Image.Image:
+def _finished(image: Image.Image, header: Header, profile: Profile, region: Region, size: Size) -> Image.Image:
     """Cut *region* out of a decoded picture, shrink it to *size*, and only then convert and turn what is left."""
     if size != image.size or region != (0, 0, *image.size):
         image = image.resize(size, _LANCZOS, region, reducing_gap=2.0)
-    image = opaque(to_srgb(image, header.icc))
+    image = opaque(profile.to_srgb(image))
     turn = _TURNS.get(header.orientation)
     return image if turn is None else image.transpose(turn)
 
@@ -270,6 +279,37 @@ def _variants(pyramid: _Pyramid, recipe: Recipe) -> dict[str, Rendition]:
         for key, layer in {id(layer): layer for layer in layers.values()}.items()
     }
     return {name: encoded[id(layers[name])] for name in recipe.variants}
+
+
+def _bounded(picture: Picture, recipe: Recipe, header: Header, limits: Limits) -> tuple[Picture, Rendition]:
+    """Encode an animation; at half of its size where it would become much larger than its file."""
+    try:
+        return picture, _animation(picture, recipe, header, limits)
+    except LimitExceededError:
+        picture = _halved(picture)
+    return picture, _animation(picture, recipe, header, limits)
+
+
+def _animation(picture: Picture, recipe: Recipe, header: Header, limits: Limits) -> Rendition:
+    """Encode an animation, and refuse one that becomes much larger than its file.
+
+    Noise that repeats is small as PNG or GIF, large as WebP, and takes seconds. So where little may be stored for many
+    pixels, the first frame is tried alone.
+    """
+    pixels = picture.image.width * picture.image.height * header.frames
+    if pixels > _SPARSE * limits.animation_bytes(header.size_bytes):
+        alone = encode(picture.image, recipe.format or "webp", recipe.quality)
+        limits.allow_animation(len(alone.data), header.size_bytes)
+    main = _master(picture, recipe, header)
+    limits.allow_animation(len(main.data), header.size_bytes)
+    return main
+
+
+def _halved(picture: Picture) -> Picture:
+    size = max(1, picture.image.width // 2), max(1, picture.image.height // 2)
+    frames = [picture.image, *(picture.animation.frames if picture.animation else ())]
+    first, *rest = (frame.resize(size, _LANCZOS) for frame in frames)
+    return Picture(first, first, picture.animation and attrs.evolve(picture.animation, frames=rest))
 
 
 def _master(picture: Picture, recipe: Recipe, header: Header) -> Rendition:

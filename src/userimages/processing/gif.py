@@ -9,7 +9,6 @@ from userimages.processing.limits import Limits
 
 _EXTENSION, _IMAGE = 0x21, 0x2C
 _CONTROL, _APPLICATION = b"\xf9", b"\xff"
-_MAX_SHORT_BLOCKS = 250_000
 # Encoders write full blocks of 255 bytes; a run of them is skipped in one step.
 _FULL_BLOCKS = re.compile(rb"(?:\xff.{255})+", re.DOTALL)
 
@@ -21,13 +20,16 @@ def examine(data: bytes, limits: Limits) -> Header:
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     limits.allow_size(width, height)
     position = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
-    kept, palette = list[bytes](), data[10:position]
-    control, frames, metadata, loop, short = b"", 0, 0, 1, 0
+    kept, view = list[bytes | memoryview](), memoryview(data)  # views: what waits to be decoded holds no copies
+    palette = data[10:position]
+    control, frames, metadata, loop, short, parts = b"", 0, 0, 1, 0, 0
     while position < len(data):
+        parts += 1
+        limits.allow_parts(parts)
         introducer = data[position]
         if introducer == _EXTENSION:
             label, start = data[position + 1 : position + 2], position + 2
-            position, short = _chain_end(data, start, short)
+            position, short = _chain_end(data, start, short, limits)
             blocks = data[start:position]
             if label == _CONTROL and blocks[0] == 4 and len(blocks) == 6:
                 control = b"!" + label + blocks
@@ -48,27 +50,29 @@ def examine(data: bytes, limits: Limits) -> Header:
             limits.allow_frames(frames, width, height)
             start = position + (3 << (flags & 7) + 1 if flags & 0x80 else 0) + 1
             table, before = data[position:start], short
-            position, short = _chain_end(data, start, short)
-            blocks = data[start:position]
-            kept += (control, descriptor, table, blocks if short - before < 9 else _in_full_blocks(blocks))
+            position, short = _chain_end(data, start, short, limits)
+            chain = view[start:position]
+            kept += (control, descriptor, table, chain if short - before < 9 else _in_full_blocks(chain))
             control = b""
         else:
             break
     if not frames or not width or not height:
         raise broken("it has no picture")
-    content = b"".join((b"GIF89a", struct.pack("<HH", width, height), palette, *kept, b";"))
+    head = b"GIF89a" + struct.pack("<HH", width, height) + palette
     return Header(
         format="GIF",
         width=width,
         height=height,
         size_bytes=len(data),
-        open=lambda: io.BytesIO(content),
+        open=lambda: io.BytesIO(b"".join((head, *kept, b";"))),
         frames=frames,
         loop=loop,
+        mode="P",
+        copied_bytes=len(data),
     )
 
 
-def _chain_end(data: bytes, position: int, short: int) -> tuple[int, int]:
+def _chain_end(data: bytes, position: int, short: int, limits: Limits) -> tuple[int, int]:
     """Return where a chain of data blocks ends, and *short* plus the number of its blocks that are not full."""
     try:
         while size := data[position]:
@@ -77,16 +81,16 @@ def _chain_end(data: bytes, position: int, short: int) -> tuple[int, int]:
                 continue
             position += 1 + size
             short += 1
-            if short > _MAX_SHORT_BLOCKS:
-                raise broken("it is cut into too many small blocks")
+            if short > limits.max_short_blocks:
+                limits.allow_short_blocks(short)
     except IndexError:
         raise broken("it is cut off") from None
     return position + 1, short
 
 
-def _in_full_blocks(chain: bytes) -> bytes:
+def _in_full_blocks(chain: memoryview) -> bytes:
     """Return a chain of blocks cut anew, for small ones cost the decoder much time."""
-    parts, position = list[bytes](), 0
+    parts, position = list[memoryview](), 0
     while size := chain[position]:
         parts.append(chain[position + 1 : position + 1 + size])
         position += 1 + size

@@ -18,6 +18,10 @@ class Header:
     ``lossy`` tells of a still WebP that it keeps color at every fourth pixel; a JPEG tells that once it is open.
     ``frames`` is what was counted, ``loop`` how often an animation plays (0: for ever). ``open`` gives what is
     decoded: the file without its metadata. ``size_bytes`` is that of the file.
+
+    The rest tells how much memory it takes. ``mode`` is Pillow's name of what the decoder gives, with transparency
+    where there may be any; ``decoder_bytes`` is what the decoder holds beside the pixels, ``copied_bytes`` what is
+    copied of the file.
     """
 
     format: str
@@ -31,6 +35,9 @@ class Header:
     frames: int = 1
     first_frame: int = 0
     loop: int = 0
+    mode: str = "RGBA"
+    decoder_bytes: int = 0
+    copied_bytes: int = 0
 
     @property
     def upright(self) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from typing import BinaryIO
 from PIL import Image
 
 from userimages.errors import ConfigurationError
+from userimages.processing import heif_boxes
 from userimages.processing.header import Header, broken
 from userimages.processing.limits import Limits
 
@@ -28,6 +29,7 @@ def library() -> ModuleType:
 
 def examine(data: bytes, limits: Limits) -> Header:
     """Read the header of a HEIC; its decoder applies the turns that it states by itself, so its EXIF is left alone."""
+    heif_boxes.check(data, limits)
     try:
         found = library().open_heif(data)
         width, height = found.size
@@ -39,7 +41,14 @@ def examine(data: bytes, limits: Limits) -> Header:
     limits.allow_size(width, height)
     limits.allow_metadata(len(icc))
     return Header(
-        format="HEIC", width=width, height=height, size_bytes=len(data), open=lambda: io.BytesIO(data), icc=icc
+        format="HEIC",
+        width=width,
+        height=height,
+        size_bytes=len(data),
+        open=lambda: io.BytesIO(data),
+        icc=icc,
+        mode="RGBA" if found.has_alpha else "RGB",
+        decoder_bytes=width * height * 6,
     )
 
 

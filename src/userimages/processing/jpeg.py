@@ -4,11 +4,15 @@ import re
 import struct
 from typing import BinaryIO, cast
 
+from userimages.errors import LimitExceededError
 from userimages.processing.header import Header, Spliced, broken, orientation_of
 from userimages.processing.limits import Limits
 
-# The next marker, over padding, junk and the zero bytes that stand for a plain 0xFF within a scan.
+# The next marker, over padding, junk and the zero bytes that stand for a plain 0xFF within a scan. It must begin with
+# one 0xFF only: `\xff+` would try each run of them from every place in it, 21 s for 64 KiB.
 _MARKER = re.compile(rb"\xff([^\x00\xff])", re.DOTALL)
+# The same within the scans, where restart markers may be many and cost their decoder nothing.
+_SEGMENT = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])", re.DOTALL)
 _START, _END, _SCAN, _ADOBE, _JFIF = 0xD8, 0xD9, 0xDA, 0xEE, 0xE0
 _BARE = frozenset((0x01, *range(0xD0, 0xD8)))
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -20,11 +24,11 @@ _PROFILE = b"ICC_PROFILE\0"
 def examine(data: bytes, limits: Limits) -> Header:
     """Walk the segments of a JPEG up to its first scan, and count the scans where there may be many."""
     kept, profile = [b"\xff\xd8"], dict[int, bytes]()
-    exif, metadata, parts = b"", 0, 0
+    exif, metadata, pieces, parts = b"", 0, 0, 0
     frame: tuple[int, bytes] | None = None
     position = 2
     while True:
-        marker, position, segment = _segment(data, position)
+        marker, position, segment, parts = _segment(data, position, limits, parts)
         if marker == _SCAN:
             break
         if marker in _METADATA:
@@ -33,7 +37,7 @@ def examine(data: bytes, limits: Limits) -> Header:
             if marker == 0xE1 and segment.startswith(b"Exif\0\0"):
                 exif = exif or segment
             elif marker == 0xE2 and segment.startswith(_PROFILE) and len(segment) > 14:
-                profile[segment[12]], parts = segment[14:], segment[13]
+                profile[segment[12]], pieces = segment[14:], segment[13]
             if not (marker == _ADOBE or (marker == _JFIF and segment.startswith(b"JFIF\0"))):
                 continue
         elif marker in _FRAMES:
@@ -45,7 +49,8 @@ def examine(data: bytes, limits: Limits) -> Header:
         kept.append(struct.pack(">BBH", 0xFF, marker, len(segment) + 2) + segment)
     if frame is None or not width or not height:
         raise broken("its size is not stated before its pixels")
-    if frame[0] in _PROGRESSIVE or segment[:1] != frame[1][5:6]:
+    many = frame[0] in _PROGRESSIVE or segment[:1] != frame[1][5:6]
+    if many:
         _count_scans(data, position, limits, width, height)
     head, start = b"".join(kept), position - len(segment) - 4
     return Header(
@@ -55,15 +60,32 @@ def examine(data: bytes, limits: Limits) -> Header:
         size_bytes=len(data),
         open=lambda: cast("BinaryIO", Spliced(head, data, start)),
         orientation=orientation_of(exif),
-        icc=b"".join(profile[number] for number in sorted(profile)) if len(profile) == parts else b"",
+        icc=b"".join(profile[number] for number in sorted(profile)) if len(profile) == pieces else b"",
+        mode={1: "L", 4: "CMYK"}.get(frame[1][5], "RGB"),
+        decoder_bytes=_coefficients(frame[1]) if many else 0,
     )
 
 
-def _segment(data: bytes, position: int) -> tuple[int, int, bytes]:
-    """Return the next segment that has a length: its marker, where it ends, and what is in it."""
+def _coefficients(frame: bytes) -> int:
+    """Return the bytes that a decoder needs to keep all coefficients, as it must where there are many scans."""
+    height, width = int.from_bytes(frame[1:3]), int.from_bytes(frame[3:5])
+    factors = [(each >> 4 or 1, each & 15 or 1) for each in frame[7 : 6 + 3 * frame[5] : 3]]
+    across, down = max(each[0] for each in factors), max(each[1] for each in factors)
+    blocks = sum(-(-width // (8 * across)) * -(-height // (8 * down)) * wide * high for wide, high in factors)
+    return 2 * 64 * blocks
+
+
+def _segment(data: bytes, position: int, limits: Limits, parts: int) -> tuple[int, int, bytes, int]:
+    """Return the next segment that has a length: its marker, where it ends, what is in it, and its number.
+
+    *parts* is the number of the one before; markers without a length count too.
+    """
     while True:
-        found = _MARKER.search(data, position)
+        parts += 1
+        limits.allow_parts(parts)
+        found = _MARKER.search(data, position, position + limits.max_junk_bytes + 2)
         if found is None:
+            limits.allow_junk(len(data) - position)
             raise broken("it ends before its pixels")
         marker, position = found[1][0], found.end()
         if marker in _BARE:
@@ -73,17 +95,29 @@ def _segment(data: bytes, position: int) -> tuple[int, int, bytes]:
         (length,) = struct.unpack_from(">H", data, position)
         if length < 2 or position + length > len(data):
             raise broken("a segment is longer than the file")
-        return marker, position + length, data[position + 2 : position + length]
+        return marker, position + length, data[position + 2 : position + length], parts
 
 
 def _count_scans(data: bytes, position: int, limits: Limits, width: int, height: int) -> None:
-    """Count the scans from the first on, as the decoder will come upon them, and stop at the limit."""
-    scans = 1
-    while found := _MARKER.search(data, position):
+    """Count the scans from the first on, as the decoder will come upon them, and stop at the limit.
+
+    The bytes of their marker are nearly never anything else, and counting those is quick: only where they are too many
+    are the segments walked.
+    """
+    try:
+        limits.allow_scans(1 + data.count(b"\xff\xda", position), width, height)
+    except LimitExceededError:
+        pass
+    else:
+        return
+    scans = parts = 1
+    while found := _SEGMENT.search(data, position):
         marker, position = found[1][0], found.end()
+        parts += 1
+        limits.allow_parts(parts)
         if marker == _END:
             return
-        if marker in _BARE or marker == _START or position + 2 > len(data):
+        if marker == _START or position + 2 > len(data):
             continue
         if marker == _SCAN:
             scans += 1

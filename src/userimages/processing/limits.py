@@ -16,8 +16,16 @@ class Limits:
     ``max_bytes`` is the size of the file. ``max_jpeg_pixels`` and ``max_pixels`` (all other formats, whose decoders
     need more memory for each pixel) are width times height; for an animation all its frames together. ``max_side`` is
     in pixels. ``max_scans`` and ``max_scan_pixels`` (scans times pixels) bound progressive JPEG. ``max_metadata_bytes``
-    counts what is not pixels. ``pixels_in_flight`` is what may be decoded at once, over all threads of a process;
-    who waits for longer than ``wait_seconds`` gets ``BusyError``. With these defaults a process stays under 400 MB.
+    counts what is not pixels. ``max_parts`` counts what a file is made of: the segments of a JPEG, the chunks of a PNG
+    or a WebP, the blocks of a GIF, the boxes of a HEIC. ``max_short_blocks`` counts the data blocks of a GIF that are
+    not full, and ``max_junk_bytes`` what lies between two segments of a JPEG and belongs to neither.
+    ``max_huffman_groups`` bounds the tables of a lossless WebP, over all its frames, and ``max_head_symbols`` what must
+    be read to count them. ``max_animation_bytes`` is the most that an animation is stored in, or twice its file where
+    that is more.
+
+    ``max_memory`` is how many bytes of memory a file may need until it is stored, and ``memory_in_flight`` how many all
+    may need that are at work, over all threads of a process: first come, first served, and who waits for longer than
+    ``wait_seconds`` gets ``BusyError``. With these defaults a process that stores one file stays under 400 MB.
 
     >>> Limits(max_bytes=1024 * 1024).max_side
     16384
@@ -31,7 +39,14 @@ class Limits:
     max_scans: int = 64
     max_scan_pixels: int = 1_000_000_000
     max_metadata_bytes: int = 4 * _MEBIBYTE
-    pixels_in_flight: int = 50_000_000
+    max_parts: int = 5_000
+    max_short_blocks: int = 50_000
+    max_junk_bytes: int = 64 * 1024
+    max_huffman_groups: int = 3_000
+    max_head_symbols: int = 60_000
+    max_animation_bytes: int = 1_000_000
+    max_memory: int = 360_000_000
+    memory_in_flight: int = 400_000_000
     wait_seconds: float = 10.0
 
     def __attrs_post_init__(self) -> None:
@@ -45,7 +60,7 @@ class Limits:
 
     def allow_size(self, width: int, height: int, *, jpeg: bool = False) -> None:
         """Refuse a picture with a side or an area over its limit."""
-        self._allow("pixels on one side", max(width, height), "max_side", "side_too_long")
+        self._allow("pixels on one side", max(width, height), "max_side", "too_many_pixels")
         self._allow(
             f"pixels ({width} x {height})",
             width * height,
@@ -67,11 +82,47 @@ class Limits:
         """Refuse a file whose metadata has more than the allowed number of bytes."""
         self._allow("bytes of metadata", size, "max_metadata_bytes", "too_much_metadata")
 
-    def _allow(self, what: str, value: int, name: str, code: str) -> None:
-        limit = getattr(self, name)
+    def allow_parts(self, parts: int) -> None:
+        """Refuse a file of so many parts that to walk over them would take seconds, however small they are."""
+        self._allow("parts", parts, "max_parts", "too_many_parts")
+
+    def allow_short_blocks(self, blocks: int) -> None:
+        """Refuse a GIF whose data is cut into so many blocks that to join them would take seconds."""
+        self._allow("short data blocks", blocks, "max_short_blocks", "too_many_parts")
+
+    def allow_huffman_groups(self, groups: int) -> None:
+        """Refuse a lossless WebP with so many groups of codes that their tables would fill the memory."""
+        self._allow("Huffman groups", groups, "max_huffman_groups", "too_many_groups")
+
+    def allow_head_symbols(self, symbols: int) -> None:
+        """Refuse a lossless WebP that has so much before its pixels that to read it would take seconds."""
+        self._allow("symbols before its pixels", symbols, "max_head_symbols", "too_many_groups")
+
+    def allow_memory(self, size: int) -> None:
+        """Refuse a picture that would need more memory than one may, or than all together may."""
+        for name in ("max_memory", "memory_in_flight"):
+            self._allow("bytes of memory", size, name, "too_much_memory", verb="needs")
+
+    def allow_junk(self, size: int) -> None:
+        """Refuse a JPEG with so much between two segments that to search it would take seconds."""
+        self._allow("bytes without a segment", size, "max_junk_bytes", "too_much_junk")
+
+    def animation_bytes(self, file_bytes: int) -> int:
+        """Return the most bytes that an animation from a file of *file_bytes* may have."""
+        return max(self.max_animation_bytes, 2 * file_bytes)
+
+    def allow_animation(self, size: int, file_bytes: int) -> None:
+        """Refuse an animation that becomes much larger than its file."""
+        limit = self.animation_bytes(file_bytes)
+        self._allow("bytes to store", size, "max_animation_bytes", "animation_too_large", verb="needs", limit=limit)
+
+    def _allow(
+        self, what: str, value: int, name: str, code: str, *, verb: str = "has", limit: int | None = None
+    ) -> None:
+        limit = getattr(self, name) if limit is None else limit
         if value > limit:
             raise LimitExceededError(
-                f"The image has {value:,} {what}, and at most {limit:,} are allowed.",
+                f"The image {verb} {value:,} {what}, and at most {limit:,} are allowed.",
                 value=value,
                 limit=limit,
                 code=code,

@@ -11,13 +11,17 @@ from userimages.processing.limits import Limits
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _FRAMING = 12
 
+_Chunk = tuple[bytes, memoryview]
+
 
 def examine(data: bytes, limits: Limits) -> Header:
     """Walk all chunks of a PNG, check their sums, and keep those that make the picture."""
-    kept: list[tuple[bytes, bytes]] = []
+    kept, view = list[_Chunk](), memoryview(data)  # views: what waits for its turn to be decoded holds no copies
     exif, icc, metadata, plays = b"", b"", 0, None
     width = height = controls = first = 0
-    for kind, start, stop in _chunks(data):
+    profiled = False
+    for parts, (kind, start, stop) in enumerate(_chunks(data), 1):
+        limits.allow_parts(parts)
         body = data[start:stop]
         metadata += _FRAMING
         if not width:
@@ -34,27 +38,36 @@ def examine(data: bytes, limits: Limits) -> Header:
             metadata += len(body)
             if kind == b"eXIf":
                 exif = body
-            elif kind == b"iCCP":
+            elif kind == b"iCCP" and not profiled:  # one only: a few bytes inflate to megabytes
+                profiled = True
                 icc = _inflated(body, limits)
         if kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"fdAT", b"fcTL"):
-            kept.append((kind, body))
+            kept.append((kind, view[start:stop]))
         limits.allow_metadata(metadata)
     if not width:
         raise broken("it has no picture")
     animated = plays is not None and controls > 1
-    content = _rebuilt(kept, controls if animated else 0, plays or 0)
     return Header(
         format="PNG",
         width=width,
         height=height,
         size_bytes=len(data),
-        open=lambda: io.BytesIO(content),
+        open=lambda: io.BytesIO(_rebuilt(kept, controls if animated else 0, plays or 0)),
         orientation=orientation_of(exif),
         icc=icc,
         frames=controls if animated else 1,
         first_frame=first if animated else 0,
         loop=plays or 0,
+        mode=_mode(*data[24:26], keyed=any(kind == b"tRNS" for kind, _ in kept)),
+        copied_bytes=len(data),
     )
+
+
+def _mode(bits: int, color: int, *, keyed: bool) -> str:
+    """Return what the decoder gives of a picture of this depth and color; one with a *keyed* color becomes RGBA."""
+    if color == 0 and not keyed:
+        return "I;16" if bits == 16 else "L"
+    return {0: "LA", 2: "LA" if keyed else "RGB", 3: "P", 4: "LA" if bits == 8 else "RGBA"}.get(color, "RGBA")
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -96,7 +109,7 @@ def _inflated(body: bytes, limits: Limits) -> bytes:
     return profile
 
 
-def _rebuilt(kept: list[tuple[bytes, bytes]], frames: int, plays: int) -> bytes:
+def _rebuilt(kept: list[_Chunk], frames: int, plays: int) -> bytes:
     """Return a PNG of the kept chunks, neighbours of pixels joined; *frames* 0 makes it a still picture.
 
     Joined, because a file cut into single bytes would cost its decoder seconds; numbered and counted anew, so that no
@@ -104,8 +117,7 @@ def _rebuilt(kept: list[tuple[bytes, bytes]], frames: int, plays: int) -> bytes:
     """
     out, number, at = [SIGNATURE], 0, 0
     while at < len(kept):
-        kind, body = kept[at]
-        run = at + 1
+        kind, run = kept[at][0], at + 1
         if kind in (b"IDAT", b"fdAT"):
             while run < len(kept) and kept[run][0] == kind:
                 run += 1
@@ -114,7 +126,9 @@ def _rebuilt(kept: list[tuple[bytes, bytes]], frames: int, plays: int) -> bytes:
         elif kind == b"fdAT":
             body = number.to_bytes(4) + b"".join(each[4:] for _, each in kept[at:run])
         elif kind == b"fcTL":
-            body = number.to_bytes(4) + body[4:]
+            body = number.to_bytes(4) + kept[at][1][4:]
+        else:
+            body = bytes(kept[at][1])
         if frames or kind not in (b"fcTL", b"fdAT"):
             out += _chunk(kind, body)
             number += kind in (b"fcTL", b"fdAT")

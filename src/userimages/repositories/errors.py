@@ -12,7 +12,10 @@ Meaning = tuple[str, str]  # what happened, and the hint
 
 PATIENCE = 30.0  # seconds: SQLite's busy time-out, how long a lock is waited for, and how long work is begun again
 
-MISSING = ("A table or a column of userimages is missing.", "Call create_schema(), or apply what `check` prints.")
+MISSING = (
+    "A table or a column of userimages is missing.",
+    "Call create_schema(), or apply what `userimages check` prints.",
+)
 DENIED = ("The database refuses this user or password.", "Check the user and the password in the database URL.")
 NO_DATABASE = ("There is no database of this name.", "Create it, or check the name in the database URL.")
 FULL = ("The database has no space left.", "Make room on its disk.")

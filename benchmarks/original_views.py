@@ -1,7 +1,7 @@
-"""The image model and views that userimages set out from, in the Django ORM: what the benchmark compares with.
+"""The original Django views, which userimages generalises, for the benchmark to compare with.
 
-Its table, its four indexes on one column each, its ``save`` and its views are kept as they were, without their calls of
-the storage, so that only the database is measured.
+The table, its four indexes on one column each, ``save`` and the views are as they were. Their calls of the storage are
+left out, so that only the database is measured.
 """
 
 import uuid

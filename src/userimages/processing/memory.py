@@ -1,0 +1,64 @@
+"""How much memory a picture will need, known before its decoder begins.
+
+What a decoder holds beside the pixels is stated by the header (``decoder_bytes``); what follows is ours, and the same
+for all formats. The peak is in one of three phases: decoding, shrinking, encoding. The figures are those of Pillow, of
+libjpeg-turbo, libwebp and lcms, measured; a test compares them with what processes really need. An estimate that is
+too high lets a few pictures wait; one that is too low is a process that the system ends.
+"""
+
+import math
+
+from userimages.processing.engine import decoded_pixels
+from userimages.processing.header import Header
+from userimages.processing.recipes import Recipe
+
+_SURPLUS = 1.02
+_BUFFERS = 3 << 20
+# Bytes for each pixel, by the mode that the decoder gives: as it comes; while it becomes plain gray, RGB or RGBA; while
+# it is shrunk, where transparency takes a second copy.
+_MODES = {
+    "L": (1, 2, 1),
+    "RGB": (4, 4, 4),
+    "CMYK": (4, 4, 4),
+    "RGBA": (4, 8, 8),
+    "LA": (4, 12, 8),
+    "P": (1, 9, 8),
+    "I;16": (2, 6, 1),
+}
+_PLANES = 6.5  # for each pixel of a photograph that is taken apart into luma and chroma
+# For each pixel of what is encoded, beside the picture.
+_ENCODER = {"jpeg": 4, "webp": 13, "avif": 30}
+_TRANSPARENCY = 10  # more for WebP: it is compressed by itself
+
+
+def estimate(header: Header, recipe: Recipe) -> int:
+    """Return how many bytes of memory are needed to make of this file what *recipe* asks for."""
+    animated = header.frames > 1 and recipe.format != "jpeg"
+    wide, high = recipe.main.place(header.upright)[1]
+    out, pixels = wide * high, decoded_pixels(header, recipe)
+    decoded, converting, shrinking = _MODES[header.mode]
+    color = 1 if header.mode in ("L", "I;16") else 4
+    scale = math.sqrt(pixels / (header.width * header.height))
+    strip = max(wide * header.upright[1], high * header.upright[0]) * scale  # shrunk in one direction
+    planes = _PLANES * pixels if header.format == "JPEG" and color == 4 else 0
+    peak = max(
+        header.copied_bytes,
+        header.decoder_bytes + decoded * pixels,
+        converting * pixels,
+        shrinking * pixels + color * (strip + 3 * out),
+        planes,
+        _encoding(header, recipe, out, color, (wide, high), animated=animated),
+    )
+    return _BUFFERS + int(_SURPLUS * (header.copied_bytes + peak))
+
+
+def _encoding(header: Header, recipe: Recipe, out: int, color: int, size: tuple[int, int], *, animated: bool) -> float:
+    transparent = _TRANSPARENCY if header.mode in ("RGBA", "LA", "P") else 0
+    format = recipe.format or ("webp" if transparent or animated else "jpeg")
+    variants = [math.prod(shape.place(size)[1]) for shape in recipe.variants.values()]
+    costs = [float(out * (_ENCODER[format] + transparent))]
+    costs += [each * (_ENCODER[recipe.variant_format] + transparent) for each in variants]
+    if animated:
+        # All frames of their final size, what is made of them (twice), and the canvases of the decoder.
+        costs[0] += header.frames * out * (4 + 2 * 0.75) + 3 * 4 * header.width * header.height
+    return 2 * color * out + color * sum(variants) + max(costs)
