@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -28,6 +29,7 @@ from userimages import (
 from userimages.errors import TicketNotFoundError
 from userimages.ids import instant_of, new_id
 from userimages.keys import STAGING_PREFIX, staging_prefix
+from userimages.lifecycle.tickets import check_origin
 from userimages.model import SweepReport, Ticket
 from userimages.repositories.memory import MemoryRepository
 from userimages.signing import UrlSigner
@@ -400,6 +402,43 @@ def test_a_web_server_cannot_read_what_is_staged(tmp_path, clock: Clock, tiny_pr
     put(images, begin(images, "ana"))
 
     assert (tmp_path / "staging").stat().st_mode & 0o077 == 0
+
+
+def test_the_rules_of_a_bucket_are_printed() -> None:
+    """The headers by name, because R2 wants them so; nothing is set, and our own route needs none."""
+    bucket = R2Storage(account_id="0" * 32, access_key_id="id", secret_access_key="secret", bucket_name="raw")
+    line = check_origin(bucket, "https://app.example.com")
+    cors = json.loads(line.hint.splitlines()[0].removeprefix("CORS policy: "))
+
+    assert line.ok
+    assert cors[0]["AllowedHeaders"] == ["content-type", "if-none-match", "x-amz-checksum-sha256"]
+    assert (cors[0]["AllowedOrigins"], cors[0]["AllowedMethods"]) == (["https://app.example.com"], ["PUT"])
+    assert "staging/" in line.hint
+    assert check_origin(MemoryStorage(), "https://app.example.com").hint == ""
+    assert not check_origin(bucket, "https://app.example.com/path").ok
+
+
+def test_a_browser_passes_the_printed_rules(seaweedfs) -> None:
+    """A real S3 server with that CORS policy answers the preflight that a browser sends."""
+    storage = R2Storage.from_env(seaweedfs.environ())
+    origin = "https://app.example.com"
+    cors = json.loads(check_origin(storage, origin).hint.splitlines()[0].removeprefix("CORS policy: "))
+    storage.client.put_bucket_cors(Bucket=storage.bucket_name, CORSConfiguration={"CORSRules": cors})
+    ticket = begin(ImageService(storage, MemoryRepository()), "ana", sha256=DIGEST)
+    asked = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "PUT",
+        "Access-Control-Request-Headers": ",".join(sorted(name.lower() for name in ticket.headers)),
+    }
+    answer = requests.options(ticket.url, headers=asked, timeout=30)
+
+    assert answer.status_code == 200
+    assert answer.headers["Access-Control-Allow-Origin"] == origin
+    allowed = {name.strip().lower() for name in answer.headers["Access-Control-Allow-Headers"].split(",")}
+    assert set(asked["Access-Control-Request-Headers"].split(",")) <= allowed
+    refused = requests.options(ticket.url, headers=asked | {"Origin": "https://evil.example"}, timeout=30)
+    assert "Access-Control-Allow-Origin" not in refused.headers
+    storage.client.delete_bucket_cors(Bucket=storage.bucket_name)
 
 
 def test_an_audit_finds_what_was_forgotten(memory: ImageService) -> None:

@@ -22,6 +22,8 @@ the sweep, while finish runs              the bytes are read already: the image 
 """
 
 import hashlib
+import json
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -33,7 +35,7 @@ import attrs
 from userimages.errors import ConfigurationError, InvalidFieldError, ObjectNotFoundError, TicketNotFoundError
 from userimages.ids import CLOCK_SKEW, instant_of
 from userimages.keys import STAGING_PREFIX, staging_key, staging_prefix, user_segment
-from userimages.model import Intent, Ticket
+from userimages.model import Check, Intent, Ticket
 from userimages.protocols import ImageRepository, Readable, Storage
 from userimages.signing import PARAMETER, UrlSigner
 
@@ -143,6 +145,24 @@ def allowed_put(signer: UrlSigner | None, staged_url: str, id: UUID, query: str,
         return None
     valid = _signer(signer).seconds_left(put.target(staged_url), values[PARAMETER], now=now)
     return put if valid and int(now.timestamp()) < put.expires else None
+
+
+def check_origin(storage: Storage, origin: str) -> Check:
+    """Return a line with the rules that a bucket needs so that pages of *origin* may upload directly. It sets none."""
+    if not re.fullmatch(r"https?://[a-z0-9.:\[\]-]+", origin):
+        return Check("direct upload", ok=False, detail="That is not an origin.", hint="Write https://app.example.com.")
+    if not hasattr(storage, "sign_put"):
+        return Check("direct upload", ok=True, detail="It goes to the application's own route, which needs no rule.")
+    # R2 wants the headers by name, and browsers tell no details if one of them is missing.
+    headers = ["content-type", "if-none-match", "x-amz-checksum-sha256"]
+    cors = {"AllowedOrigins": [origin], "AllowedMethods": ["PUT"], "AllowedHeaders": headers, "MaxAgeSeconds": 3600}
+    return Check(
+        "direct upload",
+        ok=True,
+        detail="The bucket for what is uploaded needs these two rules.",
+        hint=f"CORS policy: {json.dumps([cors])}\n"
+        f"Object lifecycle rule: delete objects with the prefix {STAGING_PREFIX} after 1 day.",
+    )
 
 
 def read_put(put: StagedPut, body: Readable, *, clock: Callable[[], datetime]) -> bytes:
