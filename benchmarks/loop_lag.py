@@ -42,9 +42,10 @@ async def main():
     ):
         began = time.perf_counter()
         late = sorted(await lags(work))
+        took, most = time.perf_counter() - began, late[-1]
+        print(f"{name:<18} {took:5.2f} s; the loop was late by {statistics.median(late):.1f} ms (median), ", end="")
         print(
-            f"{name:<20} {time.perf_counter() - began:5.2f} s, lag: median {statistics.median(late):.1f} ms, "
-            f"99 % {late[len(late) * 99 // 100]:.1f} ms, most {late[-1]:.1f} ms"
+            f"{statistics.fmean(late):.1f} ms (mean), {late[len(late) * 99 // 100]:.1f} ms (99 %), {most:.1f} ms (most)"
         )
 
 

@@ -90,6 +90,36 @@ def imagekit() -> Callable[[bytes], list[bytes]]:
     return lambda data: [each(source=io.BytesIO(data)).generate().read() for each in specs]
 
 
+def imagekit_as_it_is() -> Callable[[bytes], list[bytes]]:
+    """django-imagekit: one spec that leaves the format to it, which is that of the file."""
+    _django()
+    from imagekit import ImageSpec
+    from imagekit.processors import ResizeToFit, Transpose
+
+    class Spec(ImageSpec):
+        processors = [Transpose(), ResizeToFit(1920, 1920, upscale=False)]  # noqa: RUF012
+        options = {"quality": 85}  # noqa: RUF012
+
+    return lambda data: [Spec(source=io.BytesIO(data)).generate().read()]
+
+
+def thumbnails_as_it_is() -> Callable[[bytes], list[bytes]]:
+    """easy-thumbnails: JPEG, and PNG where there is transparency, as its settings are."""
+    _django()
+    from django.core.files.base import ContentFile
+    from easy_thumbnails import engine, utils
+    from easy_thumbnails.source_generators import pil_image
+
+    def run(data: bytes) -> list[bytes]:
+        options = {"size": (1920, 1920)}
+        source = engine.generate_source_image(ContentFile(data), options, [pil_image], fail_silently=False)
+        image = engine.process_image(source, options)
+        name = "a.png" if utils.is_transparent(image) else "a.jpg"
+        return [engine.save_pil_image(image, filename=name, quality=85).read()]
+
+    return run
+
+
 def easy_thumbnails() -> Callable[[bytes], list[bytes]]:
     """easy-thumbnails: a thumbnail for each size, each from the file; no hash."""
     _django()

@@ -2,14 +2,20 @@
 
 import importlib
 import os
+import shutil
 import socket
 import subprocess
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+_FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+_FLAGS += ["--disable-component-update", "--disable-sync", "--force-color-profile=srgb"]
 
 
 def needs(name: str) -> ModuleType:
@@ -18,6 +24,22 @@ def needs(name: str) -> ModuleType:
         return pytest.importorskip(name)
     with warnings.catch_warnings(action="ignore"):  # as importorskip: what a part thinks of the machine is no failure
         return importlib.import_module(name)
+
+
+@contextmanager
+def chromium() -> Iterator[object]:
+    """Start Chromium and give Playwright's browser. Where there is none the test is skipped, in CI it fails."""
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if os.environ.get("CI"):
+        assert path, "no Chromium: apt-get install chromium"
+    elif not path:
+        pytest.skip("no Chromium: apt-get install chromium, or set CHROMIUM to its path")
+    playwright = needs("playwright.sync_api")
+    playwright.expect.set_options(timeout=15_000)
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=_FLAGS)
+        yield browser
+        browser.close()
 
 
 def free_port() -> int:

@@ -2,11 +2,20 @@ from collections.abc import Sequence
 
 import pytest
 
-from userimages import ConflictError, ImageNotFoundError, ImageService, StorageError, StorageUnavailableError
+from userimages import (
+    ConflictError,
+    ImageNotFoundError,
+    ImageService,
+    RepositoryError,
+    StorageError,
+    StorageUnavailableError,
+)
 from userimages.caching import CachingRepository
+from userimages.errors import DatabaseBusyError
 from userimages.model import Intent, UserDeletion
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
+from userimages.testing.faults import after, before, faulty
 
 
 class Undeletable(MemoryStorage):
@@ -96,6 +105,32 @@ def test_one_image_that_cannot_go_does_not_keep_the_others(tiny_processor) -> No
 
     assert [image.id for image in images.list("ana")] == [kept.id]
     assert images.open(kept.id).read() == b"x"
+
+
+@pytest.mark.parametrize("error", [DatabaseBusyError("Busy."), RepositoryError("Lost.")])
+def test_an_intent_that_stays_does_not_fail_a_deletion(tiny_processor, error: RepositoryError) -> None:
+    """The image and its bytes are gone, so nobody is told that the database did nothing; the sweep does the rest."""
+    repository = MemoryRepository()
+    images = ImageService(MemoryStorage(), faulty(repository, finish=[before(error)]), processor=tiny_processor)
+    image = images.upload("ana", b"x", image_type="cover")
+    images.delete(image.id)
+    assert not list(images.storage.list())
+    assert images.sweep().finished == 1
+    assert not repository.list_intents()
+
+
+def test_a_cache_is_renewed_if_a_deletion_may_have_been(tiny_processor) -> None:
+    class Cache(dict):  # type: ignore[type-arg]
+        def set(self, key: str, value: object, timeout: int) -> None:
+            self[key] = value
+
+    repository = faulty(MemoryRepository(), begin_delete=[after(RepositoryError("Lost."))])
+    images = ImageService(MemoryStorage(), CachingRepository(repository, Cache()), processor=tiny_processor)
+    images.upload("ana", b"x", image_type="cover")
+    assert len(images.list("ana")) == 1
+    with pytest.raises(RepositoryError):
+        images.delete_user("ana")
+    assert len(images.list("ana")) == 0
 
 
 def test_what_is_deleted_is_never_decided_by_a_cache(tiny_processor) -> None:

@@ -55,6 +55,37 @@ def test_sizes_that_differ_by_rounding_have_one_shape() -> None:
     assert image(1920, 1281, ("320", 320, 214), ("64", 64, 43)).srcset() == "/64 64w, /320 320w, /full 1920w"
 
 
+def animation(width: int, *variants: tuple[str, int, int]) -> UserImage:
+    return attrs.evolve(image(width, width, *variants), mime_type="image/webp", frames=12)
+
+
+@pytest.mark.parametrize("width", [200, 320, 1280, 1920])
+def test_an_animation_moves_whatever_its_size(width: int) -> None:
+    """Its variants do not move, and a browser chooses by width alone: none of them may be chosen."""
+    variants = [(str(each), min(each, width), min(each, width)) for each in (320, 640, 1280)]
+    moving = animation(width, *variants)
+    assert moving.img_attributes() == {"src": "/full", "width": str(width), "height": str(width)}
+    assert moving.srcset() == f"/full {width}w"
+
+
+def test_an_animation_can_be_shown_still() -> None:
+    """With still=True the animation itself is not among the choices, not even at the width of a variant."""
+    still = animation(640, ("320", 320, 320), ("1280", 640, 640)).img_attributes(still=True)
+    assert still["src"] == "/1280"
+    assert still["srcset"] == "/320 320w, /1280 640w"
+    assert animation(640).img_attributes(still=True)["src"] == "/full"
+
+
+def test_the_attributes_of_an_image_need_no_argument() -> None:
+    """A Django template can pass none."""
+    photo = image(1920, 1080, ("320", 320, 180))
+    assert photo.img_attributes()["sizes"] == "100vw"
+    assert photo.img_attributes(still=True) == photo.img_attributes()
+    assert "alt" not in photo.img_attributes()
+    shown = photo.img_attributes(sizes="50vw", alt="", loading="lazy")
+    assert (shown["sizes"], shown["alt"], shown["loading"]) == ("50vw", "", "lazy")
+
+
 def test_a_record_is_frozen_hashable_and_picklable() -> None:
     photo = image(10, 10, ("64", 10, 10))
 

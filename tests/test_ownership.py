@@ -1,5 +1,6 @@
 """Two applications in one store, a wrong store, a copied database, and purges that fail."""
 
+import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -7,13 +8,21 @@ from pathlib import Path
 import attrs
 import pytest
 
-from userimages import ConfigurationError, ImageRepository, ImageService, Storage, StorageUnavailableError
+from userimages import (
+    ConfigurationError,
+    ImageRepository,
+    ImageService,
+    RepositoryError,
+    Storage,
+    StorageUnavailableError,
+)
 from userimages.lifecycle.audit import ORPHAN_AGE
-from userimages.model import StoredObject, SweepReport
+from userimages.lifecycle.upload import LEASE
+from userimages.model import SECOND_LOOK, StoredObject, SweepReport
 from userimages.repositories.memory import MemoryRepository
 from userimages.repositories.sqlalchemy import SQLAlchemyRepository
 from userimages.storages.memory import MemoryStorage
-from userimages.testing.faults import before, faulty
+from userimages.testing.faults import Call, before, faulty
 
 DOWN = StorageUnavailableError("The store did not answer.")
 
@@ -126,6 +135,40 @@ def test_a_copy_with_a_new_id_deletes_nothing_of_the_first(tmp_path: Path, tiny_
     assert {each.key for each in storage.list()} == {*kept.object_keys, *later.object_keys}
 
 
+def test_a_copy_with_a_new_id_drops_the_copied_work(tmp_path: Path, tiny_processor) -> None:
+    """An upload is copied while it is under way: the copy's sweep must not delete what the first one publishes."""
+    storage = MemoryStorage()
+    first, copied = (SQLAlchemyRepository(f"sqlite:///{tmp_path}/{name}.db") for name in ("first", "copied"))
+    first.create_schema()
+
+    def copy_first(call: Call) -> object:
+        with sqlite3.connect(tmp_path / "first.db") as source, sqlite3.connect(tmp_path / "copied.db") as target:
+            source.backup(target)
+        return call.do()
+
+    production = ImageService(storage, faulty(first, publish=copy_first), processor=tiny_processor)
+    image = production.upload("ana", b"x", image_type="cover")
+    assert len(copied.list_intents()) == 1, "the danger"
+    copied.new_database_id()
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    ImageService(storage, copied, processor=tiny_processor, clock=lambda: tomorrow).sweep()
+    assert production.open(image.id).read() == b"x"
+
+
+def test_others_objects_do_not_make_a_share_small(tiny_processor) -> None:
+    """Most of what one database has are orphans, so something is wrong; a large neighbour must not hide that."""
+    storage = OldStorage()
+    large, small = (ImageService(storage, MemoryRepository(), processor=tiny_processor) for _ in range(2))
+    for n in range(200):
+        large.upload(f"user {n}", b"x", image_type="gallery")
+    _kept, *lost = (small.upload("ana", b"x", image_type="cover") for _ in range(3))
+    small.repository.finish(small.repository.begin_delete([each.id for each in lost]))
+    report = small.audit(delete=True, max_share=0.5)
+    assert (len(report.orphans), report.deleted) == (6, 0)
+    assert "66.7%" in report.note
+    assert small.audit(delete=True, max_share=0.7).deleted == 6
+
+
 def test_a_purge_that_fails_is_repeated_by_the_sweep(tiny_processor) -> None:
     """Purges happen at least once: an ``on_deleted`` that raises keeps the intent."""
     purged: list[str] = []
@@ -188,6 +231,23 @@ def test_work_that_is_overdue_is_named(tiny_processor) -> None:
     assert "userimages sweep" in line.hint
     fresh = ImageService(locked, images.repository, clock=clock).sweep()
     assert (fresh.failed, fresh.overdue) == (3, 0)
+
+
+def test_overdue_counts_from_the_lease_of_an_upload(tiny_processor) -> None:
+    """An image of 2001 is adopted, and that is cut off: its work is overdue since this week, not since 2001."""
+    now = datetime.now(UTC)
+    repository = MemoryRepository()
+    cut_off = faulty(repository, publish=before(RepositoryError("The connection was lost.")))
+    with pytest.raises(RepositoryError):
+        ImageService(MemoryStorage(), cut_off, processor=tiny_processor, clock=lambda: now).upload(
+            "ana", b"x", image_type="cover", uploaded_at=datetime(2001, 1, 1, tzinfo=UTC)
+        )
+    down = faulty(MemoryStorage(), delete=before(DOWN))
+    later = ImageService(down, repository, clock=lambda: now + timedelta(days=3))
+    (line,) = [each for each in later.check().checks if each.name == "work in hand"]
+    assert line.detail == "1 of 1 intents are overdue, the oldest by 2 days."
+    assert later.sweep().oldest == now + LEASE
+    assert (later.sweep().overdue, later.sweep().oldest) == (1, now + LEASE + SECOND_LOOK)
 
 
 def test_delete_user_goes_by_the_rows(tiny_processor) -> None:

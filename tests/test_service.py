@@ -1,5 +1,6 @@
 """What a service refuses to be made of, and how it shows itself."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,14 @@ from userimages.repositories.sqlalchemy import SQLAlchemyRepository
 from userimages.storages.disk import DiskStorage
 from userimages.storages.memory import MemoryStorage
 from userimages.testing import instant_processor
+
+
+def _with_types(types: object) -> object:
+    def processor(data: bytes, image_type: str) -> object:
+        return instant_processor(data, image_type)
+
+    processor.image_types = types  # type: ignore[attr-defined]
+    return processor
 
 
 @pytest.mark.parametrize(
@@ -25,8 +34,11 @@ from userimages.testing import instant_processor
         ({"processor": PillowProcessor}, "processor"),
         ({"serve_url": "/images/"}, "serve_url"),
         ({"on_deleted": "purge"}, "on_deleted"),
+        ({"processor": _with_types("banner")}, "image_types"),
+        ({"processor": _with_types(["my-type"])}, "image_types"),
+        ({"processor": _with_types([7])}, "image_types"),
     ],
-    ids=lambda each: each if isinstance(each, str) else type(next(iter(each.values()))).__name__ + next(iter(each)),
+    ids=itertools.count(),
 )
 def test_a_part_that_cannot_work_is_refused(parts: dict[str, object], role: str) -> None:
     """Where it is given, not at the first upload."""

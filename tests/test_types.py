@@ -5,6 +5,7 @@ import pickle
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from types import MappingProxyType
 from uuid import UUID, uuid4
 
 import pytest
@@ -126,6 +127,20 @@ def test_the_recipe_is_recorded_and_told_apart(user: str) -> None:
     assert len(image.recipe) == 16
 
 
+@pytest.mark.parametrize("found", ["", "a" * 15, "a" * 40, "ABCDEF0123456789", 7, None])
+def test_a_recipe_id_is_sixteen_hex_digits(found: object) -> None:
+    """Before an object is put, because a database may not hold a longer one."""
+
+    def process(data: bytes, image_type: str) -> ProcessedImage:
+        return _as_it_is(data, image_type)
+
+    process.recipe_id = lambda image_type: found  # type: ignore[attr-defined]
+    images = ImageService(MemoryStorage(), MemoryRepository(), processor=process)
+    with pytest.raises(ConfigurationError, match="recipe_id"):
+        images.upload("ana", b"x", image_type="gallery")
+    assert not list(images.storage.list())
+
+
 # the record
 
 
@@ -222,14 +237,25 @@ UNKEPT: list[object] = [
 
 
 def test_meta_that_cannot_be_kept_is_refused(service: ImageService, user: str) -> None:
-    nested: list[object] = []
-    for _ in range(5000):
-        nested = [nested]
-    for each in (*UNKEPT, {"deep": nested}):
+    made = [Meta.of({"a": "x" * 4090}), Meta.of({"a": "\0"}), Meta("not JSON")]
+    for each in (*UNKEPT, {"deep": _nested(5000)}, {"deep": _nested(33)}, *made):
         with pytest.raises(InvalidFieldError) as error:
             service.upload(user, b"x", image_type="gallery", meta=each)  # type: ignore[arg-type]
         assert error.value.field == "meta"
     assert not list(service.storage.list())
+
+
+def test_meta_of_any_mapping_is_kept(service: ImageService, user: str) -> None:
+    for each in (MappingProxyType({"a": 1}), Meta('{"a": 1}')):
+        assert service.upload(user, b"x", image_type="gallery", meta=each).meta == Meta.of({"a": 1})
+    assert service.upload(user, b"x", image_type="gallery", meta={"deep": _nested(30)}).meta["deep"] == _nested(30)
+
+
+def _nested(depth: int) -> list[object]:
+    nested: list[object] = []
+    for _ in range(depth):
+        nested = [nested]
+    return nested
 
 
 def test_what_meta_gives_out_is_a_copy(service: ImageService, user: str) -> None:

@@ -351,6 +351,12 @@ def test_what_is_no_storage_or_no_repository_is_refused(storage, repository, nam
         ImageService(storage, repository, processor=tiny_processor)
 
 
+def test_a_rule_that_is_no_bool_is_refused(tiny_processor) -> None:
+    for rule in ("false", 1, None):
+        with pytest.raises(ConfigurationError, match="primary_per_type"):
+            ImageService(MemoryStorage(), MemoryRepository(), processor=tiny_processor, primary_per_type=rule)  # type: ignore[arg-type]
+
+
 def test_a_serve_url_without_an_id_is_refused(tiny_processor) -> None:
     with pytest.raises(ConfigurationError, match=r"\{id\}"):
         ImageService(MemoryStorage(), MemoryRepository(), processor=tiny_processor, serve_url="/images/")
@@ -417,6 +423,18 @@ def test_a_database_that_is_busy_is_asked_once(tiny_processor, call: str) -> Non
     with pytest.raises(RepositoryError):
         ImageService(MemoryStorage(), repository, processor=tiny_processor).upload("ana", b"x", image_type="cover")
     assert asked == (["begin_upload"] if call == "begin_upload" else ["begin_upload", "publish"])
+
+
+def test_a_publish_that_certainly_failed_is_undone(tiny_processor) -> None:
+    """As where the encoding of the database cannot hold a caption: a retry with the same key need not wait."""
+    memory = MemoryRepository()
+    refused = faulty(memory, publish=[before(InvalidFieldError("Not in Latin-1."))])
+    images = ImageService(MemoryStorage(), refused, processor=tiny_processor)
+    with pytest.raises(InvalidFieldError):
+        images.upload("ana", b"x", image_type="cover", idempotency_key="k")
+    assert not list(images.storage.list())
+    assert not memory.list_intents()
+    images.upload("ana", b"x", image_type="cover", idempotency_key="k")
 
 
 def test_what_an_upload_raises_does_not_claim_that_nothing_happened(tiny_processor) -> None:

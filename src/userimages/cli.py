@@ -78,7 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--new-id",
         action="store_true",
-        help="first give the database another id, because it is a copy of another one that uses the same store",
+        help="first give the database another id and drop its work in hand, because it is a copy of another one "
+        "that uses the same store",
     )
     check.add_argument(
         "--origin", metavar="URL", help="also print the rules that a bucket needs for direct uploads from this site"
@@ -101,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_share,
         default=0.01,
         metavar="SHARE",
-        help="delete nothing where more than this share of the objects would go (default: 0.01)",
+        help="delete nothing if more than this share of the objects of this database would go (default: 0.01)",
     )
     audit.add_argument("--after", default="", metavar="KEY", help="resume after this key")
     audit.add_argument("--limit", type=_positive, metavar="N", help="stop after about N objects")
@@ -188,6 +189,8 @@ def _audit(options: argparse.Namespace) -> int:
             max_share=options.max_share,
             progress=show,
         )
+    except ConfigurationError:  # to repeat it would not help
+        raise
     except (KeyboardInterrupt, UserImagesError):
         again = "Repeat it."
         if options.delete:
@@ -255,7 +258,7 @@ def _service(options: argparse.Namespace) -> ImageService:
     sys.path.insert(0, os.getcwd())  # as for `python -m`: the application is often not installed
     try:
         found = functools.reduce(getattr, name.split("."), importlib.import_module(module))
-    except (ImportError, AttributeError, ValueError) as exc:
+    except (ImportError, AttributeError, ValueError, TypeError) as exc:
         raise ConfigurationError(
             f"--app {options.app} cannot be loaded: {exc}.",
             hint="Write module and name, as myapp.images:images, and run it where the module can be imported.",

@@ -66,7 +66,7 @@ def service_from_env(
         repository = _repository(settings, create=create)
     else:
         repository = _repository(settings, create=create)
-        # If there are images but no folder for them, a volume is not mounted: that is not a new beginning.
+        # If there are images but no folder for them, a volume is not mounted: this is not a first start.
         storage = storage_from_env(settings, create=create and not repository.list_by_key(limit=1))
     place = f"the bucket {storage.bucket_name}" if hasattr(storage, "bucket_name") else repr(storage)
     log.info("objects are stored in %s, records in %r", place, repository, extra={"event": "configured"})

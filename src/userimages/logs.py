@@ -1,4 +1,4 @@
-"""What the log tells: events with ids and durations, and nothing of a person."""
+"""What is logged: events with ids and durations, and no personal data."""
 
 import logging
 import time
@@ -29,7 +29,7 @@ log = logger("userimages")
 
 
 def log_left_over(intent: Intent, exc: Exception) -> None:
-    """Log that *exc* kept the work of *intent* from its end, which the sweep will bring."""
+    """Log that *exc* stopped the work of *intent*, which the sweep will finish."""
     log.warning("left to the sweep: %s", reason(exc), extra={"event": "left_to_sweep", "intent_id": str(intent.id)})
 
 
@@ -43,7 +43,9 @@ def log_event(event: str, **facts: object) -> Iterator[dict[str, object]]:
         yield facts
     except Exception as exc:
         facts |= {"error": getattr(exc, "code", type(exc).__name__), "duration_ms": _milliseconds(started)}
-        level = logging.INFO if isinstance(exc, ValueError | LookupError) else logging.WARNING  # a caller's, or ours
+        level = (
+            logging.INFO if isinstance(exc, ValueError | LookupError) else logging.WARNING
+        )  # the caller's fault, or not
         log.log(level, "%s failed: %s", event, reason(exc), extra=facts)
         raise
     facts["duration_ms"] = _milliseconds(started)
@@ -55,5 +57,5 @@ def _milliseconds(started: float) -> float:
 
 
 def reason(exc: BaseException) -> str:
-    """Return what a log may say of *exc*: our own message, which is free of personal data, or a foreign one's class."""
+    """Return what a log may say of *exc*: its message if it is an error of this library, else the name of its class."""
     return str(exc) if isinstance(exc, UserImagesError) else type(exc).__name__

@@ -124,7 +124,7 @@ class Meta(Mapping[str, Any]):
         """Return the read-only object with these values, in canonical text: sorted keys, no spaces, UTF-8."""
         if isinstance(values, Meta):
             return values
-        return cls(json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False))
+        return cls(json.dumps(dict(values), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False))
 
     def _values(self) -> dict[str, Any]:
         if self._decoded is None:
@@ -250,32 +250,47 @@ class UserImage:
             },
         }
 
-    def srcset(self) -> str:
+    def srcset(self, *, still: bool = False) -> str:
         """Return the ``srcset`` of an ``<img>``: each stored width once, narrowest first, all of one shape.
 
         Where the variants are cropped to another shape than the image itself (profile squares), only they are listed.
+        Of an animation only the image itself moves, so it is listed alone; with *still* its variants are.
         """
-        return ", ".join(f"{each.url} {each.width}w" for each in self._same_shape())
+        return ", ".join(f"{each.url} {each.width}w" for each in self._choices(still=still))
 
-    def img_attributes(self, *, sizes: str) -> dict[str, str]:
-        """Return ``src``, ``srcset``, ``sizes``, ``width`` and ``height``, ready for an ``<img>`` of a template.
+    def img_attributes(
+        self, *, sizes: str = "100vw", still: bool = False, alt: str | None = None, loading: str | None = None
+    ) -> dict[str, str]:
+        """Return the attributes of an ``<img>`` for a template: ``src``, ``srcset``, ``sizes``, ``width``, ``height``.
 
-        *sizes* is the HTML attribute of that name, such as ``"(max-width: 600px) 100vw, 600px"``. The values are not
-        escaped: a template engine does that.
+        An animation has no ``srcset`` and no ``sizes``, because its variants do not move.
+
+        Args:
+            sizes: the HTML attribute of that name, such as ``"(max-width: 600px) 100vw, 600px"``.
+            still: show the variants of an animation, which do not move.
+            alt: the HTML attribute of that name; None leaves it out.
+            loading: the same, such as ``"lazy"``.
+
+        The values are not escaped: a template engine does that.
         """
-        widest = self._same_shape()[-1]
-        return {
-            "src": widest.url,
-            "srcset": self.srcset(),
-            "sizes": sizes,
-            "width": str(widest.width),
-            "height": str(widest.height),
-        }
+        choices = self._choices(still=still)
+        widest = choices[-1]
+        attributes = {"src": widest.url, "width": str(widest.width), "height": str(widest.height)}
+        if still or not self.animated:
+            attributes |= {"srcset": self.srcset(still=still), "sizes": sizes}
+        given = {"alt": alt, "loading": loading}
+        return attributes | {name: value for name, value in given.items() if value is not None}
 
-    def _same_shape(self) -> list[UserImage | Variant]:
-        """List what a browser may choose from: the largest variant's shape decides, ascending by width."""
-        everything: list[UserImage | Variant] = [self, *self.variants.values()]
-        largest = max(everything[1:] or everything, key=lambda each: each.width)
+    def _choices(self, *, still: bool) -> list[UserImage | Variant]:
+        """List what a browser may choose from: the largest variant's shape decides, ascending by width.
+
+        What moves and what does not are never in one list, because a browser chooses by width alone.
+        """
+        variants: list[UserImage | Variant] = list(self.variants.values())
+        if self.animated and not (still and variants):
+            return [self]
+        everything = variants if self.animated else [self, *variants]
+        largest = max(variants or everything, key=lambda each: each.width)
         by_width = {each.width: each for each in everything if _similar(each, largest)}
         return [by_width[width] for width in sorted(by_width)]
 
@@ -433,7 +448,7 @@ class SweepReport:
     """What a sweep did with how many intents.
 
     ``finished`` are done for good. ``claimed`` were deleted once and are due again in an hour. ``failed`` are left to
-    the next sweep; of these, ``overdue`` are older than a day, and ``oldest`` is when the oldest of them was begun.
+    the next sweep; of these, ``overdue`` have been due for more than a day, the oldest of them since ``oldest``.
     """
 
     finished: int = 0

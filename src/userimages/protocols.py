@@ -2,7 +2,7 @@
 
 A third party writes a plain class with these methods, imports nothing from here, and proves it with the contract
 suites of ``userimages.testing``. Methods may be called from several threads at once. Errors are those of
-``userimages.errors``; anything else that escapes is treated as an outcome unknown.
+``userimages.errors``. After any other exception the outcome counts as unknown.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -196,7 +196,7 @@ class Processor(Protocol):
         """Return freshly encoded bytes: upright, bounded, without metadata.
 
         Raises:
-            RejectedImageError: the file cannot be accepted, whatever it is.
-            BusyError: the machine is busy with other images; about load, never about the file.
+            RejectedImageError: the file cannot be accepted.
+            BusyError: the machine is busy with other images; this says nothing about the file.
             ConfigurationError: there is no recipe for *image_type*.
         """

@@ -9,9 +9,9 @@ from uuid import UUID
 import attrs
 
 from userimages import validation
-from userimages.errors import ConfigurationError, ImageNotFoundError, InvalidFieldError
+from userimages.errors import ConfigurationError, ImageNotFoundError, InvalidFieldError, RepositoryError
 from userimages.ids import UploadClock, instant_of, new_id, utcnow
-from userimages.keys import owner_of
+from userimages.keys import TYPE_NAME, owner_of
 from userimages.lifecycle import tickets
 from userimages.lifecycle.audit import audit, delete_orphans
 from userimages.lifecycle.deletion import OnDeleted, PurgeError, delete_all, finish_deletions
@@ -102,6 +102,12 @@ class ImageService:
                     f"The {role} is of type {type(part).__name__}, which has no {method}().",
                     hint="Write ImageService(storage, repository, processor=...), with an instance of each.",
                 )
+        types = getattr(processor, "image_types", ImageType)
+        if isinstance(types, str) or not all(isinstance(each, str) and TYPE_NAME.fullmatch(each) for each in types):
+            raise ConfigurationError(
+                f"The image_types of the processor are {types!r}.",
+                hint="Use names of a-z, 0-9 and _, at most 16 of them.",
+            )
         if on_deleted is not None and not callable(on_deleted):
             raise ConfigurationError(
                 f"on_deleted is of type {type(on_deleted).__name__}.", hint="Pass a function that takes a list of URLs."
@@ -119,7 +125,9 @@ class ImageService:
         self._serve_url = serve_url
         self._staged_url = staged_url
         self._on_deleted = on_deleted
-        self._per_type = validation.checked_flag(primary_per_type, "primary_per_type")
+        if not isinstance(primary_per_type, bool):
+            raise ConfigurationError("primary_per_type must be a bool.", hint="Pass True or False.")
+        self._per_type = primary_per_type
         self._own: str | None = None
 
     @classmethod
@@ -449,6 +457,7 @@ class ImageService:
         Raises:
             ConflictError: a foreign key of the application refuses; nothing was deleted.
             StorageError: the image is gone from every listing, but its bytes are not yet; the sweep deletes them.
+            RepositoryError: the database failed before the image was deleted, or it may have been.
         """
         id = validation.checked_id(id)
         with log_event("delete", image_id=str(id)):
@@ -458,7 +467,8 @@ class ImageService:
             if tickets.are_possible(self.storage, self.signer):
                 intents = [tickets.with_staged(each, id, now=self._clock()) for each in intents]
             failure = finish_deletions(self.storage, self.repository, intents, self._on_deleted)
-            if failure and not isinstance(failure, PurgeError):
+            # The sweep repeats a purge, and finishes an intent whose objects are gone: no caller need know.
+            if failure and not isinstance(failure, PurgeError | RepositoryError):
                 raise failure
 
     def delete_user(self, user: str) -> UserDeletion:
@@ -478,7 +488,7 @@ class ImageService:
         return deletion
 
     def sweep(self) -> SweepReport:
-        """Finish uploads and deletions that were cut off. Safe anywhere, any number at once, cheap every minute."""
+        """Finish uploads and deletions that were cut off. Safe to run anywhere, any number at once, every minute."""
         return sweep(self.storage, self.repository, now=self._clock(), on_deleted=self._on_deleted)
 
     def audit(
@@ -494,8 +504,11 @@ class ImageService:
 
         Only keys of our own grammar under ``users/`` are judged, only objects older than 24 hours by the store's clock
         are orphans, and a record without an object is never removed. With *delete*, orphans go, unless they are more
-        than *max_share* of the objects seen. *after* and *limit* (objects) do it in parts: pass the ``stopped_at`` of
-        one report as the next *after*. *progress* is called with the report so far.
+        than *max_share* of this database's objects. *after* and *limit* (objects) do it in parts: pass the
+        ``stopped_at`` of one report as the next *after*. *progress* is called with the report so far.
+
+        Raises:
+            ConfigurationError: there is work in hand or *delete* is given, and this is not the store of this database.
         """
         validation.check_audit(delete=delete, after=after, limit=limit, max_share=max_share)
         self.sweep()

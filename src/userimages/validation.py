@@ -26,6 +26,7 @@ MAX_CAPTION = 1000
 MAX_PAGE = 200
 MAX_AT_ONCE = 1000  # users or ids
 MAX_META_BYTES = 4096
+MAX_META_DEPTH = 32  # deeper values could be stored, but Python's recursion limit would not let them be read
 _CHUNK = 1024 * 1024
 _MAX_RAW_CAPTION = 20 * MAX_CAPTION
 _TAG_PASSES = 8
@@ -177,22 +178,21 @@ def checked_meta(meta: Mapping[str, Any] | None) -> Meta:
     """Return *meta* as a read-only JSON object of at most 4,096 bytes."""
     if meta is None:
         return Meta()
-    if isinstance(meta, Meta):
-        return meta
     if not isinstance(meta, Mapping):
         raise InvalidFieldError(
             f"meta is of type {type(meta).__name__}.", field="meta", hint='Pass a dict, such as {"alt": "A cat"}.'
         )
     try:
-        _check_json(meta)
-        made = Meta.of(meta)
+        values = dict(meta)  # also of a Meta, which an application may have made of any text
+        _check_json(values, MAX_META_DEPTH)
+        made = Meta.of(values)
         size = len(made.text.encode())
-    except (TypeError, ValueError, RecursionError) as exc:  # NaN, a lone surrogate, a set ...
+    except (TypeError, ValueError) as exc:  # NaN, a lone surrogate, a set ...
         raise InvalidFieldError(
             "meta is not a JSON object.",
             field="meta",
             hint="Use dicts with string keys, lists, strings without NUL and lone surrogates, finite numbers, "
-            "True, False and None.",
+            f"True, False and None, at most {MAX_META_DEPTH} deep.",
         ) from exc
     if size > MAX_META_BYTES:
         raise InvalidFieldError(
@@ -212,16 +212,21 @@ def check_changes(changes: Mapping[str, Any]) -> None:
             )
 
 
-def _check_json(value: object) -> None:
-    """Raise ValueError for what JSON can hold but a database cannot, and for keys that JSON would turn into strings."""
+def _check_json(value: object, depth: int) -> None:
+    """Raise ValueError for what JSON can hold but a database cannot, and for what is more than *depth* deep.
+
+    Raise TypeError for keys that JSON would turn into strings.
+    """
+    if not depth:
+        raise ValueError("it is too deep")
     if isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value):
             raise TypeError("a key is not a string")
         for each in (*value.keys(), *value.values()):
-            _check_json(each)
+            _check_json(each, depth - 1)
     elif isinstance(value, list | tuple):
         for each in value:
-            _check_json(each)
+            _check_json(each, depth - 1)
     elif isinstance(value, str) and "\0" in value:
         raise ValueError("a string holds NUL")
 

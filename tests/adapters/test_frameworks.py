@@ -1,8 +1,10 @@
 """What each framework's own idioms meet: exceptions of guards, other origins, arguments, and slow clients."""
 
 import asyncio
+import logging
 import socket
 import threading
+import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -11,6 +13,8 @@ from tests.adapters.table import JPEG, UPLOAD
 from tests.parts import needs
 
 from userimages import AsyncImageService, ImageService
+
+FIELDS = [("username", "ana"), ("image_type", "gallery")]
 
 
 def refusal(framework):
@@ -188,3 +192,35 @@ def test_a_router_takes_either_service():
 
     for service in (ImageService.in_memory(), AsyncImageService(ImageService.in_memory())):
         assert create_router(service, authorize=lambda *_: True).routes
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Werkzeug leaves its file to the GC
+@pytest.mark.contract("C13")
+def test_a_file_that_is_cut_off_is_not_stored(light, caplog):
+    """Half of a file is never taken for all of it, and a client that goes away is a line of INFO."""
+    caplog.set_level(logging.INFO, "userimages.http")
+    where, token = urlsplit(light.url), "a" * 32
+    fields = "".join(f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n' for name, text in FIELDS)
+    head = (
+        f"POST /api/upload_user_image/ HTTP/1.1\r\nHost: {where.netloc}\r\nConnection: close\r\n"
+        f"Cookie: csrftoken={token}\r\nX-CSRFToken: {token}\r\n"
+        "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 5000\r\n\r\n"
+        f'{fields}--x\r\nContent-Disposition: form-data; name="image"; filename="a.jpg"\r\n\r\n'
+    )
+    with socket.create_connection((where.hostname, where.port), timeout=20) as connection:
+        connection.sendall(head.encode() + JPEG[: len(JPEG) // 2])
+        connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        while received := connection.recv(65536):
+            answer += received
+
+    def told():
+        ours = (record for record in caplog.records if record.name == "userimages.http")
+        return {(record.levelname, record.getMessage()) for record in ours}  # other clients of before may go away too
+
+    deadline = time.monotonic() + 20
+    while not told() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert told() == {("INFO", "A client went away before its request was read.")}
+    assert len(light.backstage.service.list("ana")) == 0
+    assert b" 400 " in answer.splitlines()[0] if answer else light.framework == "fastapi"

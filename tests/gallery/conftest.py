@@ -1,18 +1,15 @@
 """The gallery as somebody runs it, and a browser to look at it with."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.parts import free_port, needs, wait_for_port
+from tests.parts import chromium, free_port, needs, wait_for_port
 
 ROOT = Path(__file__).parents[2]
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-FLAGS += ["--disable-component-update", "--disable-sync"]
 
 
 @pytest.fixture(scope="module")
@@ -42,15 +39,6 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
-    """Start Chromium; where there is none the tests are skipped, in CI they fail."""
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if os.environ.get("CI"):
-        assert path, "no Chromium: apt-get install chromium"
-    elif not path:
-        pytest.skip("no Chromium: apt-get install chromium, or set CHROMIUM to its path")
-    playwright = needs("playwright.sync_api")
-    playwright.expect.set_options(timeout=15_000)
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=path, args=FLAGS)
-        yield chromium
-        chromium.close()
+    """Start Chromium."""
+    with chromium() as started:
+        yield started

@@ -222,11 +222,11 @@ def test_a_profile_of_stages_alone_leaves_the_picture_as_it_is(processor):
 
 
 def noise(frames, side):
-    """An APNG of tiles of noise, each frame another: small as PNG, large as WebP."""
+    """An APNG of tiles of noise, each frame another, of too many colors for a graphic: small as PNG, large as WebP."""
     chance, pictures = random.Random(frames), []
     for _ in range(frames):
-        band = b"".join(chance.randbytes(3 * 8) * (side // 8) for _ in range(8))
-        pictures.append(Image.frombytes("RGB", (side, side), band * (side // 8)))
+        band = b"".join(chance.randbytes(3 * 32) * (side // 32) for _ in range(16))
+        pictures.append(Image.frombytes("RGB", (side, side), band * (side // 16)))
     file = io.BytesIO()
     pictures[0].save(file, "PNG", save_all=True, append_images=pictures[1:], duration=40)
     return file.getvalue()

@@ -77,7 +77,7 @@ def test_c25_mended_heic_is_refused_by_name_where_it_was_not_chosen():
 def test_its_size_is_judged_before_it_is_decoded(monkeypatch):
     monkeypatch.setattr("userimages.processing.process", lambda *_: pytest.fail("it was decoded"))
     with pytest.raises(LimitExceededError, match="6,144"):
-        PillowProcessor(heic=True, limits=Limits(max_pixels=6143))(UPRIGHT, ImageType.PROFILE)
+        PillowProcessor(heic=True, limits=Limits(max_jpeg_pixels=6143))(UPRIGHT, ImageType.PROFILE)
 
 
 @pytest.mark.parametrize("end", range(12, len(UPRIGHT) - 1, 37))

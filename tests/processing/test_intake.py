@@ -110,7 +110,6 @@ BOMBS = {
     "jpeg-claims-50-megapixels-and-some": (hostile.jpeg_claiming(10_001, 5_000), 50_000_000),
     "jpeg-65-scans": (hostile.jpeg_of_scans(64, 64, 64), 64),
     "jpeg-36-megapixels-in-28-scans": (hostile.jpeg_of_scans(6000, 6000, 27), 1_000_000_000),
-    "jpeg-metadata": (hostile.jpeg_with(*[hostile.segment(0xE1, bytes(65_000))] * 65), 4 * 1024 * 1024),
     "png-metadata": (hostile.png(8, 8, extra=hostile.chunk(b"tEXt", bytes(4 * 1024 * 1024))), 4 * 1024 * 1024),
     "png-profile-of-80-mb": (
         hostile.png(8, 8, extra=hostile.chunk(b"iCCP", b"p\0\0" + zlib.compress(bytes(80_000_000)))),
@@ -163,7 +162,7 @@ def test_parts_up_to_their_limit_pass(name):
 
 def test_a_second_profile_of_a_png_is_not_inflated():
     """Each profile may inflate to megabytes, and a file of 10 MiB may hold thousands: only the first is."""
-    profile = hostile.chunk(b"iCCP", b"p\0\0" + zlib.compress(bytes(4_000_000)))
+    profile = hostile.chunk(b"iCCP", b"p\0\0" + zlib.compress(bytes(36) + b"acsp" + bytes(3_999_960)))
     cut = hostile.chunk(b"iCCP", b"p\0\0" + zlib.compress(bytes(5_000_000)))
     header = examine(hostile.png(8, 8, extra=profile + cut), Limits())
     assert len(header.icc) == 4_000_000
@@ -311,7 +310,7 @@ def test_a_gif_in_single_bytes_is_joined_before_its_decoder_sees_it(processor):
     raw = whole[start + 1 : start + 1 + whole[start]]
     cut = whole[:start] + b"".join(b"\1" + raw[at : at + 1] for at in range(len(raw))) + b"\0;"
     assert processor(cut, ImageType.GALLERY) == processor(whole, ImageType.GALLERY)
-    seen = gif.examine(cut, Limits()).open().read()
+    seen = gif.examine(cut, Limits()).parts[0].open().read()
     assert len(seen) < len(cut) - len(raw) // 2
 
 

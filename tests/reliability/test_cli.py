@@ -22,6 +22,7 @@ from userimages.model import StoredObject
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.disk import DiskStorage
 from userimages.storages.memory import MemoryStorage
+from userimages.testing import make_image
 from userimages.testing.faults import before, faulty
 
 OLD = datetime.now(UTC) - timedelta(days=2)
@@ -243,6 +244,19 @@ def test_an_error_is_one_line_and_status_2(monkeypatch: pytest.MonkeyPatch, caps
     assert capsys.readouterr().err == "userimages: Away. Start it.\n"
 
 
+def test_an_audit_of_a_wrong_store_is_not_to_be_repeated(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    right = ImageService.in_memory()
+    right.upload("ana", make_image("PNG", (9, 9)), image_type="cover")
+    deleted = right.upload("ben", make_image("PNG", (9, 9)), image_type="cover")
+    right.repository.begin_delete([deleted.id])
+    wrong = ImageService(MemoryStorage(), right.repository)
+    monkeypatch.setattr("userimages.config.service_from_env", lambda **_: wrong)
+    assert main(["audit", "--delete"]) == 2
+    said = capsys.readouterr().err
+    assert "belong together" in said
+    assert "Repeat it" not in said
+
+
 @pytest.mark.parametrize(
     ("more", "advice"),
     [
@@ -369,7 +383,9 @@ def test_the_console_takes_the_service_of_an_application(
     assert f"MemoryStorage and MemoryRepository, from {module}:{name}." in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("app", ["json", "json:nothing", "no_such_module:x", "json:loads", "json:JSONDecoder", ":", ""])
+@pytest.mark.parametrize(
+    "app", ["json", "json:nothing", "no_such_module:x", "json:loads", "json:JSONDecoder", ":", "", ".x:y"]
+)
 def test_an_app_that_is_none_is_one_line(app: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--app", app, "sweep"]) == 2
     error = capsys.readouterr().err

@@ -6,13 +6,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, exc, make_url, text
+from sqlalchemy import Engine, StaticPool, event, exc, make_url, text
 
 from userimages.errors import ConfigurationError, ConflictError, DatabaseBusyError, InvalidFieldError, RepositoryError
 from userimages.repositories import postgresql, sqlite
 from userimages.repositories.database import ATTEMPTS, Database
 from userimages.repositories.sqlalchemy import SQLAlchemyRepository
-from userimages.testing.records import begin_upload, new_image, new_user, publish
+from userimages.testing.records import at_once, begin_upload, new_image, new_user, publish
 
 
 class DriverError(Exception):
@@ -64,7 +64,8 @@ def test_it_is_not_begun_again_for_ever(database: Database) -> None:
 
 
 @pytest.mark.parametrize("alone", [False, True])
-def test_after_a_lost_connection_only_what_was_surely_undone_is_begun_again(database: Database, alone: bool) -> None:
+def test_work_on_a_connection_that_was_lost_is_begun_again(database: Database, alone: bool) -> None:
+    """A transaction was undone; a single statement is one that may be repeated."""
     runs: list[int] = []
 
     def work(connection: object) -> int:
@@ -73,12 +74,7 @@ def test_after_a_lost_connection_only_what_was_surely_undone_is_begun_again(data
             raise exc.OperationalError("", {}, DriverError("server closed"), connection_invalidated=True)
         return len(runs)
 
-    if alone:
-        with pytest.raises(RepositoryError, match="unknown"):
-            database.write(work, alone=True)
-        assert runs == [1]
-    else:
-        assert database.write(work) == 2
+    assert database.write(work, alone=alone) == 2
 
 
 @pytest.mark.parametrize(
@@ -92,6 +88,30 @@ def test_after_a_lost_connection_only_what_was_surely_undone_is_begun_again(data
         (DriverError('FATAL:  database "ana" does not exist'), "no database of this name"),
         (DriverError("connection refused: is the server running on ana?"), "does not answer"),
         (DriverError("FATAL:  sorry, too many clients already"), "no more connections"),
+        (DriverError('FATAL:  too many connections for role "ana"'), "no more connections"),
+        (DriverError('FATAL:  too many connections for database "ana"'), "no more connections"),
+        (
+            DriverError("FATAL:  remaining connection slots are reserved for roles with SUPERUSER"),
+            "no more connections",
+        ),
+        (DriverError("FATAL: no more connections allowed (max_client_conn)"), "no more connections"),
+        (DriverError("FATAL: query_wait_timeout"), "no more connections"),
+        (DriverError('FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "ana", database "x"'), "user or password"),
+        (DriverError("FATAL: no such user: ana"), "user or password"),
+        (DriverError('FATAL:  role "ana" is not permitted to log in'), "user or password"),
+        (DriverError("FATAL: no such database: ana"), "no database of this name"),
+        (DriverError('root certificate file "/home/ana/root.crt" does not exist'), "TLS"),
+        (DriverError("SSL error: certificate verify failed for ana"), "TLS"),
+        (DriverError("server does not support SSL, but SSL was required"), "TLS"),
+        (DriverError('server certificate for "x" does not match host name "ana"'), "TLS"),
+        (DriverError("SSL SYSCALL error: EOF detected"), "TLS"),
+        (DriverError("connection to server at ana failed: Connection timed out"), "does not answer"),
+        (DriverError("connection to server at ana failed: No route to host"), "does not answer"),
+        (DriverError("could not receive data from server: Connection reset by peer"), "does not answer"),
+        (DriverError("FATAL:  the database system is in recovery mode"), "does not answer"),
+        (DriverError("FATAL:  the database system is not yet accepting connections"), "does not answer"),
+        (DriverError("[Errno -2] Name or service not known: ana"), "does not answer"),
+        (DriverError("FATAL: server login has been failing, try again later (server_login_retry)"), "does not answer"),
         (DriverError("FATAL:  the database system is starting up"), "does not answer"),
         (DriverError(sqlstate="53100"), "space"),
         (DriverError(sqlstate="42501"), "Grant"),
@@ -184,3 +204,72 @@ def test_a_file_that_cannot_be_written_is_read_and_not_waited_for(tmp_path: Path
     with pytest.raises(RepositoryError, match="read-only"):
         begin_upload(reader, new_image("ana"))
     reader.close()
+
+
+def test_an_idle_connection_that_was_closed_fails_nothing(postgresql: str, own_database: str) -> None:
+    """The server closes all connections of the pool: every call of the next request succeeds, uploads too."""
+    import psycopg
+
+    repository = SQLAlchemyRepository(own_database)
+    repository.create_schema()
+    image = publish(repository, new_image(new_user()))
+    calls: dict[str, Callable[[], object]] = {
+        "begin_upload": lambda: begin_upload(repository, new_image(new_user())),
+        "begin_upload with a key": lambda: begin_upload(repository, new_image(new_user()), idempotency_key="k"),
+        "publish": lambda: publish(repository, new_image(new_user()), is_primary=True),
+        "finish": lambda: repository.finish([begin_upload(repository, new_image(new_user()))]),
+        "get": lambda: repository.get(image.id),
+        "set_primary": lambda: repository.set_primary(image.id),
+        "begin_delete": lambda: repository.begin_delete([publish(repository, new_image(new_user())).id]),
+    }
+    for name, call in calls.items():
+        with psycopg.connect(postgresql, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+                [make_url(own_database).database],
+            )
+        assert call() is not None or name == "finish", name
+    repository.close()
+
+
+@pytest.mark.parametrize("failure", [NotImplementedError, TypeError, KeyError, OverflowError, AttributeError])
+def test_whatever_a_driver_raises_is_an_error_of_ours(database: Database, failure: type[Exception]) -> None:
+    """A date style that it cannot read, a database without an encoding: no foreign exception gets out."""
+
+    def work(connection: object) -> None:
+        raise failure("of ana")
+
+    with pytest.raises(RepositoryError, match=rf"failed. \({failure.__name__}\)") as caught:
+        database.read(work)
+    assert "ana" not in str(caught.value)
+
+
+def test_other_date_styles_are_no_foreign_exception(postgresql: str, own_database: str) -> None:
+    repository = SQLAlchemyRepository(make_url(own_database).update_query_dict({"options": "-c DateStyle=German"}))
+    repository.create_schema()
+    with pytest.raises(RepositoryError):
+        repository.get(publish(repository, new_image(new_user())).id)
+    repository.close()
+
+
+@pytest.mark.parametrize("option", ["pgbouncer=true", "schema=public", "connection_limit=5"])
+def test_an_option_of_another_library_is_named(option: str) -> None:
+    with pytest.raises(ConfigurationError, match=option.partition("=")[0]):
+        SQLAlchemyRepository(f"postgresql://ana@localhost/x?{option}&sslmode=disable")
+
+
+def test_threads_take_turns_on_a_static_pool(tmp_path: Path, engine_of: Callable[..., Engine]) -> None:
+    """Two statements at once on one connection of SQLite would end the process."""
+    options = {"check_same_thread": False}
+    engine = engine_of(f"sqlite:///{tmp_path}/db", poolclass=StaticPool, connect_args=options)
+    repository = SQLAlchemyRepository(engine)
+    repository.create_schema()
+    user = new_user()
+
+    def many() -> None:
+        for _ in range(20):
+            publish(repository, new_image(user), is_primary=True)
+            repository.list(user, limit=50)
+
+    at_once([many] * 6)
+    assert repository.usage(user).images == 120

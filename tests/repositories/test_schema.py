@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from userimages import ConfigurationError, ImageService
+from userimages import ConfigurationError, ImageService, RepositoryError
 from userimages.repositories.sqlalchemy import SQLAlchemyRepository
 from userimages.repositories.tables import images, intents, primaries
 from userimages.storages.memory import MemoryStorage
@@ -68,6 +68,19 @@ def test_each_database_has_an_id_of_its_own(url: str, engine_of: EngineOf) -> No
     assert repository.database_id() != first
 
 
+def test_a_database_that_lost_its_id_says_so(url: str, engine_of: EngineOf) -> None:
+    """A test suite that empties all tables does that, and ``create_schema`` mends it."""
+    engine = engine_of(url)
+    repository = SQLAlchemyRepository(engine)
+    repository.create_schema()
+    run(engine, "DELETE FROM userimages_about")
+    for call in (repository.database_id, repository.new_database_id):
+        with pytest.raises(RepositoryError, match=r"userimages_about is missing.*create_schema"):
+            call()
+    repository.create_schema()
+    assert repository.database_id()
+
+
 def test_a_schema_of_a_newer_release_is_refused(url: str, engine_of: EngineOf) -> None:
     engine = engine_of(url)
     repository = SQLAlchemyRepository(engine)
@@ -101,6 +114,11 @@ DIFFERENT: dict[str, Any] = {
         'PRIMARY KEY ("user", scope)',
         'PRIMARY KEY ("user")',
         "primary key of",
+    ),
+    "no foreign key": (
+        ", \n\tFOREIGN KEY(image_id) REFERENCES userimages_images (id) ON DELETE CASCADE",
+        "",
+        "userimages_primaries lacks the foreign key to userimages_images",
     ),
     "no cascade": ("ON DELETE CASCADE", "", "lacks ON DELETE CASCADE"),
 }

@@ -63,10 +63,14 @@ def answer(request: HttpRequest, path: str) -> HttpResponse:
 
 def _unreadable(request: HttpRequest) -> Exception | None:
     """Read the form as Django does, and return what stands against it."""
-    if int(request.META.get("CONTENT_LENGTH") or 0) > api().max_body:
+    length = int(request.META.get("CONTENT_LENGTH") or 0)
+    if length > api().max_body:
         return FileTooLargeError()
-    if request.headers.get("Transfer-Encoding") and not request.META.get("CONTENT_LENGTH"):
+    if request.headers.get("Transfer-Encoding") and not length:
         return LengthRequiredError()  # because Django takes a body without a length for an empty one
+    body = None
+    if request.method == "POST" and hasattr(request, "_stream"):
+        body = request._stream = Body(request._stream)
     try:
         request.POST  # noqa: B018 - read here and kept by Django
     except RequestDataTooBig:
@@ -75,7 +79,29 @@ def _unreadable(request: HttpRequest) -> Exception | None:
         return RequestCutOffError()
     except (BadRequest, SuspiciousOperation, MultiPartParserError):
         return MissingFieldsError("the form cannot be read")
-    return None
+    # WSGI servers give what has come, and Django would take the first half of a file for all of it.
+    return RequestCutOffError() if body and 0 < body.given < length else None
+
+
+class Body:
+    """The body as the server gives it, counted."""
+
+    def __init__(self, stream) -> None:
+        self._stream = stream
+        self.given = 0
+
+    def __getattr__(self, name: str):
+        return getattr(self._stream, name)
+
+    def read(self, *size) -> bytes:
+        data = self._stream.read(*size)
+        self.given += len(data)
+        return data
+
+    def readline(self, *size) -> bytes:
+        data = self._stream.readline(*size)
+        self.given += len(data)
+        return data
 
 
 @csrf_protect

@@ -57,6 +57,7 @@ function avatar(image) {
 
 /** List what a browser may choose from: the sizes of one shape, which for a profile picture are its squares. */
 function renditions(image) {
+  if (image.frames > 1) return [image];  // its variants do not move, and a browser chooses by width alone
   const largest = Object.values(image.variants).reduce((most, each) => (each.width > most.width ? each : most), { width: 0 });
   const shape = largest.width ? largest : image;
   const alike = (each) => Math.abs(each.width * shape.height - shape.width * each.height) <= Math.max(each.width, each.height, shape.width, shape.height);

@@ -93,18 +93,22 @@ def delete_orphans(
     max_share: float,
     on_deleted: OnDeleted | None = None,
 ) -> AuditReport:
-    """Delete the orphans of *report*, unless they are more than *max_share* of the objects that it saw.
+    """Delete the orphans of *report*, unless they are more than *max_share* of the objects of this database.
+
+    Objects of others do not count: in a bucket that is shared, they would make any share small.
 
     Raises:
         ConfigurationError: this is not the store of this database. Nothing was deleted.
     """
     require_own_store(storage, repository)
-    if len(report.orphans) > max_share * report.objects:
-        share = len(report.orphans) / report.objects
+    own = report.objects - report.foreign - report.unknown
+    if len(report.orphans) > max_share * own:
+        share = len(report.orphans) / own
         return attrs.evolve(
             report,
-            note=f"Nothing was deleted: {share:.1%} of the objects seen are orphans, over the limit of {max_share:.1%}."
-            " Check that this is the right database for this store, then raise max_share (--max-share).",
+            note=f"Nothing was deleted: {share:.1%} of the objects of this database are orphans, over the limit of "
+            f"{max_share:.1%}. Check that this is the right database for this store, "
+            "then raise max_share (--max-share).",
         )
     deleted = 0
     for batch in _batches(report.orphans):

@@ -16,9 +16,9 @@ from userimages.errors import (
     StorageUnavailableError,
     UserImagesError,
 )
-from userimages.ids import CLOCK_SKEW, instant_of, new_id
+from userimages.ids import CLOCK_SKEW, new_id
 from userimages.keys import PROBE_PREFIX
-from userimages.lifecycle.sweep import is_overdue
+from userimages.lifecycle.sweep import OVERDUE, due_since
 from userimages.model import Check, CheckReport, Intent
 from userimages.protocols import ImageRepository, Storage
 from userimages.signing import SIGNING_KEYS, UrlSigner
@@ -28,7 +28,7 @@ _MIME_TYPE = "image/webp"
 
 
 def check(storage: Storage, repository: ImageRepository, *, now: datetime) -> CheckReport:
-    """Write, read, list and delete a probe object, fetch its public URL, and begin and forget a probe intent.
+    """Write, read, list and delete a probe object, fetch its public URL, and begin and finish a probe intent.
 
     *now* is compared with the store's clock. The key of the probe is outside of what an audit judges. No line holds a
     secret. What is wrong is a line of the report and is not raised.
@@ -261,7 +261,7 @@ def _judge_intents(repository: ImageRepository, now: datetime) -> str:
     intents, overdue, after = 0, list[datetime](), None
     while page := repository.list_intents(after=after):
         intents, after = intents + len(page), page[-1].id
-        overdue += [instant_of(each.id) for each in page if is_overdue(each, now)]
+        overdue += [due for due in map(due_since, page) if due < now - OVERDUE]
     if overdue:
         age = now - min(overdue)
         raise RepositoryError(

@@ -19,7 +19,7 @@ from userimages.logs import log, log_left_over, reason
 from userimages.model import Intent, UserDeletion, UserImage
 from userimages.protocols import ImageRepository, Storage
 
-BATCH = 100  # images in one transaction, and the objects of so many in one request
+BATCH = 100  # images in one transaction, and their objects in one request
 _LISTED = 1000  # keys in the proof
 
 OnDeleted = Callable[[Sequence[str]], None]
@@ -146,7 +146,7 @@ class _Deletion:
         """Delete the images of *page* at once or, if one of them is still referred to, each by itself."""
         ids = [image.id for image in page]
         try:
-            intents = self.repository.begin_delete(ids)
+            intents = self.repository.begin_delete(ids, user=self.user)  # which a cache is told by, also after an error
         except ConflictError as exc:
             if len(page) > 1:
                 for image in page:
@@ -166,4 +166,4 @@ class _Deletion:
 
     def _note(self, failure: Exception, *, ends: bool = False) -> None:
         self.failure = self.failure or failure
-        self.ended = ends
+        self.ended |= ends

@@ -47,14 +47,19 @@ def sweep(
                 claimed.add(intent.id)
         if not all(map(is_refusal, failures.values())):
             break
-    overdue = [each for each in failed.values() if is_overdue(each, now)]
-    oldest = min((instant_of(each.id) for each in overdue), default=None)
-    return SweepReport(finished, len(claimed - failed.keys()), len(failed), len(overdue), oldest)
+    overdue = [due for due in map(due_since, failed.values()) if due < now - OVERDUE]
+    return SweepReport(
+        finished, len(claimed - failed.keys()), len(failed), len(overdue), oldest=min(overdue, default=None)
+    )
 
 
-def is_overdue(intent: Intent, now: datetime) -> bool:
-    """Tell whether *intent* should have been finished more than a day ago."""
-    return instant_of(intent.id) < now - OVERDUE and intent.lease_until < now - OVERDUE
+def due_since(intent: Intent) -> datetime:
+    """Return since when *intent* could have been finished.
+
+    For an upload that is the end of its lease, because its id has the date of the image, which may be years ago. For a
+    deletion it is the instant of its id, because its lease is in the distant past.
+    """
+    return max(intent.lease_until, instant_of(intent.id))
 
 
 def _due(repository: ImageRepository, now: datetime, failed: Collection[UUID]) -> Sequence[Intent]:

@@ -1,6 +1,7 @@
 """Store an image: record the intent, put the objects, publish the image."""
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ from userimages.errors import (
     KeyTakenError,
     RepositoryError,
     StorageUnavailableError,
+    UserImagesError,
     may_have_happened,
 )
 from userimages.lifecycle.deletion import delete_objects
@@ -26,6 +28,7 @@ from userimages.protocols import ImageRepository, Processor, Storage
 
 LEASE = timedelta(minutes=10)  # an upload that takes longer is taken for dead, and swept
 _PARALLEL_PUTS = 8
+_RECIPE_ID = re.compile("[0-9a-f]{16}")
 _PUBLISH_TRIES = 3
 
 
@@ -106,8 +109,9 @@ def store(
         raise next(iter(failures.values()))
     try:
         published = _publish(repository, intent, image, **options)
-    except ConflictError:
-        _undo(storage, repository, intent, {}, now=clock())
+    except Exception as exc:
+        if not (may_have_happened(exc) or isinstance(exc, DatabaseBusyError)):  # a busy database is not asked again
+            _undo(storage, repository, intent, {}, now=clock())
         raise
     if published is None:
         delete_objects(storage, intent.object_keys)
@@ -118,7 +122,14 @@ def store(
 def recipe_id(processor: Processor, image_type: str) -> str:
     """Return what stands for the processor's recipe of this type in the record, or ``""`` if it does not say."""
     identify = getattr(processor, "recipe_id", None)
-    return str(identify(image_type)) if identify else ""
+    if identify is None:
+        return ""
+    found = identify(image_type)
+    if not isinstance(found, str) or not _RECIPE_ID.fullmatch(found):
+        raise ConfigurationError(
+            f"The recipe_id of the processor is {found!r}.", hint="Return 16 hex digits, such as those of a SHA-256."
+        )
+    return found
 
 
 def put_objects(storage: Storage, objects: Mapping[str, Rendition]) -> dict[str, Exception]:
@@ -161,11 +172,11 @@ def _publish(repository: ImageRepository, intent: Intent, image: UserImage, **op
                 return PublishResult(found)  # by an earlier try, whose answer was lost
         except ConflictError:  # it proves that the intent was still there, so no earlier try has published
             raise
-        except DatabaseBusyError as exc:
-            if unknown:  # this try did nothing, but an earlier one may have published
-                raise RepositoryError(exc.message, hint=exc.hint) from exc
-            raise
-        except Exception:
+        except Exception as exc:
+            if isinstance(exc, UserImagesError) and not may_have_happened(exc):
+                if unknown:  # this try did nothing, but an earlier one may have published
+                    raise RepositoryError(exc.message, hint=exc.hint) from exc
+                raise
             unknown = True
             if not tries_left:
                 raise

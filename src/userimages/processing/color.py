@@ -4,7 +4,7 @@ import io
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from PIL import Image, ImageChops
+from PIL import Image
 
 from userimages.processing.icc import rebuilt
 
@@ -14,45 +14,24 @@ if TYPE_CHECKING:
 _SRGB_NAMES = tuple(
     name.encode(encoding) for name in ("sRGB IEC61966-2", "sRGB built-in") for encoding in ("ascii", "utf-16-be")
 )
-_SPACES = {"L": b"GRAY", "RGB": b"RGB ", "RGBA": b"RGB ", "CMYK": b"CMYK"}
+_SPACES = {"L": b"GRAY", "LA": b"GRAY", "RGB": b"RGB ", "RGBA": b"RGB ", "CMYK": b"CMYK"}
+_OTHERS = {"1": "L", "La": "LA", "PA": "RGBA", "RGBa": "RGBA"}
 
 
 def eight_bit(image: Image.Image) -> Image.Image:
-    """Return *image* as L, RGB, RGBA or CMYK; RGBA only where something is transparent."""
-    if image.mode.startswith("I;16"):
-        image = _high_bytes(image)
-    key = image.info.get("transparency")
-    if isinstance(key, tuple) and max(key) > 255:  # of a 16-bit picture, which Pillow decodes to 8 bits
-        image.info["transparency"] = tuple(part >> 8 for part in key)
-    keyed = key is not None and image.mode in ("1", "L", "P", "RGB")
-    if keyed or image.mode in ("LA", "La", "PA", "RGBa"):
+    """Return *image* as L, LA, RGB, RGBA or CMYK; with alpha only where something is transparent."""
+    if image.info.get("transparency") is not None and image.mode in ("L", "P", "RGB"):
         image = image.convert("RGBA")
-    elif image.mode == "1":
-        image = image.convert("L")
     elif image.mode not in _SPACES:
-        image = image.convert("RGB")
+        image = image.convert(_OTHERS.get(image.mode, "RGB"))
     return opaque(image)
 
 
 def opaque(image: Image.Image) -> Image.Image:
-    """Return an RGBA *image* as RGB where nothing of it is transparent."""
-    if image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255):
-        return image.convert("RGB")
+    """Return *image* without its alpha where nothing of it is transparent."""
+    if image.mode in ("LA", "RGBA") and image.getchannel("A").getextrema() == (255, 255):
+        return image.convert(image.mode[:-1])
     return image
-
-
-def _high_bytes(image: Image.Image) -> Image.Image:
-    """Return 16-bit gray as 8-bit gray, scaled: Pillow's own conversion would turn all above 255 white."""
-    raw, key = image.tobytes(), image.info.get("transparency")
-    gray = Image.frombytes("L", image.size, raw[1::2])
-    if isinstance(key, int):
-        low = Image.frombytes("L", image.size, raw[::2])
-        matches = ImageChops.multiply(
-            gray.point([255 * (value == key >> 8) for value in range(256)]),
-            low.point([255 * (value == key & 255) for value in range(256)]),
-        )
-        gray.putalpha(ImageChops.invert(matches))
-    return gray
 
 
 class Profile:
@@ -69,22 +48,30 @@ class Profile:
         """Tell whether it leaves a picture as it is."""
         return not self._icc
 
+    @property
+    def is_gray(self) -> bool:
+        """Tell whether it is that of a gray scale."""
+        return self._icc[16:20] == b"GRAY"
+
     def to_srgb(self, image: Image.Image) -> Image.Image:
-        """Return *image* in sRGB: L, RGB or RGBA."""
-        if self._icc and _SPACES.get(image.mode) == self._icc[16:20]:
+        """Return *image* in sRGB: L, RGB or RGBA. A gray picture may have a profile of gray or of colors."""
+        if self._icc and image.mode in ("LA", "RGBA"):
+            made = self.to_srgb(image.convert(image.mode[:-1])).convert("RGB")
+            made.putalpha(image.getchannel("A"))
+            return made
+        if self._icc and image.mode == "L" and self._icc[16:20] == b"RGB ":
+            image = image.convert("RGB")
+        if self._icc and _SPACES[image.mode] == self._icc[16:20]:
             return self._converted(image)
-        return image.convert("RGB") if image.mode == "CMYK" else image
+        return _without_profile(image)
 
     def _converted(self, image: Image.Image) -> Image.Image:
-        colors = image.convert("RGB") if image.mode == "RGBA" else image
         try:
-            made = self._transform.apply(colors) if self._transform else None
+            made = self._transform.apply(image) if self._transform else None
         except (OSError, ValueError):
             made = None
         if made is None:
-            return image.convert("RGB") if image.mode == "CMYK" else image
-        if image.mode == "RGBA":
-            made.putalpha(image.getchannel("A"))
+            return _without_profile(image)
         return made.convert("L") if image.mode == "L" else made
 
     @cached_property
@@ -103,3 +90,8 @@ class Profile:
             )
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
             return None
+
+
+def _without_profile(image: Image.Image) -> Image.Image:
+    mode = {"CMYK": "RGB", "LA": "RGBA"}.get(image.mode)
+    return image.convert(mode) if mode else image

@@ -12,13 +12,17 @@ from PIL import GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImag
 from userimages.errors import BrokenImageError, LimitExceededError, UserImagesError
 from userimages.model import ProcessedImage, Rendition
 from userimages.processing import heif, png_rows
+from userimages.processing.animation import Frame, compose
 from userimages.processing.color import Profile, eight_bit, opaque
-from userimages.processing.encode import Animation, encode, quality_of, subsampling_of
+from userimages.processing.encode import Animation, encode, frames_of, quality_of, subsampling_of
+from userimages.processing.graphics import is_graphic
 from userimages.processing.header import Header, broken
+from userimages.processing.jpeg_end import decoded_twice
 from userimages.processing.limits import Limits
 from userimages.processing.planar import GAP, Planes, Region, is_subsampled
 from userimages.processing.recipes import Box, Fill, Fit, Format, Recipe, Size
 from userimages.processing.thumbhash import thumbhash
+from userimages.processing.transparency import load_png
 
 
 class _WebP(WebPImagePlugin.WebPImageFile):
@@ -50,6 +54,7 @@ _LANCZOS = Image.Resampling.LANCZOS
 _HASH_SIDE = 32
 _MANY_PIXELS = 6_000_000
 _LARGE = 1_000_000
+_TINY = 4096  # pixels of an icon, which without loss is small enough, whatever it shows
 _SPARSE = 4  # pixels of an animation for each byte that it may have: usual are up to 10, and noise takes 1
 _READ_AT_ONCE = 1 << 20  # bytes of a JPEG: the decoder starts anew with each block, and Pillow's are of 64 KiB
 
@@ -60,12 +65,15 @@ _Layer = Image.Image | Planes
 class Picture:
     """A decoded picture: upright, in sRGB, of its final size; and how its source was encoded.
 
-    ``base`` is what smaller renditions are made from: the picture itself, or its planes.
+    ``base`` is what smaller renditions are made from: the picture itself, or its planes. ``graphic`` tells
+    whether it is one; None: its pixels decide. ``shrunk`` tells that it has fewer pixels than its file.
     """
 
     image: Image.Image
     base: _Layer
     animation: Animation | None = None
+    graphic: bool | None = False
+    shrunk: bool = False
     quality: int = 100
     subsampling: int = 0
 
@@ -79,12 +87,12 @@ def process(header: Header, recipe: Recipe, limits: Limits) -> ProcessedImage:
     """
     with _refusals(header):
         animated = header.frames > 1 and recipe.format != "jpeg"
-        picture = _animated(header, recipe) if animated else _still(header, recipe)
-        picture, main = _bounded(picture, recipe, header, limits) if animated else (picture, None)
+        picture, main = _moving(header, recipe, limits) if animated else (_still(header, recipe), None)
         pyramid = _Pyramid(picture.base)
-        variants = _variants(pyramid, recipe)
-        frames = header.frames if animated else 1
-        return ProcessedImage(main or _master(picture, recipe, header), variants, pyramid.placeholder(), frames)
+        variants = _variants(pyramid, recipe, graphic=picture.graphic)
+        main = main or _master(picture, recipe, header)
+        frames = 1 if not animated else header.frames if main.mime_type != "image/webp" else frames_of(main)
+        return ProcessedImage(main, variants, pyramid.placeholder(), frames)
 
 
 def decoded_pixels(header: Header, recipe: Recipe) -> int:
@@ -121,30 +129,71 @@ def _refusals(header: Header) -> Iterator[None]:
 def _still(header: Header, recipe: Recipe) -> Picture:
     region, size, target = _placed(header, recipe)
     profile = Profile(header.icc)
+    graphic = _known_graphic(header)
+    if header.frames > 1 or header.parts:
+        image = next(_frames(header, profile, region, size))
+        return Picture(image, image, graphic=graphic)
+    if header.format == "PNG":
+        image = _finished(eight_bit(_loaded(header)), header, profile, region, size)
+        return Picture(image, image, graphic=graphic)
     source: Image.Image = _opened(header)
     quality, subsampling = 100, 2 if is_subsampled(source, header) else 0
     planar = subsampling == 2 and profile.is_srgb and _gains_from_planes(header, recipe, size)
     scale = 1.0, 1.0
     if isinstance(source, JpegImagePlugin.JpegImageFile):
-        quality, subsampling = quality_of(source), subsampling_of(source)
-        drafted = source.draft("YCbCr" if planar else None, _draft_size(header, target))
-        scale = (drafted[1][2] / header.width, drafted[1][3] / header.height) if drafted else scale
-        source.decodermaxblock = _READ_AT_ONCE
+        quality, subsampling = quality_of(source), subsampling_of(source, turned=header.orientation >= 5)
+        scale = _drafted(source, header, target, planar=planar)
+        if header.unended:
+            source = _whole(header, header.unended, target, planar=planar)
     source.load()
-    if header.format == "PNG" and png_rows.are_missing(source, header.open):
-        raise broken("rows of its pixels are missing")
+    shrunk = size[0] * size[1] < (region[2] - region[0]) * (region[3] - region[1])
     if not planar:
         image = eight_bit(source)
         del source  # in its own mode it is of no more use, and may be a third of all that is needed
         image = _finished(image, header, profile, _scaled(region, *scale), size)
-        return Picture(image, image, None, quality, subsampling)
+        return Picture(image, image, graphic=graphic, shrunk=shrunk, quality=quality, subsampling=subsampling)
     planes = Planes.of(source, _TURNS.get(header.orientation))
     del source
     left, top, right, bottom = _scaled(region, *scale)
     if header.orientation >= 5:
         left, top, right, bottom, size = top, left, bottom, right, (size[1], size[0])
     planes = planes.shrunk(size, _mirrored((left, top, right, bottom), planes.size, header.orientation))
-    return Picture(planes.whole(), planes, None, quality, subsampling)
+    return Picture(planes.whole(), planes, shrunk=shrunk, quality=quality, subsampling=subsampling)
+
+
+def _drafted(
+    source: JpegImagePlugin.JpegImageFile, header: Header, target: Size, *, planar: bool
+) -> tuple[float, float]:
+    """Let a JPEG be decoded as small as will do; return by how much its sides shrink."""
+    drafted = source.draft("YCbCr" if planar else None, _draft_size(header, target))
+    source.decodermaxblock = _READ_AT_ONCE
+    return (drafted[1][2] / header.width, drafted[1][3] / header.height) if drafted else (1.0, 1.0)
+
+
+def _whole(header: Header, open: Callable[[bytes], BinaryIO], target: Size, *, planar: bool) -> Image.Image:
+    """Decode a JPEG without its end marker.
+
+    Raises:
+        BrokenImageError: pixels are missing, and not the marker alone.
+    """
+
+    def decode(file: BinaryIO) -> Image.Image:
+        source = JpegImagePlugin.JpegImageFile(file)
+        _drafted(source, header, target, planar=planar)
+        source.load()
+        return source
+
+    image = decoded_twice(open, decode)
+    if image is None:
+        raise broken("it is cut off")
+    return image
+
+
+def _known_graphic(header: Header) -> bool | None:
+    """Tell whether a file is a graphic, as far as that is known without its pixels: what was lossy is none."""
+    if header.format not in ("PNG", "GIF", "WEBP") or header.lossy:
+        return False
+    return True if header.width * header.height <= _TINY else None
 
 
 def _gains_from_planes(header: Header, recipe: Recipe, size: Size) -> bool:
@@ -156,19 +205,47 @@ def _gains_from_planes(header: Header, recipe: Recipe, size: Size) -> bool:
     return shrinks and recipe.format in (None, "jpeg") and recipe.variant_format != "jpeg"
 
 
-def _animated(header: Header, recipe: Recipe) -> Picture:
+def _animated(header: Header, recipe: Recipe, *, shrink: int = 1) -> Picture:
     box, size, _ = _placed(header, recipe)
+    frames = _frames(header, Profile(header.icc), box, (max(1, size[0] // shrink), max(1, size[1] // shrink)))
+    first = next(frames)
+    animation = Animation(frames, header.durations, header.loop)
+    return Picture(first, first, animation, graphic=_known_graphic(header))
+
+
+def _frames(header: Header, profile: Profile, box: Region, size: Size) -> Iterator[Image.Image]:
+    """Yield the frames of an animation, finished; each is decoded when it is asked for."""
+    if header.parts:
+        # Frames are drawn over each other in the color of the file, and then converted, as in browsers.
+        for canvas in compose(header.parts, (header.width, header.height), lambda each: _tile(header, each)):
+            image = canvas.convert("LA") if profile.is_gray else canvas
+            yield _finished(opaque(image), header, profile, box, size)
+        return
     source = _opened(header)
-    if header.format == "WEBP" and getattr(source, "n_frames", 1) != header.frames:
+    if getattr(source, "n_frames", 1) != header.frames:
         raise broken("its frames do not decode")
-    profile = Profile(header.icc)
-    frames, durations = list[Image.Image](), list[int]()
-    for number in range(header.first_frame, header.first_frame + header.frames):
+    for number in range(header.frames):
         source.seek(number)
         source.load()
-        frames.append(_finished(eight_bit(source.copy()), header, profile, box, size))
-        durations.append(max(0, round(source.info.get("duration", 0))))
-    return Picture(frames[0], frames[0], Animation(frames[1:], durations, header.loop))
+        yield _finished(eight_bit(source.copy()), header, profile, box, size)
+
+
+def _tile(header: Header, frame: Frame) -> Image.Image:
+    """Decode one frame by itself."""
+    alone = attrs.evolve(header, open=frame.open, width=frame.width, height=frame.height)
+    return eight_bit(_loaded(alone))
+
+
+def _loaded(header: Header) -> Image.Image:
+    """Decode a GIF or a PNG of one picture."""
+    source = _opened(header)
+    if not isinstance(source, PngImagePlugin.PngImageFile):
+        source.load()
+        return source
+    image = load_png(source, header.key, header.open)
+    if png_rows.are_missing(image, header.open):
+        raise broken("rows of its pixels are missing")
+    return image
 
 
 def _opened(header: Header) -> Image.Image:
@@ -270,23 +347,28 @@ class _Pyramid:
         return base64.b64encode(thumbhash(*size, small.tobytes())).decode()
 
 
-def _variants(pyramid: _Pyramid, recipe: Recipe) -> dict[str, Rendition]:
+def _variants(pyramid: _Pyramid, recipe: Recipe, *, graphic: bool | None) -> dict[str, Rendition]:
     """Make the variants, largest first, and encode each different picture once."""
     descending = sorted(recipe.variants.items(), key=lambda item: item[1].width, reverse=True)
     layers = {name: pyramid.get(shape) for name, shape in descending}
-    encoded = {
-        key: encode(_pixels(layer), recipe.variant_format, recipe.variant_quality)
-        for key, layer in {id(layer): layer for layer in layers.values()}.items()
-    }
+    encoded = dict[int, Rendition]()
+    for key, layer in {id(layer): layer for layer in layers.values()}.items():
+        image, format = _pixels(layer), recipe.variant_format
+        lossless = format == "webp" and (is_graphic(image) if graphic is None else graphic)
+        encoded[key] = encode(image, format, recipe.variant_quality, lossless=lossless)
     return {name: encoded[id(layers[name])] for name in recipe.variants}
 
 
-def _bounded(picture: Picture, recipe: Recipe, header: Header, limits: Limits) -> tuple[Picture, Rendition]:
-    """Encode an animation; at half of its size where it would become much larger than its file."""
+def _moving(header: Header, recipe: Recipe, limits: Limits) -> tuple[Picture, Rendition]:
+    """Encode an animation; at half of its size where it would become much larger than its file.
+
+    Its frames come one at a time while it is encoded, so they are then decoded once more.
+    """
+    picture = _animated(header, recipe)
     try:
         return picture, _animation(picture, recipe, header, limits)
     except LimitExceededError:
-        picture = _halved(picture)
+        picture = _animated(header, recipe, shrink=2)
     return picture, _animation(picture, recipe, header, limits)
 
 
@@ -298,25 +380,28 @@ def _animation(picture: Picture, recipe: Recipe, header: Header, limits: Limits)
     """
     pixels = picture.image.width * picture.image.height * header.frames
     if pixels > _SPARSE * limits.animation_bytes(header.size_bytes):
-        alone = encode(picture.image, recipe.format or "webp", recipe.quality)
+        alone = _master(
+            attrs.evolve(picture, animation=None), attrs.evolve(recipe, format=recipe.format or "webp"), header
+        )
         limits.allow_animation(len(alone.data), header.size_bytes)
     main = _master(picture, recipe, header)
     limits.allow_animation(len(main.data), header.size_bytes)
     return main
 
 
-def _halved(picture: Picture) -> Picture:
-    size = max(1, picture.image.width // 2), max(1, picture.image.height // 2)
-    frames = [picture.image, *(picture.animation.frames if picture.animation else ())]
-    first, *rest = (frame.resize(size, _LANCZOS) for frame in frames)
-    return Picture(first, first, picture.animation and attrs.evolve(picture.animation, frames=rest))
-
-
 def _master(picture: Picture, recipe: Recipe, header: Header) -> Rendition:
-    """Encode the picture itself; a JPEG that would grow, as one of low quality does, keeps the quality it came with."""
-    format: Format = recipe.format or ("webp" if picture.animation or picture.image.mode == "RGBA" else "jpeg")
-    for quality in (recipe.quality, min(recipe.quality, picture.quality)):
-        made = encode(picture.image, format, quality, subsampling=picture.subsampling, animation=picture.animation)
-        if len(made.data) <= header.size_bytes or picture.quality >= recipe.quality:
+    """Encode the picture itself.
+
+    A JPEG should not grow. One of its own size keeps the quality it came with where that is lower. One that was shrunk
+    is stored at a lower quality than the recipe's only where it would exceed its file, and never so low that it shows.
+    """
+    image, animation = picture.image, picture.animation
+    format: Format = recipe.format or ("webp" if animation or image.mode == "RGBA" else "jpeg")
+    frames = len(animation.durations) if animation else 1
+    lossless = format == "webp" and (is_graphic(image, frames) if picture.graphic is None else picture.graphic)
+    lower = (70, 55) if picture.shrunk else (picture.quality,)
+    for quality in (recipe.quality, *(each for each in lower if each < recipe.quality)):
+        made = encode(image, format, quality, subsampling=picture.subsampling, lossless=lossless, animation=animation)
+        if len(made.data) <= header.size_bytes or header.format != "JPEG":
             break
     return made

@@ -8,6 +8,7 @@ from typing import BinaryIO
 import attrs
 
 from userimages.errors import BrokenImageError
+from userimages.processing.animation import Frame
 
 
 @attrs.frozen(kw_only=True)
@@ -15,9 +16,13 @@ class Header:
     """The facts of a file that has passed all limits, and the bytes that its decoder may see.
 
     ``width`` and ``height`` are as stored, before *orientation* (1 to 8, as in EXIF) turns the picture upright.
-    ``lossy`` tells of a still WebP that it keeps color at every fourth pixel; a JPEG tells that once it is open.
-    ``frames`` is what was counted, ``loop`` how often an animation plays (0: for ever). ``open`` gives what is
-    decoded: the file without its metadata. ``size_bytes`` is that of the file.
+    ``size_bytes`` is that of the file. ``open`` gives what is decoded: the file without its metadata. ``key`` is the
+    gray or the color of a PNG that is transparent, in the depth of the file. ``lossy`` tells of a WebP that it keeps
+    color at every fourth pixel; a JPEG tells that once it is open. ``unended`` is there for a JPEG without its end
+    marker: it gives the file with other bytes in that place.
+
+    ``frames`` is what was counted, ``durations`` how long each is shown (milliseconds), ``loop`` how often they play
+    (0: for ever). Where ``parts`` holds the frames, those are decoded, and not what ``open`` gives.
 
     The rest tells how much memory it takes. ``mode`` is Pillow's name of what the decoder gives, with transparency
     where there may be any; ``decoder_bytes`` is what the decoder holds beside the pixels, ``copied_bytes`` what is
@@ -30,11 +35,14 @@ class Header:
     size_bytes: int
     open: Callable[[], BinaryIO] = attrs.field(repr=False)
     orientation: int = 1
+    key: tuple[int, ...] = ()
     icc: bytes = attrs.field(default=b"", repr=False)
     lossy: bool = False
     frames: int = 1
-    first_frame: int = 0
     loop: int = 0
+    durations: tuple[int, ...] = ()
+    unended: Callable[[bytes], BinaryIO] | None = attrs.field(default=None, repr=False)
+    parts: tuple[Frame, ...] = attrs.field(default=(), repr=False)
     mode: str = "RGBA"
     decoder_bytes: int = 0
     copied_bytes: int = 0

@@ -11,6 +11,7 @@ from userimages.errors import ConfigurationError
 from userimages.processing import heif_boxes
 from userimages.processing.header import Header, broken
 from userimages.processing.limits import Limits
+from userimages.processing.matrix_profile import coded_profile
 
 
 def library() -> ModuleType:
@@ -33,12 +34,12 @@ def examine(data: bytes, limits: Limits) -> Header:
     try:
         found = library().open_heif(data)
         width, height = found.size
-        icc = found.info.get("icc_profile", b"")
+        icc = found.info.get("icc_profile") or _stated(found.info.get("nclx_profile"))
     except (ValueError, RuntimeError, OSError, EOFError, SyntaxError, IndexError, TypeError) as exc:
         raise broken("its HEIC data does not open") from exc
     if width < 1 or height < 1:
         raise broken("it has no picture")
-    limits.allow_size(width, height)
+    limits.allow_size(width, height, jpeg=True)  # phones take both of the same size; 48 megapixels need 375 MB
     limits.allow_metadata(len(icc))
     return Header(
         format="HEIC",
@@ -50,6 +51,11 @@ def examine(data: bytes, limits: Limits) -> Header:
         mode="RGBA" if found.has_alpha else "RGB",
         decoder_bytes=width * height * 6,
     )
+
+
+def _stated(nclx: dict[str, int] | None) -> bytes:
+    """Return a profile for the color that a file without a profile states in numbers."""
+    return coded_profile(nclx["color_primaries"], nclx["transfer_characteristics"]) if nclx else b""
 
 
 def decode(file: BinaryIO) -> Image.Image:

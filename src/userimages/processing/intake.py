@@ -7,7 +7,9 @@ from userimages.processing.limits import Limits
 
 ALLOWED = ("JPEG", "PNG", "GIF", "WebP")
 _EXAMINERS = {"JPEG": jpeg.examine, "PNG": png.examine, "GIF": gif.examine, "WebP": webp.examine}
-_HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
+_AVIF_BRANDS = frozenset((b"avif", b"avis"))
+_HEVC_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"))
+_HEIF_BRANDS = frozenset((b"mif1", b"msf1"))  # of either
 _MAGIC = (
     (b"\xff\xd8\xff", "JPEG"),
     (png.SIGNATURE, "PNG"),
@@ -60,14 +62,19 @@ def sniff(data: bytes) -> str:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WebP"
     if data[4:8] == b"ftyp":
-        brand = data[8:12]
-        if brand in (b"avif", b"avis"):
-            return "AVIF"
-        return "HEIC" if brand in _HEIF_BRANDS else "a video or another ISO file"
+        return _iso(data[8:12], data[16 : min(int.from_bytes(data[:4]), 512)])
     text = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if b"<svg" in text:
         return "SVG"
     return "HTML" if text.startswith((b"<!doctype html", b"<html")) else "unknown"
+
+
+def _iso(brand: bytes, others: bytes) -> str:
+    """Return the format of an ISO file by its brand, and by the others that it is compatible with."""
+    brands = {brand, *(others[at : at + 4] for at in range(0, len(others) - 3, 4))}
+    if brand in _AVIF_BRANDS or (brands & _AVIF_BRANDS and not brands & _HEVC_BRANDS):
+        return "AVIF"
+    return "HEIC" if brand in _HEVC_BRANDS | _HEIF_BRANDS else "a video or another ISO file"
 
 
 def _unsupported(found: str, allowed: tuple[str, ...]) -> UnsupportedFormatError:

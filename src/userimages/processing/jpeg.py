@@ -1,11 +1,14 @@
 """JPEG: the segments before the first scan, and how many scans there are."""
 
+import io
 import re
 import struct
+from collections.abc import Callable
 from typing import BinaryIO, cast
 
 from userimages.errors import LimitExceededError
 from userimages.processing.header import Header, Spliced, broken, orientation_of
+from userimages.processing.jpeg_end import END, end_of_scans
 from userimages.processing.limits import Limits
 
 # The next marker, over padding, junk and the zero bytes that stand for a plain 0xFF within a scan. It must begin with
@@ -13,12 +16,18 @@ from userimages.processing.limits import Limits
 _MARKER = re.compile(rb"\xff([^\x00\xff])", re.DOTALL)
 # The same within the scans, where restart markers may be many and cost their decoder nothing.
 _SEGMENT = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])", re.DOTALL)
-_START, _END, _SCAN, _ADOBE, _JFIF = 0xD8, 0xD9, 0xDA, 0xEE, 0xE0
+_START, _END, _SCAN = 0xD8, 0xD9, 0xDA
 _BARE = frozenset((0x01, *range(0xD0, 0xD8)))
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _METADATA = frozenset((*range(0xE0, 0xF0), 0xFE))
 _PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
-_PROFILE = b"ICC_PROFILE\0"
+_EXIF, _PROFILE = b"Exif\0\0", b"ICC_PROFILE\0"
+# What tells the decoder how colors are kept (JFIF, Adobe), as short as it may be: Pillow's parser fails over less, and
+# libjpeg passes over less.
+_COLORS: dict[int, Callable[[bytes], bytes]] = {
+    0xE0: lambda body: b"JFIF\0\1\1\0\0\1\0\1\0\0" if body.startswith(b"JFIF\0") and len(body) >= 14 else b"",
+    0xEE: lambda body: body[:12] if body.startswith(b"Adobe") and len(body) >= 12 else b"",
+}
 
 
 def examine(data: bytes, limits: Limits) -> Header:
@@ -32,13 +41,16 @@ def examine(data: bytes, limits: Limits) -> Header:
         if marker == _SCAN:
             break
         if marker in _METADATA:
-            metadata += len(segment) + 4
-            limits.allow_metadata(metadata)
-            if marker == 0xE1 and segment.startswith(b"Exif\0\0"):
-                exif = exif or segment
-            elif marker == 0xE2 and segment.startswith(_PROFILE) and len(segment) > 14:
-                profile[segment[12]], pieces = segment[14:], segment[13]
-            if not (marker == _ADOBE or (marker == _JFIF and segment.startswith(b"JFIF\0"))):
+            # Of all metadata only these two are read, up to their limit. The rest is passed over and costs nothing.
+            if segment.startswith((_EXIF, _PROFILE)):
+                metadata += len(segment)
+                fits = metadata <= limits.max_metadata_bytes
+                if marker == 0xE1 and fits:
+                    exif = exif or segment
+                elif marker == 0xE2 and fits and len(segment) > 14:
+                    profile[segment[12]], pieces = segment[14:], segment[13]
+            segment = _COLORS[marker](segment) if marker in _COLORS else b""
+            if not segment:
                 continue
         elif marker in _FRAMES:
             if len(segment) < 9:
@@ -53,12 +65,14 @@ def examine(data: bytes, limits: Limits) -> Header:
     if many:
         _count_scans(data, position, limits, width, height)
     head, start = b"".join(kept), position - len(segment) - 4
+    end = None if data.endswith(END) else end_of_scans(data, position, limits)
     return Header(
         format="JPEG",
         width=width,
         height=height,
         size_bytes=len(data),
         open=lambda: cast("BinaryIO", Spliced(head, data, start)),
+        unended=None if end is None else lambda filling: io.BytesIO(b"".join((head, data[start:end], filling))),
         orientation=orientation_of(exif),
         icc=b"".join(profile[number] for number in sorted(profile)) if len(profile) == pieces else b"",
         mode={1: "L", 4: "CMYK"}.get(frame[1][5], "RGB"),
@@ -93,6 +107,8 @@ def _segment(data: bytes, position: int, limits: Limits, parts: int) -> tuple[in
         if marker in (_START, _END) or position + 2 > len(data):
             raise broken("it ends before its pixels")
         (length,) = struct.unpack_from(">H", data, position)
+        if marker in _METADATA:
+            length = max(2, length)  # as libjpeg takes one that is too short to be true
         if length < 2 or position + length > len(data):
             raise broken("a segment is longer than the file")
         return marker, position + length, data[position + 2 : position + length], parts

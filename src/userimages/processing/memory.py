@@ -28,6 +28,7 @@ _MODES = {
 _PLANES = 6.5  # for each pixel of a photograph that is taken apart into luma and chroma
 # For each pixel of what is encoded, beside the picture.
 _ENCODER = {"jpeg": 4, "webp": 13, "avif": 30}
+_FEW = 2_000_000  # bytes that an animation may be stored in, if its file has less
 _TRANSPARENCY = 10  # more for WebP: it is compressed by itself
 
 
@@ -59,6 +60,9 @@ def _encoding(header: Header, recipe: Recipe, out: int, color: int, size: tuple[
     costs = [float(out * (_ENCODER[format] + transparent))]
     costs += [each * (_ENCODER[recipe.variant_format] + transparent) for each in variants]
     if animated:
-        # All frames of their final size, what is made of them (twice), and the canvases of the decoder.
-        costs[0] += header.frames * out * (4 + 2 * 0.75) + 3 * 4 * header.width * header.height
+        # Frames come one at a time: the canvas, what of it is shown, one frame; and the encoded ones, which wait in two
+        # copies until the last is there.
+        costs[0] += 3 * 4 * header.width * header.height + min(
+            1.5 * header.frames * out, 4 * max(header.size_bytes, _FEW)
+        )
     return 2 * color * out + color * sum(variants) + max(costs)

@@ -19,7 +19,7 @@ def is_subsampled(source: Image.Image, header: Header) -> bool:
     if source.mode != "RGB":
         return False
     if not isinstance(source, JpegImagePlugin.JpegImageFile):
-        return header.lossy
+        return header.lossy and header.frames == 1
     components = [layer[0] for layer in source.layer]
     return (
         components == [1, 2, 3]

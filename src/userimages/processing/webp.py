@@ -4,7 +4,8 @@ import io
 import struct
 from collections.abc import Iterator
 
-from userimages.processing.header import Header, broken, orientation_of
+from userimages.processing.animation import played
+from userimages.processing.header import Header, broken
 from userimages.processing.limits import Limits
 from userimages.processing.vp8l import Heads
 
@@ -14,11 +15,10 @@ _PLACE = 16  # bytes of a frame before its own chunks
 
 
 def examine(data: bytes, limits: Limits) -> Header:
-    """Walk the chunks of a WebP."""
+    """Walk the chunks of a WebP. Its orientation in EXIF is passed over, because browsers show it as it is stored."""
     width = height = frames = loop = metadata = 0
-    icc = exif = b""
+    icc, durations, heads = b"", list[int](), Heads(limits)
     lossy = lossless = alpha = False
-    heads = Heads(limits)
     for parts, (kind, start, stop, frame) in enumerate(_chunks(data), 1):
         limits.allow_parts(parts)
         head = data[start : start + 10]
@@ -32,15 +32,14 @@ def examine(data: bytes, limits: Limits) -> Header:
             loop = int.from_bytes(head[4:6], "little")
         elif kind == b"ANMF" and frame is None:
             frames += 1
+            durations.append(_number(data[start + 12 : start + 15]))
         elif kind not in (b"VP8 ", b"VP8L", b"ALPH"):
             metadata += 8 + stop - start
             limits.allow_metadata(metadata)
-            if frame is None:
-                icc = data[start:stop] if kind == b"ICCP" else icc
-                exif = data[start:stop] if kind == b"EXIF" else exif
+            icc = data[start:stop] if kind == b"ICCP" and frame is None else icc
         lossless |= kind in (b"VP8L", b"ANMF")
         alpha |= kind in (b"VP8L", b"ALPH", b"ANMF")
-        lossy |= kind == b"VP8 " and frame is None
+        lossy |= kind == b"VP8 "
         limits.allow_size(width, height)
         limits.allow_frames(max(frames, 1), width, height)
         if kind == b"VP8L" and len(head) >= 5:
@@ -55,11 +54,11 @@ def examine(data: bytes, limits: Limits) -> Header:
         height=height,
         size_bytes=len(data),
         open=lambda: io.BytesIO(data),
-        orientation=orientation_of(exif),
         icc=icc,
         lossy=lossy,
         frames=max(frames, 1),
         loop=loop,
+        durations=played(durations),
         mode="RGBA" if alpha else "RGB",
         decoder_bytes=int(width * height * (_LOSSLESS if lossless else _LOSSY + alpha)) + heads.most * _GROUP_BYTES,
         copied_bytes=len(data),

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, Pool, exc, make_url
 
-from userimages.errors import ConfigurationError
+from userimages.errors import ConfigurationError, UserImagesError
 from userimages.fork_safety import reset_after_fork
 from userimages.repositories import postgresql, sqlite
 from userimages.repositories.errors import BUSY, LOST, PATIENCE, Codes, meaning_of, our_error
@@ -57,7 +57,7 @@ _DIALECTS: Mapping[str, Dialect] = {"sqlite": sqlite, "postgresql": postgresql}
 
 
 class Database:
-    """Runs each piece of work in a transaction of its own, and begins it again where that is certain to be safe."""
+    """Runs each piece of work in a transaction of its own, and retries it where that is certainly safe."""
 
     def __init__(self, url_or_engine: str | URL | Engine) -> None:
         self._owned = isinstance(url_or_engine, str | URL)
@@ -66,7 +66,7 @@ class Database:
         self.url = self._engine.url
         self._statement, self._transaction = self.dialect.as_used(self._engine, owned=self._owned)
         self._turn = self.dialect.turn(self._engine)
-        self._shares_connection = sqlite.is_in_memory(self.url)
+        self._shares_connection = sqlite.shares_connection(self._engine)
         reset_after_fork(self)
         if self._owned:
             weakref.finalize(self, self._engine.dispose)
@@ -81,8 +81,9 @@ class Database:
         """Run *work* and commit.
 
         Work begins with a write, so that SQLite takes its write lock before anything is read and nobody can come in
-        between; where it has to read first, *reads_first* takes the lock for it. With *alone*, work is one statement,
-        which on PostgreSQL commits by itself: one round trip, not three.
+        between. If it has to read first, *reads_first* takes the lock for it. With *alone*, work is one statement,
+        which on PostgreSQL commits by itself: one round trip, not three. It must be safe to repeat, because it is begun
+        again if its connection is lost, as the first statement on a connection that was idle for long often is.
 
         Raises:
             ConflictError: a foreign key or a unique constraint refused. Nothing changed.
@@ -97,7 +98,7 @@ class Database:
             self._engine.dispose()
 
     def reset(self) -> None:
-        """Leave the connections that a fork brought along to the parent, without closing them."""
+        """Leave the connections that the fork copied to the parent, without closing them."""
         if not self._shares_connection:
             _inherited.append(self._engine.pool)
             self._engine.dispose(close=False)
@@ -113,17 +114,19 @@ class Database:
     ) -> Outcome:
         started, attempt = time.monotonic(), 1
         while True:
-            committing = alone
+            committing = False
             try:
                 with self._turn, engine.connect() as connection:
                     if writes:
                         self.dialect.begin(connection, reads_first=reads_first, alone=alone)
                     outcome = work(connection)
-                    committing = writes
+                    committing = writes and not alone
                     if writes:
                         _commit(connection)
                     return outcome
-            except (exc.SQLAlchemyError, ValueError) as error:  # drivers also raise UnicodeError, as it is
+            except UserImagesError:
+                raise
+            except Exception as error:  # a driver raises its own, too: UnicodeError, NotImplementedError, TypeError ...
                 meaning = meaning_of(error, self.dialect)
                 certain = meaning is BUSY or (meaning is LOST and not committing)
                 if not certain or attempt == ATTEMPTS or time.monotonic() - started > PATIENCE:

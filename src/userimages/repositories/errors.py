@@ -18,7 +18,7 @@ MISSING = (
 )
 DENIED = ("The database refuses this user or password.", "Check the user and the password in the database URL.")
 NO_DATABASE = ("There is no database of this name.", "Create it, or check the name in the database URL.")
-FULL = ("The database has no space left.", "Make room on its disk.")
+FULL = ("The database has no space left.", "Free space on its disk.")
 BUSY = (
     "Other transactions kept the database busy for too long.",
     "Check for a long transaction, also one that the caller itself has open, and try again.",
@@ -31,31 +31,66 @@ READ_ONLY = ("The database is read-only.", "Point the database URL at the primar
 CROWDED = ("The database accepts no more connections.", "Make the pools smaller, or max_connections larger.")
 LOST = ("The connection to the database was lost.", "Whether the call took effect is unknown: read before repeating.")
 UNREACHABLE = ("The database does not answer.", "Check the host and port in the database URL and that it is running.")
+CERTIFICATE = (
+    "The database cannot be reached over TLS.",
+    "Check sslmode and sslrootcert in the database URL, and the certificate of the server.",
+)
 NO_FILE = ("The database file cannot be opened.", "Check that its folder exists and is writable.")
 BROKEN_FILE = ("The database file is damaged, or it is not a database.", "Restore it from a backup.")
-_POOL = ("No connection of the engine's pool came free in time.", "Make the pool larger, or hold connections shorter.")
-_BREAKS_RULE = ("The database refuses these values.", "Compare the schema by `userimages check`.")
+_POOL = (
+    "No connection of the engine's pool came free in time.",
+    "Make the pool larger, or hold connections for less time.",
+)
+_BREAKS_RULE = ("The database refuses these values.", "Check the schema with `userimages check`.")
 _NOT_UNICODE = ("The database cannot hold this text: its encoding is not UTF-8.", "Use a database of encoding UTF8.")
 _FAILED = ("The database failed.", "Check the cause of this error, or the log of the database.")
 
-_BY_WORDS = {  # where the driver gives no code: psycopg while it connects, SQLite's generic error
+# If the driver gives no code: SQLite's generic error, and libpq or PgBouncer while they connect. The longest words that
+# occur decide, because "too many connections for role" also has the words of a wrong user.
+_BY_WORDS = {
     "no such table": MISSING,
     "no such column": MISSING,
     "has no column named": MISSING,
     "password": DENIED,
     "authentication": DENIED,
     'role "': DENIED,
-    "does not exist": NO_DATABASE,
+    "no pg_hba.conf entry": DENIED,
+    "no such user": DENIED,
+    "user blocked": DENIED,
+    "not permitted to log in": DENIED,
+    'database "': NO_DATABASE,
+    "no such database": NO_DATABASE,
+    "is not currently accepting connections": NO_DATABASE,
     "too many clients": CROWDED,
     "too many connections": CROWDED,
+    "remaining connection slots are reserved": CROWDED,
+    "no more connections allowed": CROWDED,
+    "query_wait_timeout": CROWDED,
     "could not translate": UNREACHABLE,
     "failed to resolve": UNREACHABLE,
+    "name or service not known": UNREACHABLE,
+    "temporary failure in name resolution": UNREACHABLE,
     "refused": UNREACHABLE,
     "timeout": UNREACHABLE,
+    "timed out": UNREACHABLE,
+    "no route to host": UNREACHABLE,
+    "network is unreachable": UNREACHABLE,
+    "connection reset": UNREACHABLE,
     "no such file": UNREACHABLE,
     "server closed": UNREACHABLE,
+    "server_login_retry": UNREACHABLE,
+    "client_login_timeout": UNREACHABLE,
     "starting up": UNREACHABLE,
     "shutting down": UNREACHABLE,
+    "recovery mode": UNREACHABLE,
+    "not yet accepting connections": UNREACHABLE,
+    "ssl error": CERTIFICATE,
+    "ssl syscall error": CERTIFICATE,
+    "ssl connection": CERTIFICATE,
+    "does not support ssl": CERTIFICATE,
+    "certificate": CERTIFICATE,
+    "root certificate file": CERTIFICATE,
+    'root certificate file "': CERTIFICATE,
 }
 
 
@@ -90,7 +125,8 @@ def meaning_of(error: Exception, dialect: Codes) -> Meaning:
     if getattr(error, "connection_invalidated", False) or str(code)[:2] in {"08", "57"}:
         return LOST
     words = str(cause).lower()
-    return next((meaning for part, meaning in _BY_WORDS.items() if part in words), _FAILED)
+    found = [part for part in _BY_WORDS if part in words]
+    return _BY_WORDS[max(found, key=len)] if found else _FAILED
 
 
 def code_of(error: object) -> str | int | None:

@@ -1,4 +1,4 @@
-"""PostgreSQL: how it is opened, how a transaction begins, what it does otherwise than SQLite, and its error codes."""
+"""PostgreSQL: how it is opened, how a transaction begins, how it differs from SQLite, and its error codes."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, bindparam, create_engine, delete, func, select
 from sqlalchemy.dialects import postgresql
 
+from userimages.errors import ConfigurationError
 from userimages.repositories import statements
 from userimages.repositories.errors import (
     BUSY,
@@ -47,8 +48,23 @@ def open_engine(url: URL) -> Engine:
     """Make an engine that commits each statement: to switch to that costs 60 us each time, unless it was made so."""
     if url.drivername in {"postgres", "postgresql"}:
         url = url.set(drivername="postgresql+psycopg")
-    options: dict[str, Any] = {"prepare_threshold": None} if url.get_driver_name() == "psycopg" else {}
+    options: dict[str, Any] = {}
+    if url.get_driver_name() == "psycopg":
+        _refuse_unknown_options(url)
+        options["prepare_threshold"] = None
     return create_engine(url, connect_args=options, hide_parameters=True, isolation_level="AUTOCOMMIT")
+
+
+def _refuse_unknown_options(url: URL) -> None:
+    """Refuse what libpq does not know, such as ``?pgbouncer=true`` or ``?schema=app`` of other libraries."""
+    from psycopg.pq import Conninfo
+
+    known = {option.keyword.decode() for option in Conninfo.get_defaults()} | {"prepare_threshold", "autocommit"}
+    if unknown := sorted(set(url.query) - known):
+        raise ConfigurationError(
+            f"The database URL has the option {', '.join(unknown)}, which PostgreSQL's driver does not know.",
+            hint="Remove it. A schema is chosen by ?options=-csearch_path%3Dapp.",
+        )
 
 
 def as_used(engine: Engine, *, owned: bool) -> tuple[Engine, Engine]:

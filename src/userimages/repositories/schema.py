@@ -134,9 +134,15 @@ def _differing_constraints(table: Table, inspector: Inspector) -> Iterator[str]:
         yield f"{table.name} lacks the constraint {name}."
     for name in sorted(str(each) for each in checks - wanted if each and each.startswith("userimages_")):
         yield f"{table.name} has the constraint {name}, which this release does not know."
-    for key in inspector.get_foreign_keys(table.name):
-        if str(key["options"].get("ondelete", "")).upper() != "CASCADE":
-            yield f"The foreign key of {table.name} to {key['referred_table']} lacks ON DELETE CASCADE."
+    there = {
+        (*key["constrained_columns"], key["referred_table"]): key for key in inspector.get_foreign_keys(table.name)
+    }
+    for wanted_key in table.foreign_key_constraints:
+        found = there.get((*wanted_key.column_keys, wanted_key.referred_table.name))
+        if found is None:
+            yield f"{table.name} lacks the foreign key to {wanted_key.referred_table.name}."
+        elif str(found["options"].get("ondelete", "")).upper() != "CASCADE":
+            yield f"The foreign key of {table.name} to {wanted_key.referred_table.name} lacks ON DELETE CASCADE."
 
 
 def _differing_collations(table: Table, connection: Connection) -> Iterator[str]:

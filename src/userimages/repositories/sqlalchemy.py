@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import attrs
 
-from userimages.errors import ConfigurationError, ConflictError
+from userimages.errors import ConfigurationError, ConflictError, RepositoryError
 from userimages.ids import new_id, utcnow
 from userimages.model import DISTANT_PAST, FACTS, SECOND_LOOK, Intent, PublishResult, Usage, UserImage, Variants
 from userimages.validation import check_changes
@@ -23,6 +23,7 @@ except ModuleNotFoundError as error:
 
 from userimages.repositories import schema, sqlite, statements
 from userimages.repositories.database import Database
+from userimages.repositories.errors import MISSING
 from userimages.repositories.tables import metadata
 
 __all__ = ["SQLAlchemyRepository", "metadata"]
@@ -87,12 +88,24 @@ class SQLAlchemyRepository:
 
     def database_id(self) -> str:
         """Return the random id of this database, which stands in the keys of its objects."""
-        return self._database.read(lambda connection: str(connection.execute(statements.DATABASE_ID).scalar_one()))
+        id = self._database.read(lambda connection: connection.execute(statements.DATABASE_ID).scalar_one_or_none())
+        if id is None:
+            raise _no_id()
+        return str(id)
 
     def new_database_id(self) -> None:
-        """Give a copied database an id of its own: its audit then never deletes what the copy did not make."""
-        id = {"the_database_id": uuid4().hex}
-        self._database.write(lambda connection: connection.execute(statements.NEW_DATABASE_ID, id).rowcount)
+        """Give a copied database an id of its own, and drop the copied intents.
+
+        The audit of the copy then never deletes what the copy did not make. The work in hand is that of the first
+        database: if the copy's sweep did it too, it would delete the objects of an upload that is published there.
+        """
+
+        def work(connection: Connection) -> None:
+            if not connection.execute(statements.NEW_DATABASE_ID, {"the_database_id": uuid4().hex}).rowcount:
+                raise _no_id()
+            connection.execute(statements.DROP_INTENTS)
+
+        self._database.write(work)
 
     def close(self) -> None:
         """Close the idle connections of an engine made from a URL; leave a given engine alone."""
@@ -100,8 +113,11 @@ class SQLAlchemyRepository:
 
     def begin_upload(self, intent: Intent, *, now: datetime) -> UserImage | None:
         """Insert *intent* and return None, or return the image that its idempotency key already made."""
+        tries = 0
 
         def work(connection: Connection) -> UserImage | None:
+            nonlocal tries
+            tries += 1
             key = {"the_user": intent.user, "the_idempotency_key": intent.idempotency_key}
             if intent.idempotency_key is not None:
                 connection.execute(statements.FREE_KEY, {**key, "the_present": now})
@@ -109,6 +125,8 @@ class SQLAlchemyRepository:
                 connection.execute(statements.BEGIN, _intent_row(intent))
             except IntegrityError as error:
                 if intent.idempotency_key is None:
+                    if tries > 1:  # an earlier try inserted it, and its answer was lost: the id is random
+                        return None
                     raise
                 raise ConflictError(
                     "Another upload with this idempotency key is still running.", hint="Try again in a while."
@@ -282,6 +300,10 @@ class SQLAlchemyRepository:
         )
         connection.execute(statements.BEGIN, [_intent_row(each) for each in intents])
         return intents
+
+
+def _no_id() -> RepositoryError:
+    return RepositoryError("The row of userimages_about is missing.", hint=MISSING[1])
 
 
 def _image(names: Sequence[str], row: Sequence[Any]) -> UserImage:

@@ -1,4 +1,4 @@
-"""SQLite: how it is opened, how a transaction begins, what it does otherwise than PostgreSQL, and its error codes."""
+"""SQLite: how it is opened, how a transaction begins, how it differs from PostgreSQL, and its error codes."""
 
 import sqlite3
 import threading
@@ -16,6 +16,7 @@ from sqlalchemy import (
     Engine,
     Pool,
     QueuePool,
+    StaticPool,
     bindparam,
     create_engine,
     delete,
@@ -76,7 +77,7 @@ def begin(connection: Connection, *, reads_first: bool, alone: bool) -> None:
 
 def turn(engine: Engine) -> AbstractContextManager[None]:
     """Return what callers of this engine wait for: each other, if they share the one connection of a database."""
-    return _turns.setdefault(engine.pool, _Turn()) if is_in_memory(engine.url) else nullcontext()
+    return _turns.setdefault(engine.pool, _Turn()) if shares_connection(engine) else nullcontext()
 
 
 def in_order(connection: Connection, text: str) -> None:
@@ -90,6 +91,11 @@ def lock_schema(connection: Connection) -> None:
 def after_delete(connection: Connection, ids: Any) -> None:
     """Delete the primaries of deleted images, because the application's engine may have foreign keys switched off."""
     connection.execute(_UNSET_PRIMARY, {"the_ids": ids})
+
+
+def shares_connection(engine: Engine) -> bool:
+    """Tell whether all threads use one connection, at which SQLite would end the process if two did at once."""
+    return engine.dialect.name == "sqlite" and (is_in_memory(engine.url) or isinstance(engine.pool, StaticPool))
 
 
 def is_in_memory(url: URL) -> bool:

@@ -157,6 +157,7 @@ INTENTS = {
     .limit(_LIMIT),
 }
 DATABASE_ID = select(about.c.database_id)
+DROP_INTENTS = delete(intents)
 NEW_DATABASE_ID = update(about).values(database_id=bindparam("the_database_id"))
 
 TAKE_INTENT = delete(intents).where(

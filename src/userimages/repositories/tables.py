@@ -110,8 +110,8 @@ def _lazy_variants(text: str) -> Variants:
     return Variants.lazy(lambda: {name: Variant(*facts) for name, facts in json.loads(text).items()})
 
 
-def _meta_text(meta: Meta) -> str:
-    return meta.text
+def _meta_text(meta: Mapping[str, Any]) -> str:
+    return Meta.of(meta).text
 
 
 def _user(*, primary_key: bool = False) -> Column[str]:

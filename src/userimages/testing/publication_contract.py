@@ -1,5 +1,5 @@
 # ruff: noqa: D102 - a test is named for the fact it shows
-"""The sentences of ``begin_upload`` and ``publish``: the first half of ``RepositoryContract``."""
+"""The sentences of ``begin_upload`` and ``publish``: one part of ``RepositoryContract``."""
 
 from functools import partial
 
@@ -70,7 +70,7 @@ class PublicationContract:
         assert repository.publish(next_try, attrs.evolve(other, user=image.user), is_primary=False, replace=False)
         assert ids(repository.list(image.user, limit=9)) == [other.id]
 
-    def test_begin_takes_the_key_from_an_intent_that_the_sweep_took(self, repository: ImageRepository) -> None:
+    def test_begin_takes_the_key_from_a_claimed_intent(self, repository: ImageRepository) -> None:
         late = begin_upload(repository, new_image(new_user()), idempotency_key="k")
         assert claim_expired_of(repository, late.user, late.lease_until) == [late]
         begin_upload(repository, new_image(late.user), idempotency_key="k", now=late.lease_until)
@@ -140,7 +140,7 @@ class PublicationContract:
         each = partial(repository.publish, intent, image, is_primary=False, replace=False)
         assert sum(isinstance(outcome, PublishResult) for outcome in at_once([each] * 6)) == 1
 
-    def test_an_intent_is_either_published_or_taken(self, repository: ImageRepository) -> None:
+    def test_an_intent_is_either_published_or_claimed(self, repository: ImageRepository) -> None:
         for _ in range(5):
             image = new_image(new_user())
             intent = begin_upload(repository, image)
@@ -166,7 +166,7 @@ class PublicationContract:
         publish(repository, new_image(image.user))
         assert primary_ids(repository, image.user) == [chosen.id]
 
-    def test_replace_retires_every_other_image_of_the_type(self, repository: ImageRepository) -> None:
+    def test_replace_deletes_the_others_of_the_type(self, repository: ImageRepository) -> None:
         user = new_user()
         old = [publish(repository, new_image(user, PROFILE), is_primary=True) for _ in range(3)]
         kept = publish(repository, new_image(user, COVER)), publish(repository, new_image(new_user(), PROFILE))

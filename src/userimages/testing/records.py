@@ -117,7 +117,7 @@ def rows_of(
     while page := repository.list_by_key(after=after, limit=limit):
         assert len(page) <= limit
         found += [each for each in page if each.key.startswith(start)]
-        assert page[-1].key > after, "rows gives what it gave before"
+        assert page[-1].key > after, "list_by_key returns what it returned before"
         after = page[-1].key
         if not after.startswith(start) and after > start:
             break
@@ -130,7 +130,7 @@ def claim_expired_of(repository: ImageRepository, user: str, now: datetime, *, l
 
 
 def finish_all(repository: ImageRepository) -> int:
-    """Finish whatever this suite left, and tell how much it was."""
+    """Finish the intents that this suite left, and return how many there were."""
     intents = repository.claim_expired(datetime(2002, 1, 1, tzinfo=UTC), limit=100_000)
     repository.finish(intents)
     return len(intents)

@@ -1,5 +1,5 @@
 # ruff: noqa: D102 - a test is named for the fact it shows
-"""What a repository does with records beyond one user's listing: the third part of ``RepositoryContract``."""
+"""What a repository does with records beyond one user's listing: one part of ``RepositoryContract``."""
 
 import json
 import pickle
@@ -110,6 +110,7 @@ class RecordsContract:
         image = publish(repository, new_image(new_user()))
         meta = Meta.of({"alt": "Ein Hund"})
         assert repository.update(image.id, {"meta": meta}) == attrs.evolve(image, meta=meta)
+        assert repository.update(image.id, {"meta": {"a": 1}}) == attrs.evolve(image, meta={"a": 1})
         changed = attrs.evolve(image, meta=Meta(), caption="x")
         assert repository.update(image.id, {"meta": Meta(), "caption": "x"}, user=image.user) == changed
         assert repository.get(image.id) == changed
@@ -206,7 +207,7 @@ def _recent(repository: ImageRepository, *, limit: int, after: UUID | None = Non
     seen: list[UUID] = []
     while page := repository.recent(limit=limit, after=after):
         assert len(page) <= limit
-        assert after is None or page[-1].id < after, "recent gives what it gave before"
+        assert after is None or page[-1].id < after, "recent returns what it returned before"
         seen += ids(page)
         after = page[-1].id
         if page[-1].uploaded_at.year < 8000:

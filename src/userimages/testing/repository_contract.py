@@ -97,7 +97,7 @@ class RepositoryContract(PublicationContract, RecordsContract):
         for user, image in images.items():
             assert ids(repository.list(user, limit=99)) == ids(repository.primaries([user])) == [image.id]
 
-    # get, list, primaries, rows
+    # get, list, primaries, list_by_key
 
     def test_get_finds_one_image_and_only_of_that_user(self, repository: ImageRepository) -> None:
         image = publish(repository, new_image(new_user()), is_primary=True)
@@ -146,7 +146,7 @@ class RepositoryContract(PublicationContract, RecordsContract):
         assert by_id(repository.primaries(users)) == by_id(images)
         assert list(repository.primaries([without.user])) == list(repository.primaries([])) == []
 
-    def test_rows_come_in_byte_order_of_the_key(self, repository: ImageRepository) -> None:
+    def test_list_by_key_is_in_byte_order(self, repository: ImageRepository) -> None:
         start = new_user()
         users = [start + rest for rest in ("a", "B", "b", "a-b", "a.b", "a_b", "é", "~", "a0")]
         images = {
@@ -155,7 +155,7 @@ class RepositoryContract(PublicationContract, RecordsContract):
         seen = [each.key for each in rows_of(repository, start=f"users/{start}", limit=7) if each.key in images]
         assert seen == sorted(images, key=str.encode)
 
-    def test_rows_tell_which_image_is_primary(self, repository: ImageRepository) -> None:
+    def test_list_by_key_tells_which_is_primary(self, repository: ImageRepository) -> None:
         image = publish(repository, new_image(new_user()), is_primary=True)
         assert rows_of(repository, image) == [image]
 
@@ -209,9 +209,9 @@ class RepositoryContract(PublicationContract, RecordsContract):
         assert repository.update(new_image("x").id, {"caption": ""}) is None
         assert repository.get(image.id) == attrs.evolve(image, caption="é")
 
-    # retire, forget, expired
+    # begin_delete, finish, claim_expired
 
-    def test_retire_leaves_an_intent_that_is_over(self, repository: ImageRepository) -> None:
+    def test_begin_delete_leaves_an_intent_due_at_once(self, repository: ImageRepository) -> None:
         image = publish(repository, new_image(new_user()), is_primary=True, idempotency_key="k")
         intent = delete_one(repository, image.id)
         assert intent
@@ -221,7 +221,7 @@ class RepositoryContract(PublicationContract, RecordsContract):
         assert list(repository.list(image.user, limit=9)) == list(repository.primaries([image.user])) == []
         assert claim_expired_of(repository, image.user, NOW) == [intent]
 
-    def test_retire_leaves_the_other_images_alone(self, repository: ImageRepository) -> None:
+    def test_begin_delete_leaves_other_images_alone(self, repository: ImageRepository) -> None:
         chosen = publish(repository, new_image(new_user()), is_primary=True)
         other = publish(repository, new_image(chosen.user))
         assert delete_one(repository, other.id, user=new_user()) is delete_one(repository, new_image("x").id) is None
@@ -234,12 +234,12 @@ class RepositoryContract(PublicationContract, RecordsContract):
         delete_one(repository, image.id)
         assert publish(repository, new_image(image.user), idempotency_key="k").id != image.id
 
-    def test_of_many_that_retire_one_image_one_gets_the_intent(self, repository: ImageRepository) -> None:
+    def test_of_many_that_delete_one_gets_the_intent(self, repository: ImageRepository) -> None:
         image = publish(repository, new_image(new_user()), is_primary=True)
         outcomes = at_once([partial(delete_one, repository, image.id)] * 6)
         assert claim_expired_of(repository, image.user, NOW) == [each for each in outcomes if each is not None]
 
-    def test_retire_and_set_primary_at_once_leave_no_primary_behind(self, repository: ImageRepository) -> None:
+    def test_delete_and_set_primary_leave_no_primary(self, repository: ImageRepository) -> None:
         for _ in range(5):
             image = publish(repository, new_image(new_user()), is_primary=True)
             calls: list[Callable[[], object]] = [partial(delete_one, repository, image.id)]
@@ -272,7 +272,7 @@ class RepositoryContract(PublicationContract, RecordsContract):
         seen, after = list[Intent](), None
         while page := repository.list_intents(after=after, limit=2):
             assert len(page) <= 2
-            assert after is None or page[-1].id > after, "list_intents gives what it gave before"
+            assert after is None or page[-1].id > after, "list_intents returns what it returned before"
             seen += page
             after = page[-1].id
         assert ids(seen) == sorted(ids(seen)), "they are not in the order of their ids"
@@ -280,7 +280,7 @@ class RepositoryContract(PublicationContract, RecordsContract):
         assert not any(each.claimed for each in seen if each.user == user)
         assert {each.id for each in claim_expired_of(repository, user, NOW + LEASE)} == begun
 
-    def test_forget_deletes_the_one_intent(self, repository: ImageRepository) -> None:
+    def test_finish_deletes_the_one_intent(self, repository: ImageRepository) -> None:
         one = begin_upload(repository, new_image(new_user()), idempotency_key="k")
         other = begin_upload(repository, new_image(one.user))
         for _ in range(2):
