@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import io
 from collections.abc import AsyncIterator, Collection
 
 import fastapi
@@ -62,6 +63,7 @@ def create_router(
             headers=request.headers,
             form=body.form,
             source=request,
+            body=body.raw,
         )
         try:
             response = await api.answer(facts)
@@ -110,6 +112,19 @@ class Body:
         fields = {name: value for name, value in self._form.items() if isinstance(value, str)}
         images = [each for each in self._form.getlist("image") if not isinstance(each, str)]
         return Form(fields, [FilePart(each.file, each.filename or "", each.content_type or "") for each in images])
+
+    async def raw(self) -> io.BytesIO:
+        """Return the body as it is."""
+        raw = io.BytesIO()
+        try:
+            async for chunk in fastapi.Request(self._request.scope, self._receive_within_limit).stream():
+                raw.write(chunk)
+        except (HTTPException, MultiPartException) as exc:
+            raise FileTooLargeError from exc
+        except ClientDisconnect as exc:
+            raise RequestCutOffError from exc
+        raw.seek(0)
+        return raw
 
     async def close(self) -> None:
         if self._form is not None:
