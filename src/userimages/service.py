@@ -10,9 +10,9 @@ import attrs
 
 from userimages import validation
 from userimages.direct_upload import DirectUpload
-from userimages.errors import ConfigurationError, ImageNotFoundError, InvalidFieldError, RepositoryError
+from userimages.errors import ImageNotFoundError, InvalidFieldError, RepositoryError
 from userimages.ids import UploadClock, new_id, utcnow
-from userimages.keys import TYPE_NAME, owner_of
+from userimages.keys import owner_of
 from userimages.lifecycle import tickets
 from userimages.lifecycle.audit import audit, delete_orphans
 from userimages.lifecycle.deletion import OnDeleted, PurgeError, delete_all, finish_deletions
@@ -31,6 +31,7 @@ from userimages.model import (
     UserImage,
     Variant,
 )
+from userimages.parts import check_parts, check_urls
 from userimages.protocols import DEFAULT_MAX_BYTES, ImageRepository, Processor, Readable, Storage
 from userimages.signing import UrlSigner
 
@@ -92,29 +93,8 @@ class ImageService(DirectUpload):
             from userimages.processing import PillowProcessor
 
             processor = PillowProcessor()
-        for role, part, method in (
-            ("storage", storage, "put"),
-            ("repository", repository, "publish"),
-            ("processor", processor, "__call__"),
-        ):
-            if isinstance(part, type) or not hasattr(part, method):
-                raise ConfigurationError(
-                    f"The {role} is of type {type(part).__name__}, which has no {method}().",
-                    hint="Write ImageService(storage, repository, processor=...), with an instance of each.",
-                )
-        types = getattr(processor, "image_types", ImageType)
-        if isinstance(types, str) or not all(isinstance(each, str) and TYPE_NAME.fullmatch(each) for each in types):
-            raise ConfigurationError(
-                f"The image_types of the processor are {types!r}.",
-                hint="Use names of a-z, 0-9 and _, at most 16 of them.",
-            )
-        if on_deleted is not None and not callable(on_deleted):
-            raise ConfigurationError(
-                f"on_deleted is of type {type(on_deleted).__name__}.", hint="Pass a function that takes a list of URLs."
-            )
-        for name, url in (("serve_url", serve_url), ("staged_url", staged_url)):
-            if "{id}" not in url:
-                raise ConfigurationError(f"{name} has no {{id}} in it.", hint="Write it as /images/{id}/.")
+        check_parts(storage, repository, processor, on_deleted=on_deleted, primary_per_type=primary_per_type)
+        check_urls(serve_url=serve_url, staged_url=staged_url)
         self.storage = storage
         self.repository = repository
         self.processor: Processor = processor
@@ -125,8 +105,6 @@ class ImageService(DirectUpload):
         self._serve_url = serve_url
         self._staged_url = staged_url
         self._on_deleted = on_deleted
-        if not isinstance(primary_per_type, bool):
-            raise ConfigurationError("primary_per_type must be a bool.", hint="Pass True or False.")
         self._per_type = primary_per_type
         self._own: str | None = None
 
