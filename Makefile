@@ -19,6 +19,9 @@ check: $(VENV)/.dev  ## Check style, types, directions of import, dependencies, 
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy --explicit-package-bases examples/flask_app examples/fastapi_app
+	MYPYPATH=examples/flask_minimal $(BIN)/mypy examples/flask_minimal/app.py
+	MYPYPATH=examples/fastapi_minimal $(BIN)/mypy examples/fastapi_minimal/app.py
 	$(BIN)/lint-imports
 	$(BIN)/deptry src
 	$(BIN)/python scripts/docs_names.py

@@ -151,7 +151,7 @@ def images(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ImageServ
         from userimages.storages.r2 import R2Storage
 
         storage = R2Storage.from_env(request.getfixturevalue("seaweedfs").environ())
-        repository = SQLAlchemyRepository(request.getfixturevalue("postgresql"))
+        repository = SQLAlchemyRepository(request.getfixturevalue("own_database"))
     repository.create_schema()
     yield ImageService(storage, repository, processor=instant_processor)
 

@@ -16,8 +16,9 @@ basic = HTTPBasic()
 images = AsyncImageService(service_from_env())
 
 
-async def authorize(request, action, user):
-    who = await basic(request)  # where nobody has signed in, this answers 401 and the browser asks for a password
+async def authorize(request: fastapi.Request, action: str, user: str) -> bool:
+    who = await basic(request)  # if nobody has signed in, this answers 401 and the browser asks for a password
+    assert who is not None
     password = PASSWORDS.get(who.username, secrets.token_hex())
     if not secrets.compare_digest(who.password.encode(), password.encode()):
         raise fastapi.HTTPException(401, "The name or the password is wrong.", {"WWW-Authenticate": "Basic"})

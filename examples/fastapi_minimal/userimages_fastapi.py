@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import functools
+import io
 from collections.abc import AsyncIterator, Collection
 
 import fastapi
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
@@ -62,6 +64,7 @@ def create_router(
             headers=request.headers,
             form=body.form,
             source=request,
+            body=body.raw,
         )
         try:
             response = await api.answer(facts)
@@ -94,22 +97,36 @@ class Body:
 
     def __init__(self, request: fastapi.Request, limit: int) -> None:
         self._request, self._limit, self._read = request, limit, 0
-        self._more, self._form = True, None
+        self._more = True
+        self._form: FormData | None = None
 
     async def form(self) -> Form:
         """Return the form; files beyond a megabyte wait on disk."""
         counted = fastapi.Request(self._request.scope, self._receive_within_limit)
         try:
-            self._form = await counted.form(max_part_size=self._limit)
+            form = self._form = await counted.form(max_part_size=self._limit)
         except (HTTPException, MultiPartException) as exc:
             if self._read > self._limit:
                 raise FileTooLargeError from exc
             raise MissingFieldsError("the form cannot be read") from exc
         except ClientDisconnect as exc:
             raise RequestCutOffError from exc
-        fields = {name: value for name, value in self._form.items() if isinstance(value, str)}
-        images = [each for each in self._form.getlist("image") if not isinstance(each, str)]
+        fields = {name: value for name, value in form.items() if isinstance(value, str)}
+        images = [each for each in form.getlist("image") if not isinstance(each, str)]
         return Form(fields, [FilePart(each.file, each.filename or "", each.content_type or "") for each in images])
+
+    async def raw(self) -> io.BytesIO:
+        """Return the body as it is."""
+        raw = io.BytesIO()
+        try:
+            async for chunk in fastapi.Request(self._request.scope, self._receive_within_limit).stream():
+                raw.write(chunk)
+        except (HTTPException, MultiPartException) as exc:
+            raise FileTooLargeError from exc
+        except ClientDisconnect as exc:
+            raise RequestCutOffError from exc
+        raw.seek(0)
+        return raw
 
     async def close(self) -> None:
         if self._form is not None:

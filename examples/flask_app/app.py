@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import flask
+from werkzeug import Response
 
 from userimages import ImageService, UserImagesError
 from userimages.config import service_from_env
@@ -51,7 +52,7 @@ def create_app(service: ImageService | None = None) -> flask.Flask:
         return response
 
     @app.post("/login")
-    def login() -> flask.Response:
+    def login() -> Response:
         if flask.request.headers.get("Sec-Fetch-Site") == "cross-site":
             flask.abort(403)
         flask.session["user"] = flask.request.form.get("name", "").strip()[:150] or GUEST

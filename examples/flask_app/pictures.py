@@ -117,7 +117,8 @@ def _land(image: Image.Image, heights: list[float], base: float, scale: float, *
 
 
 def _mix(one: Color, other: Color, share: float) -> Color:
-    return tuple(round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
+    return red, green, blue
 
 
 def _panorama() -> Image.Image:

@@ -4,6 +4,7 @@ import secrets
 
 import flask
 from userimages_flask import create_blueprint
+from werkzeug import Response
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from userimages.config import service_from_env
@@ -14,17 +15,17 @@ app = flask.Flask(__name__)
 app.secret_key = secrets.token_hex(32)
 
 
-def authorize(request, action, user):
+def authorize(request: flask.Request, action: str, user: str) -> bool:
     if "user" not in flask.session:
         flask.abort(401)
-    return flask.session["user"] == user
+    return bool(flask.session["user"] == user)
 
 
 app.register_blueprint(create_blueprint(service_from_env(), authorize=authorize))
 
 
 @app.post("/login")
-def login():
+def login() -> Response:
     name, password = flask.request.form["name"], flask.request.form["password"]
     if not check_password_hash(USERS.get(name, ""), password):
         flask.abort(401)

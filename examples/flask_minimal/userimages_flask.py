@@ -75,6 +75,7 @@ def create_blueprint(
             headers=flask.request.headers,
             form=form,
             source=flask.request,
+            body=lambda: flask.request.stream,
         )
         response = api(request)
         if response.status == 413:

@@ -23,10 +23,11 @@ from userimages.errors import (
     RepositoryError,
     StorageError,
     StorageUnavailableError,
+    TicketNotFoundError,
     UnsupportedFormatError,
     UserImagesError,
 )
-from userimages.model import ImageType, Page, UserImage, Variant
+from userimages.model import ImageType, Page, Ticket, UserImage, Variant
 from userimages.protocols import ImageRepository, Processor, Storage
 from userimages.service import ImageService
 
@@ -54,6 +55,8 @@ __all__ = [
     "Storage",
     "StorageError",
     "StorageUnavailableError",
+    "Ticket",
+    "TicketNotFoundError",
     "UnsupportedFormatError",
     "UserImage",
     "UserImagesError",

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from userimages.errors import ConfigurationError, InvalidFieldError
 from userimages.fork_safety import reset_after_fork
-from userimages.model import Page, Usage, UserDeletion, UserImage
+from userimages.model import Page, Ticket, Usage, UserDeletion, UserImage
 from userimages.protocols import Readable
 from userimages.service import ImageService
 
@@ -105,6 +105,33 @@ class AsyncImageService:
             replace=replace,
             idempotency_key=idempotency_key,
             uploaded_at=uploaded_at,
+        )
+
+    async def begin_upload(self, user: str, *, size_bytes: int, mime_type: str, sha256: str | None = None) -> Ticket:
+        """See ``ImageService.begin_upload``."""
+        return await self.run(self.images.begin_upload, user, size_bytes=size_bytes, mime_type=mime_type, sha256=sha256)
+
+    async def finish_upload(
+        self,
+        user: str,
+        ticket_id: UUID | str,
+        *,
+        image_type: str,
+        is_primary: bool = False,
+        caption: str = "",
+        meta: Mapping[str, Any] | None = None,
+        replace: bool = False,
+    ) -> UserImage:
+        """See ``ImageService.finish_upload``."""
+        return await self.run(
+            self.images.finish_upload,
+            user,
+            ticket_id,
+            image_type=image_type,
+            is_primary=is_primary,
+            caption=caption,
+            meta=meta,
+            replace=replace,
         )
 
     async def get(self, id: UUID | str, *, user: str | None = None) -> UserImage:

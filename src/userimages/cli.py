@@ -16,6 +16,7 @@ import attrs
 
 from userimages.adapters import FRAMEWORKS, NEXT, write_adapter
 from userimages.errors import ConfigurationError, UserImagesError
+from userimages.lifecycle.tickets import check_origin
 from userimages.model import AuditReport, Check, CheckReport
 from userimages.service import ImageService
 
@@ -80,6 +81,9 @@ def _parser() -> argparse.ArgumentParser:
         help="first give the database another id and drop its work in hand, because it is a copy of another one "
         "that uses the same store",
     )
+    check.add_argument(
+        "--origin", metavar="URL", help="also print the rules that a bucket needs for direct uploads from this site"
+    )
     add(
         "sweep",
         _sweep,
@@ -138,7 +142,8 @@ def _run_check(options: argparse.Namespace) -> CheckReport:
     used = f"{type(images.storage).__name__} and {type(images.repository).__name__}, from {source}."
     if options.new_id:
         used += " The database has a new id."
-    return CheckReport((Check("settings", ok=True, detail=used), *images.check().checks))
+    more = [check_origin(images.storage, options.origin)] if options.origin else []
+    return CheckReport((Check("settings", ok=True, detail=used), *images.check().checks, *more))
 
 
 def _renew_id(images: ImageService) -> None:

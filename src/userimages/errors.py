@@ -11,6 +11,7 @@
     │  └─ UnsupportedFormatError           .found .allowed
     ├─ InvalidFieldError (ValueError)      .field: user, image_type, caption, cursor, limit ...
     ├─ ImageNotFoundError (LookupError)    no such image, or another user's
+    │  └─ TicketNotFoundError              nothing was uploaded for this ticket, or it is too old
     ├─ ConflictError                       something else holds what was asked for
     ├─ ConfigurationError                  a setting is missing or wrong
     ├─ BusyError                           .retry_after
@@ -135,6 +136,12 @@ class ImageNotFoundError(UserImagesError, LookupError):
     """Raised when there is no such image, or none that belongs to the given user: the two look alike on purpose."""
 
     code = "image_not_found"
+
+
+class TicketNotFoundError(ImageNotFoundError):
+    """Raised when nothing was uploaded for a ticket, when it is too old, another user's, or its image was deleted."""
+
+    code = "ticket_not_found"
 
 
 class ConflictError(UserImagesError):

@@ -18,6 +18,7 @@ import hashlib
 import os
 import re
 from datetime import datetime
+from uuid import UUID
 
 import attrs
 
@@ -31,6 +32,7 @@ EXTENSIONS = {
     "image/avif": ".avif",
 }
 PREFIX = "users/"
+STAGING_PREFIX = "staging/"  # what browsers upload directly: raw, never public, deleted by the sweep
 PROBE_PREFIX = "userimages-probe/"  # outside of what an audit judges
 MAX_SEGMENT_BYTES = 120
 TYPE_NAME = re.compile(r"[a-z][a-z0-9_]{0,15}")
@@ -69,6 +71,16 @@ def user_segment(user: str) -> str:
 def user_prefix(user: str) -> str:
     """Return what the keys of all of a user's objects begin with."""
     return f"{PREFIX}{user_segment(user)}/images/"
+
+
+def staging_prefix(user: str) -> str:
+    """Return what the keys of all that a user has staged begin with."""
+    return f"{STAGING_PREFIX}{user_segment(user)}/"
+
+
+def staging_key(user: str, id: UUID) -> str:
+    """Return the key under which the upload of the ticket *id* is staged."""
+    return f"{staging_prefix(user)}{id}"
 
 
 def owner_of(database_id: str | None) -> str:

@@ -392,6 +392,32 @@ class Intent:
     claimed: bool = False
 
 
+@attrs.frozen(kw_only=True)
+class Ticket:
+    """Permission to put one file into the store, directly and once, until ``expires_at``.
+
+    Send the bytes of the file as the body of a request with this ``method``, ``url`` and these ``headers``, then call
+    ``finish_upload``. The image will have the ``id`` of the ticket.
+    """
+
+    id: UUID
+    url: str = attrs.field(repr=False)  # whoever has it may use it
+    headers: Mapping[str, str]
+    expires_at: datetime
+    method: str = "PUT"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON can hold it, with the names that the S3 plugins of Uppy and FilePond use."""
+        return {
+            "id": str(self.id),
+            "method": self.method,
+            "url": self.url,
+            "fields": {},
+            "headers": dict(self.headers),
+            "expires_at": self.expires_at.isoformat(),
+        }
+
+
 @attrs.frozen
 class PublishResult:
     """The outcome of publishing: the image as it is now listed, and the intents of the images that it replaced."""

@@ -9,9 +9,11 @@ from uuid import UUID
 import attrs
 
 from userimages import validation
-from userimages.errors import ConfigurationError, ImageNotFoundError, InvalidFieldError, RepositoryError
-from userimages.ids import UploadClock, utcnow
-from userimages.keys import TYPE_NAME, owner_of
+from userimages.direct_upload import DirectUpload
+from userimages.errors import ImageNotFoundError, InvalidFieldError, RepositoryError
+from userimages.ids import UploadClock, new_id, utcnow
+from userimages.keys import owner_of
+from userimages.lifecycle import tickets
 from userimages.lifecycle.audit import audit, delete_orphans
 from userimages.lifecycle.deletion import OnDeleted, PurgeError, delete_all, finish_deletions
 from userimages.lifecycle.sweep import sweep
@@ -29,6 +31,7 @@ from userimages.model import (
     UserImage,
     Variant,
 )
+from userimages.parts import check_parts, check_urls
 from userimages.protocols import DEFAULT_MAX_BYTES, ImageRepository, Processor, Readable, Storage
 from userimages.signing import UrlSigner
 
@@ -37,7 +40,7 @@ _NOT_FOUND = "Image not found."
 T = TypeVar("T")
 
 
-class ImageService:
+class ImageService(DirectUpload):
     """Upload, list, open, serve and delete the images of users, so that nothing is lost and nothing is left behind.
 
     Every method may be called from several threads, and a service that was made before a fork works after it. Each
@@ -52,6 +55,8 @@ class ImageService:
         clock: returns the present as an aware datetime.
         serve_url: the URL under which the application serves an image, with ``{id}`` in it. Images of a storage
             without public URLs have this one.
+        staged_url: the URL under which the application takes a direct upload, with ``{id}`` in it. It is used if the
+            storage cannot sign one of its own.
         signer: signs the URLs of the serve route, which then need no guard until they expire.
         on_deleted: is called with the public URLs of deleted objects, so that it can purge a CDN. If it raises, the
             sweep calls it again with the same URLs.
@@ -79,6 +84,7 @@ class ImageService:
         processor: Processor | None = None,
         clock: Callable[[], datetime] = utcnow,
         serve_url: str = "/api/user_image/{id}/serve/",
+        staged_url: str = "/api/staged_upload/{id}/",
         signer: UrlSigner | None = None,
         on_deleted: OnDeleted | None = None,
         primary_per_type: bool = False,
@@ -87,28 +93,8 @@ class ImageService:
             from userimages.processing import PillowProcessor
 
             processor = PillowProcessor()
-        for role, part, method in (
-            ("storage", storage, "put"),
-            ("repository", repository, "publish"),
-            ("processor", processor, "__call__"),
-        ):
-            if isinstance(part, type) or not hasattr(part, method):
-                raise ConfigurationError(
-                    f"The {role} is of type {type(part).__name__}, which has no {method}().",
-                    hint="Write ImageService(storage, repository, processor=...), with an instance of each.",
-                )
-        types = getattr(processor, "image_types", ImageType)
-        if isinstance(types, str) or not all(isinstance(each, str) and TYPE_NAME.fullmatch(each) for each in types):
-            raise ConfigurationError(
-                f"The image_types of the processor are {types!r}.",
-                hint="Use names of a-z, 0-9 and _, at most 16 of them.",
-            )
-        if on_deleted is not None and not callable(on_deleted):
-            raise ConfigurationError(
-                f"on_deleted is of type {type(on_deleted).__name__}.", hint="Pass a function that takes a list of URLs."
-            )
-        if "{id}" not in serve_url:
-            raise ConfigurationError("serve_url has no {id} in it.", hint="Write it as /images/{id}/.")
+        check_parts(storage, repository, processor, on_deleted=on_deleted, primary_per_type=primary_per_type)
+        check_urls(serve_url=serve_url, staged_url=staged_url)
         self.storage = storage
         self.repository = repository
         self.processor: Processor = processor
@@ -117,9 +103,8 @@ class ImageService:
         self._clock: Callable[[], datetime] = lambda: clock().astimezone(UTC)
         self._upload_clock = UploadClock(self._clock)
         self._serve_url = serve_url
+        self._staged_url = staged_url
         self._on_deleted = on_deleted
-        if not isinstance(primary_per_type, bool):
-            raise ConfigurationError("primary_per_type must be a bool.", hint="Pass True or False.")
         self._per_type = primary_per_type
         self._own: str | None = None
 
@@ -178,14 +163,32 @@ class ImageService:
             ConflictError: the idempotency key belongs to another file, or to a first try that still runs.
             BusyError: too many images at once; try again later.
         """
+        key = validation.checked_idempotency_key(idempotency_key)
+        at = validation.checked_uploaded_at(uploaded_at, now=self._clock())
+        facts = {"is_primary": is_primary, "caption": caption, "meta": meta, "replace": replace}
+        return self._upload(user, file, image_type, key, at, None, **facts)
+
+    def _upload(  # noqa: PLR0917
+        self,
+        user: str,
+        file: bytes | Readable,
+        image_type: str,
+        idempotency_key: str | None,
+        at: datetime | None,
+        id: UUID | None,
+        *,
+        is_primary: Any,
+        caption: Any,
+        meta: Any,
+        replace: Any,
+    ) -> UserImage:
+        """Store an image of the instant *at*, or now; its id is new, or that of a ticket."""
         user = validation.checked_user(user)
         image_type = validation.checked_image_type(image_type, self.image_types)
         caption = validation.checked_caption(caption)
         meta = validation.checked_meta(meta)
-        idempotency_key = validation.checked_idempotency_key(idempotency_key)
         is_primary = validation.checked_flag(is_primary, "is_primary")
         replace = validation.checked_flag(replace, "replace")
-        uploaded_at = validation.checked_uploaded_at(uploaded_at, now=self._clock())
         with log_event("upload", image_type=image_type) as facts:
             data = validation.read_file(file, limit=self.max_bytes)
             facts["input_bytes"] = len(data)
@@ -195,12 +198,13 @@ class ImageService:
                 image_type=image_type,
                 caption=caption,
                 meta=meta,
-                at=uploaded_at or self._upload_clock(),
+                at=at or self._upload_clock(),
+                id=id,
                 owner=self._owner(),
                 recipe=recipe_id(self.processor, image_type),
             )
             intent = Intent(
-                id=image.id,
+                id=new_id(self._clock()) if id else image.id,
                 user=user,
                 object_keys=image.object_keys,
                 lease_until=self._clock() + LEASE,
@@ -368,6 +372,8 @@ class ImageService:
             intents = self.repository.begin_delete([id], user=_checked_owner(user))
             if not intents:
                 raise ImageNotFoundError(_NOT_FOUND)
+            if tickets.are_possible(self.storage, self.signer):
+                intents = [tickets.with_staged(each, id, now=self._clock()) for each in intents]
             failure = finish_deletions(self.storage, self.repository, intents, self._on_deleted)
             # The sweep repeats a purge, and finishes an intent whose objects are gone: no caller need know.
             if failure and not isinstance(failure, PurgeError | RepositoryError):
@@ -382,9 +388,10 @@ class ImageService:
         """
         user = validation.checked_user(user)
         with log_event("delete_user") as facts:
+            staged = tickets.delete_staged(self.storage, user)  # first, so that no retry brings an image back
             deletion, failure = delete_all(self.storage, self.repository, user, self._on_deleted)
             facts["images"] = deletion.images
-            if failure:
+            if failure := failure or staged:
                 raise failure
         return deletion
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from userimages.errors import FileTooLargeError, InvalidFieldError
+from userimages.errors import FileTooLargeError, InvalidFieldError, UnsupportedFormatError
 from userimages.ids import CLOCK_SKEW, EPOCH, instant, microseconds
 from userimages.keys import TYPE_NAME
 from userimages.model import CHANGEABLE, Meta
@@ -20,6 +20,7 @@ from userimages.protocols import Readable
 
 T = TypeVar("T")
 
+UPLOAD_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp", "image/heic", "image/heif")
 MAX_USER = 150
 MAX_CAPTION = 1000
 MAX_PAGE = 200
@@ -110,6 +111,41 @@ def checked_id(id: UUID | str) -> UUID:
             field="id",
             hint="Pass the id of a UserImage, or its string.",
         ) from None
+
+
+def checked_upload(size_bytes: int, mime_type: str, sha256: str | None, *, limit: int) -> str:
+    """Return the media type of a file that is to come, if what is said about it can be a picture.
+
+    Raises:
+        FileTooLargeError: *size_bytes* is over *limit*.
+        UnsupportedFormatError: *mime_type* is none of ``UPLOAD_TYPES``.
+    """
+    if isinstance(size_bytes, bool) or not isinstance(size_bytes, int) or size_bytes < 1:
+        raise InvalidFieldError(
+            f"The size {_shown(size_bytes)} is not a whole number from 1 up.",
+            field="size_bytes",
+            hint="Pass file.size.",
+        )
+    if size_bytes > limit:
+        raise FileTooLargeError(
+            f"The file has {size_bytes:,} bytes, and at most {limit:,} ({limit / 2**20:g} MiB) are allowed.",
+            limit=limit,
+            hint="Send a smaller file, or raise the limit of the processor: Limits(max_bytes=).",
+        )
+    _check_text(mime_type, "mime_type")
+    media_type = mime_type.partition(";")[0].strip().lower()
+    if media_type not in UPLOAD_TYPES:
+        raise UnsupportedFormatError(
+            "The file is not said to be a picture of an allowed format.",
+            found=media_type[:40],
+            allowed=UPLOAD_TYPES,
+            hint="Pass file.type of a JPEG, PNG, GIF, WebP or HEIC.",
+        )
+    if sha256 is not None and not (isinstance(sha256, str) and re.fullmatch("[0-9a-f]{64}", sha256)):
+        raise InvalidFieldError(
+            "The SHA-256 is not 64 lower-case hex digits.", field="sha256", hint="Pass hexdigest(), or leave it out."
+        )
+    return media_type
 
 
 def checked_uploaded_at(uploaded_at: datetime | None, *, now: datetime) -> datetime | None:

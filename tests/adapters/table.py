@@ -6,6 +6,7 @@ from typing import Any
 import attrs
 
 from userimages import BusyError, ConflictError, EmptyImageError, RepositoryError, StorageError, StorageUnavailableError
+from userimages.signing import UrlSigner
 from userimages.testing import faulty, make_image
 from userimages.testing.faults import before
 
@@ -45,6 +46,10 @@ class Row:
 
 def no_guard(backstage):
     backstage.guard = lambda action, user: False
+
+
+def with_signer(backstage):
+    backstage.service.signer = UrlSigner(["a-key-of-at-least-32-characters-1234"])
 
 
 def failing(part, **verbs):
@@ -89,6 +94,7 @@ change = attrs.evolve
 def rows():
     """Yield the table with a name for each row."""
     yield from uploads()
+    yield from tickets()
     yield from lists()
     yield from changes()
     yield from serving()
@@ -142,6 +148,22 @@ def uploads():
     yield "upload with a store that fails", Row(UPLOAD, 500, "storage_error", failing("storage", put=STORE))
     yield "upload with a silent store", Row(UPLOAD, 503, "storage_unavailable", failing("storage", put=SILENT))
     yield "upload at a busy time", Row(UPLOAD, 503, "busy", processor_raises(BusyError("Busy.", retry_after=3)))
+
+
+def tickets():
+    size = {"username": "ana", "size_bytes": "12", "mime_type": "image/jpeg"}
+    begin = Ask("POST", "begin_upload/", fields=size)
+    yield "ticket", Row(begin, 200, "", with_signer)
+    yield "ticket without a size", Row(change(begin, fields={"username": "ana"}), 400, "missing_fields", with_signer)
+    yield "ticket refused", Row(begin, 403, "forbidden", no_guard)
+    yield "ticket from elsewhere", Row(change(begin, headers=ELSEWHERE), 403, "forbidden")
+    large, page = {**size, "size_bytes": f"{TOO_LARGE}"}, {**size, "mime_type": "text/html"}
+    yield "ticket that is too large", Row(change(begin, fields=large), 413, "file_too_large", with_signer)
+    yield "ticket of a page", Row(change(begin, fields=page), 415, "unsupported_format", with_signer)
+    yield "ticket that nobody signs", Row(begin, 500, "server_error")
+    finish = change(UPLOAD, fields={**WHO, "ticket": NOBODY}, image=None)
+    yield "ticket of nobody", Row(finish, 404, "ticket_not_found")
+    yield "ticket that is no id", Row(change(finish, fields={**WHO, "ticket": "7"}), 400, "invalid_field")
 
 
 def lists():

@@ -448,7 +448,10 @@ BEHIND = {
     "blocks and film": BLOCKS + FILM,
     "zeros": bytes(999),
 }
-CODINGS = list(itertools.product((False, True), (0, 1, 2), ("RGB", "L", "CMYK"), (0, 1)))
+CODINGS = [
+    *itertools.product((False, True), (0, 2), ("RGB", "L"), (0, 1)),
+    *itertools.product((False, True), (1,), ("CMYK",), (0, 1)),
+]
 
 
 def test_jpeg_without_its_end_marker(oracle):
@@ -505,10 +508,10 @@ def test_jpeg_profiles(alike):
     alike(files, PHOTOGRAPH, recipe=JPEG)
 
 
-@pytest.mark.parametrize("quality", [5, 13, 30, 60])
+@pytest.mark.parametrize("quality", [13, 60])
 def test_jpeg_of_low_quality_that_is_shrunk(alike, quality):
     """It is stored well enough that shrinking is all that it loses."""
-    alike({"photo": make_image("JPEG", (2600, 1900), quality=quality)}, PHOTOGRAPH, recipe=JPEG)
+    alike({"photo": make_image("JPEG", (2100, 1500), quality=quality)}, PHOTOGRAPH, recipe=JPEG)
 
 
 # WebP and graphics

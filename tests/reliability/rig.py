@@ -131,11 +131,11 @@ def wait_until_alone(place: Place) -> None:
     if place.root is None:
         port = urlsplit(getattr(place.storage, "endpoint", "")).port
         deadline = time.monotonic() + 10
-        while _is_serving_the_dead(port) and time.monotonic() < deadline:
+        while port and _is_serving_the_dead(port) and time.monotonic() < deadline:
             time.sleep(0.002)
 
 
-def _is_serving_the_dead(port: int | None) -> bool:
+def _is_serving_the_dead(port: int) -> bool:
     """Tell whether a server still works for a client that has gone: its side of the connection is in CLOSE_WAIT."""
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with contextlib.suppress(OSError), open(table) as lines:

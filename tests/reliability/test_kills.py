@@ -117,7 +117,7 @@ def deleted(scene: Scene, listed: dict[str, UserImage], acked: Sequence[str], im
 
 
 def delete_user(scene: Scene, images: ImageService, ack: Ack) -> None:
-    ack(str(images.delete_user(scene.user)))
+    ack(str(images.delete_user(scene.user).images))
 
 
 def user_gone(scene: Scene, listed: dict[str, UserImage], acked: Sequence[str], images: ImageService) -> None:

@@ -10,7 +10,13 @@ from uuid import UUID
 import attrs
 
 from userimages.async_service import AsyncImageService
-from userimages.errors import ConfigurationError, FileTooLargeError, ImageNotFoundError, InvalidFieldError
+from userimages.errors import (
+    ConfigurationError,
+    FileTooLargeError,
+    ImageNotFoundError,
+    InvalidFieldError,
+    KeyTakenError,
+)
 from userimages.http.errors import (
     ForbiddenError,
     MethodNotAllowedError,
@@ -31,6 +37,8 @@ T = TypeVar("T")
 _FORM_OVERHEAD = 256 * 1024
 _ROUTES = (
     ("upload", ("POST",), re.compile(r"upload_user_image/?")),
+    ("begin_upload", ("POST",), re.compile(r"begin_upload/?")),
+    ("put_staged", ("PUT",), re.compile(r"staged_upload/(?P<id>[^/]+)/?")),
     ("list", ("GET",), re.compile(r"user_images(?:/(?P<username>[^/]+))?/?")),
     ("get", ("GET",), re.compile(r"user_image/(?P<id>[^/]+)/?")),
     ("update", ("POST",), re.compile(r"user_image/(?P<id>[^/]+)/update/?")),
@@ -101,6 +109,8 @@ class Api:
         self._framework_errors = framework_errors
         self._actions: dict[str, Callable[..., Awaitable[Response]]] = {
             "upload": self._upload,
+            "begin_upload": self._begin_upload,
+            "put_staged": self._put_staged,
             "list": self._list,
             "get": self._get,
             "update": self._update,
@@ -145,7 +155,7 @@ class Api:
             if match := pattern.fullmatch(request.path.removeprefix("/")):
                 if request.method not in methods:
                     raise MethodNotAllowedError(allowed=methods)
-                if request.method not in ("GET", "HEAD"):
+                if request.method not in ("GET", "HEAD") and action != "put_staged":  # its token is the permission
                     self._refuse_other_sites(request)
                 return await self._actions[action](request, **match.groupdict())
         raise RouteNotFoundError
@@ -183,22 +193,54 @@ class Api:
         form = await self._form(request)
         fields = form.fields
         images = [image for image in form.images if image.filename]
-        user, image_type = fields.get("username", ""), fields.get("image_type", "")
-        given = {"username": user, "image": images, "image_type": image_type}
+        user, image_type, ticket = (fields.get(name, "") for name in ("username", "image_type", "ticket"))
+        given = {"username": user, "image": images or ticket, "image_type": image_type}
         if missing := [name for name, value in given.items() if not value]:
             raise MissingFieldsError(", ".join(missing))
         if not await self._allows(request, "upload", checked_user(user)):
             raise ForbiddenError
-        image = await self._do(
-            self.service.upload,
-            user,
-            only_image(images).stream,
-            image_type=image_type,
-            is_primary=flag(fields.get("is_primary", "")),
-            caption=fields.get("caption", ""),
-            idempotency_key=request.headers.get("Idempotency-Key", "") or None,
-        )
+        facts: dict[str, Any] = {
+            "image_type": image_type,
+            "is_primary": flag(fields.get("is_primary", "")),
+            "caption": fields.get("caption", ""),
+        }
+        if ticket:
+            image = await self._do(self.service.finish_upload, user, ticket, **facts)
+        else:
+            key = request.headers.get("Idempotency-Key", "") or None
+            image = await self._do(self.service.upload, user, only_image(images).stream, idempotency_key=key, **facts)
         return _done("Image uploaded successfully", image)
+
+    async def _begin_upload(self, request: Request) -> Response:
+        fields = (await self._form(request)).fields
+        given = {name: fields.get(name, "") for name in ("username", "size_bytes", "mime_type")}
+        if missing := [name for name, value in given.items() if not value]:
+            raise MissingFieldsError(", ".join(missing))
+        user = checked_user(given["username"])
+        if not await self._allows(request, "upload", user):
+            raise ForbiddenError
+        ticket = await self._do(
+            self.service.begin_upload,
+            user,
+            size_bytes=whole_number(given["size_bytes"]),
+            mime_type=given["mime_type"],
+            sha256=fields.get("sha256") or None,
+        )
+        return json_response(200, {"success": True, "ticket": ticket.to_dict()})
+
+    async def _put_staged(self, request: Request, id: str) -> Response:
+        """Take the body of a direct upload. No guard is asked, because the token is the permission."""
+        put = self.service.allowed_put(_canonical(id), request.query)
+        if put is None or request.body is None:
+            raise ForbiddenError
+        announced = request.headers.get("Content-Length", "")
+        if announced.isdecimal() and (len(announced) > 18 or int(announced) > put.size_bytes):
+            raise FileTooLargeError(limit=put.size_bytes)
+        try:
+            await self._do(self.service.put_staged, put, await self._do(request.body))
+        except KeyTakenError:
+            return json_response(412, {"error": "Something else was uploaded for this ticket", "code": "key_taken"})
+        return Response(204, {"Cache-Control": "no-store"}, b"")
 
     async def _list(self, request: Request, username: str | None) -> Response:
         query = _query(request)

@@ -8,7 +8,7 @@ import attrs
 
 from userimages.protocols import Readable
 
-ROOTS = ("upload_user_image", "user_images", "user_image")
+ROOTS = ("upload_user_image", "user_images", "user_image", "begin_upload", "staged_upload")
 """The first path segments of the contract: what an adapter routes to the ``Api``, with all that follows them."""
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
@@ -55,7 +55,8 @@ class Request:
     once, for an upload or an update only, after the method, the length and the origin were found to be good. It may
     be ``async`` where the adapter is. It raises ``FileTooLargeError`` if the body has more than ``Api.max_body`` bytes,
     ``LengthRequiredError`` if it can only be read with a length, ``RequestCutOffError`` if the client goes away.
-    *source* is the framework's request, for the guard.
+    *source* is the framework's request, for the guard. *body* gives the raw body of a direct upload to our own route;
+    without it, only storages that sign such uploads can have them.
     """
 
     method: str
@@ -64,6 +65,7 @@ class Request:
     headers: Headers
     form: Callable[[], Form | Awaitable[Form]]
     source: Any
+    body: Callable[[], Readable | Awaitable[Readable]] | None = None
 
 
 @attrs.frozen

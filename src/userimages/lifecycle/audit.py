@@ -12,7 +12,7 @@ from uuid import UUID
 import attrs
 
 from userimages.errors import StorageError
-from userimages.keys import PREFIX, PROBE_PREFIX, parse_key
+from userimages.keys import PREFIX, PROBE_PREFIX, STAGING_PREFIX, parse_key
 from userimages.lifecycle.deletion import OnDeleted, PurgeError, delete_objects
 from userimages.lifecycle.ownership import require_own_store
 from userimages.model import AuditReport, MissingObject, StoredObject, UserImage
@@ -68,6 +68,10 @@ def audit(
         if limit is not None and objects >= limit:
             stopped_at = key
             break
+    if stopped_at is None:
+        staged = list(storage.list(STAGING_PREFIX))  # nothing there is needed for longer than half an hour
+        orphans += [each for each in staged if each.modified < old]
+        objects += len(staged)
     in_hand = _named_by_intents(repository)
     return AuditReport(
         objects=objects,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from uuid import UUID
 
 import attrs
@@ -14,7 +14,7 @@ from userimages.errors import (
     StorageError,
     may_have_happened,
 )
-from userimages.keys import user_prefix
+from userimages.keys import staging_prefix, user_prefix
 from userimages.logs import log, log_left_over, reason
 from userimages.model import Intent, UserDeletion, UserImage
 from userimages.protocols import ImageRepository, Storage
@@ -116,7 +116,7 @@ def delete_all(
     if deletion.failure is not None:
         purge_failed = isinstance(deletion.failure, PurgeError)
         return UserDeletion(deletion.images), deletion.failure.__cause__ if purge_failed else deletion.failure
-    left = islice(storage.list(user_prefix(user)), _LISTED)
+    left = islice(chain(storage.list(user_prefix(user)), storage.list(staging_prefix(user))), _LISTED)
     return UserDeletion(deletion.images, tuple(found.key for found in left)), None
 
 

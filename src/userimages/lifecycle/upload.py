@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import attrs
 
@@ -32,7 +33,14 @@ _PUBLISH_TRIES = 3
 
 
 def build_image(
-    processed: ProcessedImage, *, user: str, image_type: str, at: datetime, owner: str, **facts: Any
+    processed: ProcessedImage,
+    *,
+    user: str,
+    image_type: str,
+    at: datetime,
+    owner: str,
+    id: UUID | None = None,
+    **facts: Any,
 ) -> tuple[UserImage, dict[str, Rendition]]:
     """Return the record of what was processed, and its objects by key. Renditions of equal bytes share an object.
 
@@ -51,7 +59,7 @@ def build_image(
         objects[key] = each
         variants[name] = Variant(key, each.width, each.height, len(each.data), each.mime_type, sha256)
     image = UserImage(
-        id=ids.new_id(at),
+        id=id or ids.new_id(at),
         user=user,
         image_type=image_type,
         uploaded_at=at,

@@ -152,7 +152,9 @@ def open_engine(address: str | URL) -> Engine:
     """Make an engine from a URL."""
     try:
         url = make_url(address)
-        dialect = _DIALECTS.get("postgresql" if url.drivername == "postgres" else url.get_backend_name())
+        if url.drivername == "postgres":
+            url = url.set(drivername="postgresql")
+        dialect = _DIALECTS.get(url.get_backend_name())
         if dialect is None:
             raise ConfigurationError(
                 f"The database is of the kind {url.get_backend_name()}.", hint="Use SQLite or PostgreSQL."

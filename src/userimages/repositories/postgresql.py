@@ -46,7 +46,7 @@ _SCHEMA_LOCK = 0x75736572696D6167  # "userimag"
 
 def open_engine(url: URL) -> Engine:
     """Make an engine that commits each statement: to switch to that costs 60 us each time, unless it was made so."""
-    if url.drivername in {"postgres", "postgresql"}:
+    if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
     options: dict[str, Any] = {}
     if url.get_driver_name() == "psycopg":

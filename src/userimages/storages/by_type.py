@@ -33,6 +33,8 @@ class ByType:
             raise ConfigurationError("ByType has no storage.", hint='Write ByType({"profile": storage, ...}).')
         self._by_type = {str(name): storage for name, storage in storages.items()}
         self.storages = tuple({id(each): each for each in storages.values()}.values())
+        if hasattr(self.storages[0], "sign_put"):  # a staged key has no type
+            self.sign_put = self.storages[0].sign_put
 
     def __repr__(self) -> str:
         return f"ByType({self._by_type!r})"

@@ -26,10 +26,11 @@ from userimages.errors import (
     StorageError,
     StorageUnavailableError,
 )
-from userimages.keys import PREFIX
+from userimages.keys import PREFIX, STAGING_PREFIX
 from userimages.model import StoredObject
 
 _TMP = ".tmp"
+_PRIVATE = {STAGING_PREFIX.rstrip("/")}  # folders that no web server may publish: they are for their owner alone
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
 _FILE = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # a planted pipe must not block
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -165,8 +166,8 @@ class DiskStorage:
             yield from _walk(root, "", prefix, after)
 
     def url(self, key: str) -> str | None:
-        """Return the public URL of *key*, or None."""
-        return f"{self._public_url}/{quote(key)}" if self._public_url else None
+        """Return the public URL of *key*, or None, as for what is staged."""
+        return f"{self._public_url}/{quote(key)}" if self._public_url and not key.startswith(STAGING_PREFIX) else None
 
     def _put(self, key: str, folders: Sequence[str], name: str, data: bytes) -> None:
         with self._temporary(key, data) as (file, temporary, tmp), self._folder(folders, make=True) as folder:
@@ -339,7 +340,7 @@ def _enter(folder: int, name: str, *, make: bool) -> int:
         if not make:
             raise
     with contextlib.suppress(FileExistsError):
-        os.mkdir(name, dir_fd=folder)
+        os.mkdir(name, 0o700 if name in _PRIVATE else 0o777, dir_fd=folder)
     os.fsync(folder)
     return os.open(name, _FOLDER, dir_fd=folder)
 

@@ -7,6 +7,7 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from userimages.errors import KeyTakenError, ObjectNotFoundError
+from userimages.keys import STAGING_PREFIX
 from userimages.model import StoredObject
 
 
@@ -62,5 +63,5 @@ class MemoryStorage:
                 yield StoredObject(key, len(data), modified)
 
     def url(self, key: str) -> str | None:
-        """Return the public URL of *key*, or None."""
-        return f"{self._public_url}/{quote(key)}" if self._public_url else None
+        """Return the public URL of *key*, or None, as for what is staged."""
+        return f"{self._public_url}/{quote(key)}" if self._public_url and not key.startswith(STAGING_PREFIX) else None

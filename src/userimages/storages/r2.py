@@ -22,6 +22,7 @@ import attrs
 
 from userimages.errors import ConfigurationError, KeyTakenError, StorageError
 from userimages.ids import utcnow
+from userimages.keys import STAGING_PREFIX
 from userimages.model import StoredObject
 from userimages.signing import UrlSigner, checked_window, window_start
 from userimages.storages.r2_errors import NOT_S3, meaning_of, translate_errors
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 _REQUIRED = ("account_id", "access_key_id", "secret_access_key", "bucket_name")
-_SETTINGS = (*_REQUIRED, "public_url", "signed_urls", "jurisdiction", "endpoint_url")
+_SETTINGS = (*_REQUIRED, "public_url", "signed_urls", "staging_bucket_name", "jurisdiction", "endpoint_url")
 _PUBLIC = "public, max-age=31536000, s-maxage=86400, immutable"
 _PRIVATE = "private, max-age=3600"
 _PER_REQUEST = 1000  # keys in one DeleteObjects
@@ -75,6 +76,8 @@ class R2Storage:
         signed_urls: for how long a presigned URL of the S3 API stays the same, such as ``timedelta(hours=1)``. It is
             valid for twice as long. None: URLs are not presigned.
         signer: signs the URLs of *public_url* for a WAF rule of Cloudflare, which ``userimages check`` prints.
+        staging_bucket_name: a private bucket for what browsers upload directly, which is raw and must never be
+            public. None: the same bucket, if it has no *public_url*.
         clock: returns the present as an aware datetime.
 
     Raises:
@@ -95,6 +98,7 @@ class R2Storage:
     endpoint_url: str | None = None
     signed_urls: timedelta | None = attrs.field(default=None, converter=_window)
     signer: UrlSigner | None = None
+    staging_bucket_name: str | None = None
     clock: Callable[[], datetime] = attrs.field(default=utcnow, repr=False, eq=False)
     _clients: dict[int, S3Client] = attrs.field(init=False, factory=dict, repr=False, eq=False)
     _locks: dict[int, threading.Lock] = attrs.field(init=False, factory=dict, repr=False, eq=False)
@@ -160,7 +164,7 @@ class R2Storage:
         try:
             with translate_errors():
                 answer = self.client.put_object(
-                    Bucket=self.bucket_name,
+                    Bucket=self._bucket(key),
                     Key=key,
                     Body=data,
                     ContentType=mime_type,
@@ -189,7 +193,7 @@ class R2Storage:
             wanted["Range"] = f"bytes={start}-" + ("" if length is None else str(start + max(length, 1) - 1))
         with translate_errors():
             try:
-                answer = self.client.get_object(Bucket=self.bucket_name, Key=key, **wanted)
+                answer = self.client.get_object(Bucket=self._bucket(key), Key=key, **wanted)
             except ClientError as exc:
                 if exc.response["ResponseMetadata"]["HTTPStatusCode"] == 416:  # starts at or past the end
                     return io.BytesIO()
@@ -209,21 +213,27 @@ class R2Storage:
             StorageError: at least one could not be deleted. The others may be deleted.
             StorageUnavailableError: the store did not answer, or its answer does not name every key.
         """
-        for first in range(0, len(keys), _PER_REQUEST):
-            batch = keys[first : first + _PER_REQUEST]
-            with translate_errors():
-                answer = self.client.delete_objects(
-                    Bucket=self.bucket_name, Delete={"Objects": [{"Key": key} for key in batch], "Quiet": False}
-                )
-            errors = answer.get("Errors", [])
-            if failed := [each for each in errors if each.get("Code") != "NoSuchKey"]:
-                code = failed[0].get("Code", "")
-                error, words, hint = meaning_of(code, "5xx")
-                raise error(f"{len(failed)} of {len(batch)} objects were not deleted. {words} ({code})", hint=hint)
-            # A login page or an empty body is a success without any name in it.
-            if not set(batch) <= {each.get("Key") for each in (*answer.get("Deleted", []), *errors)}:
-                error, words, hint = NOT_S3
-                raise error(words, hint=hint)
+        by_bucket: dict[str, list[str]] = {}
+        for key in keys:
+            by_bucket.setdefault(self._bucket(key), []).append(key)
+        for bucket, all_of_it in by_bucket.items():
+            for first in range(0, len(all_of_it), _PER_REQUEST):
+                self._delete(bucket, all_of_it[first : first + _PER_REQUEST])
+
+    def _delete(self, bucket: str, batch: Sequence[str]) -> None:
+        with translate_errors():
+            answer = self.client.delete_objects(
+                Bucket=bucket, Delete={"Objects": [{"Key": key} for key in batch], "Quiet": False}
+            )
+        errors = answer.get("Errors", [])
+        if failed := [each for each in errors if each.get("Code") != "NoSuchKey"]:
+            code = failed[0].get("Code", "")
+            error, words, hint = meaning_of(code, "5xx")
+            raise error(f"{len(failed)} of {len(batch)} objects were not deleted. {words} ({code})", hint=hint)
+        # A login page or an empty body is a success without any name in it.
+        if not set(batch) <= {each.get("Key") for each in (*answer.get("Deleted", []), *errors)}:
+            error, words, hint = NOT_S3
+            raise error(words, hint=hint)
 
     def list(self, prefix: str = "", *, after: str = "") -> Iterator[StoredObject]:
         """Yield the objects whose keys begin with *prefix* and come after *after*, a thousand with each request.
@@ -236,7 +246,7 @@ class R2Storage:
         start: dict[str, Any] = {"StartAfter": after} if after else {}
         with translate_errors():
             pages = self.client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket_name, Prefix=prefix, **start
+                Bucket=self._bucket(prefix), Prefix=prefix, **start
             )
             for page in pages:
                 _expect("Name", page)
@@ -251,13 +261,49 @@ class R2Storage:
     def url(self, key: str) -> str | None:
         """Return the URL of *key* by which it can be read without the application: public, or signed for a time.
 
-        It is None if there is none, because the application's own route serves the objects.
+        It is None if there is none, because the application's own route serves the objects, and for what is staged.
         """
+        if key.startswith(STAGING_PREFIX):
+            return None
         if self.signed_urls:
             seconds = int(self.signed_urls.total_seconds())
             return self._presigner.url("GET", key, at=window_start(self.clock(), self.signed_urls), seconds=2 * seconds)
         url = f"{self.public_url}/{quoted(key)}" if self.public_url else None
         return self.signer.signed(url, now=self.clock()) if url and self.signer else url
+
+    def sign_put(
+        self, key: str, *, size_bytes: int, mime_type: str, sha256: str | None, lifetime: timedelta, now: datetime
+    ) -> tuple[str, dict[str, str]]:
+        """Return a URL by which a browser may put *key* once, and the headers that it must send.
+
+        The store refuses another length, another type, and other bytes if their SHA-256 (hex digits) was given. It
+        refuses a second PUT as long as the first one's object is there. A browser sets Content-Length by itself.
+
+        Raises:
+            ConfigurationError: the bucket is public, and there is no other one for what is staged.
+        """
+        if self.public_url and not self.staging_bucket_name:
+            raise ConfigurationError(
+                "The bucket has a public domain, so what browsers upload directly would be public too.",
+                hint="Set R2_STAGING_BUCKET_NAME to a second, private bucket.",
+            )
+        headers = {"Content-Type": mime_type, "If-None-Match": "*"}
+        if sha256 is not None:
+            headers["x-amz-checksum-sha256"] = base64.b64encode(bytes.fromhex(sha256)).decode()
+        presigner = Presigner(self.endpoint, self._bucket(key), self.access_key_id, self.secret_access_key)
+        url = presigner.url(
+            "PUT",
+            key,
+            at=int(now.timestamp()),
+            seconds=int(lifetime.total_seconds()),
+            headers=headers | {"Content-Length": str(size_bytes)},
+        )
+        return url, headers
+
+    def _bucket(self, key: str) -> str:
+        """Return the name of the bucket in which *key*, or what begins with it, is kept."""
+        staged = self.staging_bucket_name if key.startswith(STAGING_PREFIX) else None
+        return staged or self.bucket_name
 
     @property
     def _cache_control(self) -> str:
@@ -276,7 +322,7 @@ class R2Storage:
     def _holds(self, key: str, size: int, sha256: str) -> bool:
         """Tell whether the object under *key* has this size and this digest."""
         with translate_errors():
-            found = self.client.head_object(Bucket=self.bucket_name, Key=key)
+            found = self.client.head_object(Bucket=self._bucket(key), Key=key)
         return found.get("ContentLength") == size and found.get("Metadata", {}).get("sha256") == sha256
 
 
