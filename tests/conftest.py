@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -93,16 +93,26 @@ def postgresql() -> Iterator[str]:
             server.cleanup()
 
 
-@pytest.fixture
-def own_database(postgresql: str) -> str:
-    """Make an empty database of this test alone and return its URL."""
-    import psycopg
-    from sqlalchemy import make_url
+@pytest.fixture(scope="session")
+def new_database(postgresql: str) -> Callable[[], str]:
+    """Give what makes an empty database and returns its URL."""
 
-    name = f"t{uuid4().hex}"
-    with psycopg.connect(postgresql, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    return make_url(postgresql).set(database=name).render_as_string(hide_password=False)
+    def make() -> str:
+        import psycopg
+        from sqlalchemy import make_url
+
+        name = f"t{uuid4().hex}"
+        with psycopg.connect(postgresql, autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')
+        return make_url(postgresql).set(database=name).render_as_string(hide_password=False)
+
+    return make
+
+
+@pytest.fixture
+def own_database(new_database: Callable[[], str]) -> str:
+    """Make an empty database of this test alone and return its URL."""
+    return new_database()
 
 
 @pytest.fixture(scope="session", autouse=True)

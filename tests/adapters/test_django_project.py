@@ -68,7 +68,7 @@ def shop(bin, request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("shop")
     database = {}
     if request.param == "postgresql":
-        database = {"DATABASE": json.dumps(entry_of(request.getfixturevalue("postgresql")))}
+        database = {"DATABASE": json.dumps(entry_of(request.getfixturevalue("new_database")()))}
     manage = functools.partial(project(bin, folder), **database)
     manage("manage.py", "migrate", "-v0")
     return folder, manage

@@ -24,7 +24,7 @@ from userimages.testing import make_image
 JPEG = make_image("JPEG", (160, 80))
 # What is no verb of a request: operators call these, by `run` where they have a loop.
 OF_OPERATORS = {"in_memory", "max_bytes", "image_types", "sweep", "audit", "check", "rebuild_all"}
-WITHOUT_IO = {"seconds_left", "allowed_put"}
+WITHOUT_IO = {"seconds_left", "allowed_put", "with_urls"}
 OF_ROUTES = {"put_staged"}  # and no verb of an application
 
 

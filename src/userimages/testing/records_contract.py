@@ -74,7 +74,8 @@ class RecordsContract:
     def test_recent_is_newest_first_over_all_users(self, repository: ImageRepository) -> None:
         start = datetime(8000, 1, 1, tzinfo=UTC) + timedelta(seconds=uuid4().int % 10**9)
         steps = (2, 0, 1, 3)
-        images = [publish(repository, new_image(new_user(), at=start + step * TICK)) for step in steps]
+        users = sorted((new_user() for _ in steps), reverse=True)  # the order of the keys is another than that of time
+        images = [publish(repository, new_image(users[step], at=start + step * TICK)) for step in steps]
         newest_first = [image.id for _, image in sorted(zip(steps, images, strict=True), reverse=True)]
         assert [id for id in _recent(repository, limit=2) if id in newest_first] == newest_first
         below = [id for id in _recent(repository, limit=9, after=newest_first[1]) if id in newest_first]
