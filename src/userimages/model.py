@@ -69,7 +69,14 @@ class Variants(Mapping[str, Variant]):
 
     def with_urls(self, url: Callable[[str, Variant], str]) -> Variants:
         """Return the same variants, lazily, with ``url(name, variant)`` as the URL of each."""
-        return Variants.lazy(lambda: {name: attrs.evolve(each, url=url(name, each)) for name, each in self.items()})
+
+        def made() -> dict[str, Variant]:  # by the constructor, because attrs.evolve takes longer than all the rest
+            return {
+                name: Variant(v.key, v.width, v.height, v.size_bytes, v.mime_type, v.sha256, url(name, v))
+                for name, v in self._ready().items()
+            }
+
+        return Variants.lazy(made)
 
     def _ready(self) -> Mapping[str, Variant]:
         load = self._load  # read once, because another thread may be here too; both make the same
