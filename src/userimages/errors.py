@@ -26,7 +26,7 @@
 ``except LookupError`` work too.
 
 Three texts have three readers. ``error.message`` is for the person who uploads. ``error.hint`` tells the developer
-what to do. ``str(error)`` is both, for a log. None of them holds a caption, a user name, a URL or a secret: the cause,
+what to do. ``str(error)`` has both, for a log. None of them holds a caption, a user name, a URL or a secret: the cause,
 which may hold one, is chained (``raise ... from exc``) and stays out of ``str(error)``. All errors can be pickled.
 
 **Whether it happened.** After an error the caller must know whether the store or the database may have done what it was

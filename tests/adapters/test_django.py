@@ -88,10 +88,11 @@ def unreadable_bodies():
     yield "a charset that is not UTF-8", b"a=1", f"{urlencoded}; charset=utf-16", 400
 
 
+@pytest.mark.contract("C20")
 @pytest.mark.parametrize(
     ("body", "kind", "status"), [pytest.param(*each, id=name) for name, *each in unreadable_bodies()]
 )
-def test_c20_a_body_that_cannot_be_read_changes_nothing(project, body, kind, status):
+def test_a_body_that_cannot_be_read_changes_nothing(project, body, kind, status):
     """No error path routes a request that the CSRF protection has not passed, whatever made the parser give up."""
     images = project.images()
     image = images.upload("demo", JPEG, image_type="gallery")

@@ -20,6 +20,17 @@ from userimages.testing import instant_processor
 
 TORTURE = bool(os.environ.get("USERIMAGES_TORTURE"))
 RUNS = int(os.environ.get("USERIMAGES_TORTURE_RUNS", "2000" if TORTURE else "12"))  # of the state machine
+REPOSITORY_METHODS = [
+    "begin_upload",
+    "publish",
+    "get",
+    "list",
+    "set_primary",
+    "update",
+    "begin_delete",
+    "finish",
+    "claim_expired",
+]
 FIGURES: Counter[str] = Counter()
 FAR = datetime(9000, 1, 1, tzinfo=UTC)
 

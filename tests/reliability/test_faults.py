@@ -20,17 +20,7 @@ from userimages.testing.faults import Call, Fault, after, before, faulty
 
 METHODS = {
     "storage": ["put", "open", "delete"],
-    "repository": [
-        "begin_upload",
-        "publish",
-        "get",
-        "list",
-        "set_primary",
-        "update",
-        "begin_delete",
-        "finish",
-        "claim_expired",
-    ],
+    "repository": rig.REPOSITORY_METHODS,
 }
 
 

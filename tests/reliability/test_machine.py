@@ -21,17 +21,7 @@ from userimages.testing.faults import Call, faulty
 
 METHODS = {
     "storage": ["put", "delete", "list", "open"],
-    "repository": [
-        "begin_upload",
-        "publish",
-        "get",
-        "list",
-        "set_primary",
-        "update",
-        "begin_delete",
-        "finish",
-        "claim_expired",
-    ],
+    "repository": rig.REPOSITORY_METHODS,
 }
 PROFILE = settings(
     max_examples=rig.RUNS,

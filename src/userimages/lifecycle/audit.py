@@ -3,7 +3,7 @@
 import heapq
 import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from operator import itemgetter
@@ -13,13 +13,12 @@ import attrs
 
 from userimages.errors import StorageError
 from userimages.keys import PREFIX, PROBE_PREFIX, STAGING_PREFIX, parse_key
-from userimages.lifecycle.deletion import OnDeleted, PurgeError, delete_objects
+from userimages.lifecycle.deletion import BATCH, OnDeleted, PurgeError, delete_objects
 from userimages.lifecycle.ownership import require_own_store
 from userimages.model import AuditReport, MissingObject, StoredObject, UserImage
 from userimages.protocols import ImageRepository, Storage
 
 ORPHAN_AGE = timedelta(hours=24)
-_BATCH = 100
 _PROGRESS = 1000
 
 
@@ -111,7 +110,8 @@ def delete_orphans(
             "then raise max_share (--max-share).",
         )
     deleted = 0
-    for batch in _batches(report.orphans):
+    for start in range(0, len(report.orphans), BATCH):
+        batch = report.orphans[start : start + BATCH]
         # A row may name it by now, or have named it and handed it to an intent: rows first, then intents.
         unnamed = [each.key for each in batch if not _is_named(repository, each.key)]
         in_hand = _named_by_intents(repository)
@@ -164,10 +164,6 @@ def _is_named(repository: ImageRepository, key: str) -> bool:
     parsed = parse_key(key)
     stem = parsed.stem if parsed else key
     return any(key in image.object_keys for image in repository.list_by_key(after=stem, limit=1))
-
-
-def _batches(orphans: Sequence[StoredObject]) -> Iterator[Sequence[StoredObject]]:
-    return (orphans[start : start + _BATCH] for start in range(0, len(orphans), _BATCH))
 
 
 def _store_time(storage: Storage) -> datetime:
