@@ -1,5 +1,6 @@
 """The engine: many threads, forks, a budget of pixels, and no state between two pictures."""
 
+import contextlib
 import multiprocessing
 import os
 import pickle
@@ -14,7 +15,7 @@ from PIL import Image
 
 from userimages import BrokenImageError, BusyError, ImageType, LimitExceededError
 from userimages.processing import Fit, Limits, PillowProcessor, Recipe
-from userimages.processing.budget import Budget
+from userimages.processing.budget import Budget, _cores
 from userimages.processing.engine import decoded_pixels, process
 from userimages.processing.intake import examine
 from userimages.testing import make_image
@@ -136,6 +137,17 @@ def test_first_come_first_served():
     for thread in threads:
         thread.join(30)
     assert order[0] == 0
+
+
+def test_no_more_pictures_at_once_than_cores():
+    """More would only take turns and hold memory. A place is free again when a picture is done."""
+    budget = Budget(10_000, 0)
+    for _ in range(2):
+        with contextlib.ExitStack() as held:
+            for _ in range(max(2, _cores())):
+                held.enter_context(budget.hold(1))
+            with pytest.raises(BusyError):
+                held.enter_context(budget.hold(1))
 
 
 def test_who_gave_up_waiting_holds_nobody_up():
