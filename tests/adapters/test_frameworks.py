@@ -13,6 +13,7 @@ from tests.adapters.table import JPEG, UPLOAD
 from tests.parts import needs
 
 from userimages import AsyncImageService, ImageService
+from userimages.http import DRAIN_SECONDS
 
 FIELDS = [("username", "ana"), ("image_type", "gallery")]
 
@@ -183,6 +184,21 @@ def test_200_idle_uploads_stop_nothing(light):
     finally:
         for connection in idle:
             connection.close()
+
+
+@pytest.mark.contract("C13")
+def test_a_refused_body_that_stops_is_given_up(light):
+    """The rest of a refused body is waited for, but not without an end: the answer comes though the rest does not."""
+    if light.framework != "fastapi":
+        pytest.skip("where a request is a thread, a slow client costs one")
+    where = urlsplit(light.url)
+    head = (
+        f"POST /api/upload_user_image/ HTTP/1.1\r\nHost: {where.netloc}\r\nOrigin: https://elsewhere.example\r\n"
+        "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 100000\r\n\r\n--b\r\n"
+    )
+    with socket.create_connection((where.hostname, where.port), timeout=4 * DRAIN_SECONDS) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(65536).split()[1] == b"403"
 
 
 def test_a_router_takes_either_service():
