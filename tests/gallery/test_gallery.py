@@ -125,6 +125,7 @@ def test_a_dropped_picture_is_uploaded_and_stays(visit):
     expect(ana.page.locator(".item img")).to_have_attribute("src", re.compile("^blob:"))
     expect(ana.cards).to_have_count(1)
     expect(ana.page.locator(".item .status")).to_contain_text("Stored:")
+    expect(ana.page.locator(".item.done progress[hidden]")).to_have_count(1)  # a bar would say that more is to come
     seen = ana.page.evaluate("seen.filter(Boolean)")
     assert any(re.search(r"\d+ %", each) for each in seen), seen
     ana.page.reload()
