@@ -14,18 +14,14 @@ from userimages.errors import ImageNotFoundError, InvalidFieldError, RepositoryE
 from userimages.ids import UploadClock, new_id, utcnow
 from userimages.keys import owner_of
 from userimages.lifecycle import tickets
-from userimages.lifecycle.audit import audit, delete_orphans
 from userimages.lifecycle.deletion import OnDeleted, PurgeError, delete_all, finish_deletions
-from userimages.lifecycle.sweep import sweep
 from userimages.lifecycle.upload import LEASE, build_image, recipe_id, store
 from userimages.logs import log_event
+from userimages.maintenance import Maintenance
 from userimages.model import (
-    AuditReport,
-    CheckReport,
     ImageType,
     Intent,
     Page,
-    SweepReport,
     Usage,
     UserDeletion,
     UserImage,
@@ -40,7 +36,7 @@ _NOT_FOUND = "Image not found."
 T = TypeVar("T")
 
 
-class ImageService(DirectUpload):
+class ImageService(DirectUpload, Maintenance):
     """Upload, list, open, serve and delete the images of users, so that nothing is lost and nothing is left behind.
 
     Every method may be called from several threads, and a service that was made before a fork works after it. Each
@@ -394,42 +390,6 @@ class ImageService(DirectUpload):
             if failure := failure or staged:
                 raise failure
         return deletion
-
-    def sweep(self) -> SweepReport:
-        """Finish uploads and deletions that were cut off. Safe to run anywhere, any number at once, every minute."""
-        return sweep(self.storage, self.repository, now=self._clock(), on_deleted=self._on_deleted)
-
-    def audit(
-        self,
-        *,
-        delete: bool = False,
-        after: str = "",
-        limit: int | None = None,
-        max_share: float = 0.01,
-        progress: Callable[[AuditReport], None] | None = None,
-    ) -> AuditReport:
-        """Compare the store with the records and report what only one of them has.
-
-        Only keys of our own grammar under ``users/`` are judged, only objects older than 24 hours by the store's clock
-        are orphans, and a record without an object is never removed. With *delete*, orphans go, unless they are more
-        than *max_share* of this database's objects. *after* and *limit* (objects) do it in parts: pass the
-        ``stopped_at`` of one report as the next *after*. *progress* is called with the report so far.
-
-        Raises:
-            ConfigurationError: there is work in hand or *delete* is given, and this is not the store of this database.
-        """
-        validation.check_audit(delete=delete, after=after, limit=limit, max_share=max_share)
-        self.sweep()
-        report = audit(self.storage, self.repository, owner=self._owner(), after=after, limit=limit, progress=progress)
-        if not (delete and report.orphans):
-            return report
-        return delete_orphans(self.storage, self.repository, report, max_share=max_share, on_deleted=self._on_deleted)
-
-    def check(self) -> CheckReport:
-        """Try the storage and the repository for real and say, line by line, what is well and what to do."""
-        from userimages.lifecycle.check import check
-
-        return check(self.storage, self.repository, now=self._clock())
 
     def _owner(self) -> str:
         """Return the six characters that stand for this database in keys. The database is asked once per process."""

@@ -9,8 +9,8 @@ from tests.adapters.servers import ROOT, started
 from tests.adapters.strangers import new_environment, run
 from tests.parts import needs
 
-from userimages.adapters import FRAMEWORKS
 from userimages.cli import main
+from userimages.cli.adapter import FRAMEWORKS
 from userimages.testing import make_image
 
 STRANGERS_APPLICATION = """

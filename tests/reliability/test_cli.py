@@ -9,6 +9,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 import attrs
 import pytest
@@ -16,6 +17,7 @@ import rig
 
 from userimages import ImageService, RepositoryError, StorageError
 from userimages.cli import main
+from userimages.cli.console import Progress
 from userimages.config import service_from_env
 from userimages.keys import new_stem, owner_of
 from userimages.model import StoredObject
@@ -205,17 +207,31 @@ def test_an_audit_as_json_lists_everything(images: ImageService, orphan: str, ca
     assert report["orphans"][0]["key"] == orphan
 
 
-def test_an_audit_shows_its_progress_on_a_terminal_only(images: ImageService, monkeypatch, capsys) -> None:
+def test_progress_is_a_bar_on_a_terminal_only(images: ImageService, monkeypatch, capsys) -> None:
     for n in range(400):
         images.upload("ana", b"%d" % n, image_type="gallery")
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     main(["audit", "--json"])
     captured = capsys.readouterr()
-    assert "1,000 objects" in captured.err
+    assert "1200 objects" in captured.err
     assert json.loads(captured.out)["images"] == 400
     monkeypatch.setattr("sys.stderr.isatty", lambda: False)
     main(["audit"])
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_without_the_library_is_lines(terminal: bool, monkeypatch, capsys) -> None:
+    """There is a line at once if ten seconds have passed, and none before."""
+    now = [0.0]
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+    monkeypatch.setattr("userimages.cli.console.time", SimpleNamespace(monotonic=lambda: now[0]))
+    with Progress("images", lambda seen: (seen, f"{seen // 10} failed")) as progress:
+        for now[0], seen in ((9.0, 10), (10.0, 1020), (19.0, 1500), (20.0, 2000)):
+            progress(seen)
+    assert progress.last == 2000
+    assert capsys.readouterr().err == "1,020 images, 102 failed\n2,000 images, 200 failed\n"
 
 
 def test_an_audit_that_is_cut_off_says_where_to_resume(images: ImageService, monkeypatch, capsys) -> None:

@@ -3,11 +3,14 @@
 The source of the adapters is ``examples/`` of the project. A wheel carries them in ``userimages/_adapters/``.
 """
 
+import argparse
+import json
 import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
+from userimages.cli.console import OK, AddCommand, show
 from userimages.errors import ConfigurationError
 
 # Where each is below examples/, and the last part of it is its name in the wheel and in the application.
@@ -24,6 +27,29 @@ NEXT: Mapping[str, str] = {
     "fastapi": 'app.include_router(userimages_fastapi.create_router(images, authorize=your_guard), prefix="/api")',
 }
 """What is left to write, by framework."""
+
+
+def add_to(add: AddCommand) -> None:
+    """Add the command."""
+    command = add(
+        "adapter",
+        _run,
+        "write the files of an adapter into an application",
+        "They are the application's own from then on. A file that is there is never overwritten.",
+    )
+    command.add_argument("framework", choices=FRAMEWORKS)
+    command.add_argument("folder", type=Path, metavar="FOLDER", help="where the application's modules are")
+
+
+def _run(options: argparse.Namespace) -> int:
+    files = write_adapter(options.framework, options.folder)
+    if options.json:
+        show(json.dumps({"files": [str(file) for file in files]}, indent=2))
+    else:
+        for file in files:
+            show(f"wrote {file}")
+        show(f"Next: {NEXT[options.framework]}.")
+    return OK
 
 
 def write_adapter(framework: str, folder: Path) -> list[Path]:
@@ -62,9 +88,9 @@ def write_adapter(framework: str, folder: Path) -> list[Path]:
 
 def _source(framework: str) -> Path:
     """Return where the adapter is: in the wheel or, as in an editable install, in the checkout."""
-    here = Path(__file__).parent
+    package = Path(__file__).parents[1]
     in_checkout = Path(_SOURCES[framework])
-    for source in (here / "_adapters" / in_checkout.name, here.parents[1] / "examples" / in_checkout):
+    for source in (package / "_adapters" / in_checkout.name, package.parents[1] / "examples" / in_checkout):
         if source.exists():
             return source
     raise ConfigurationError(f"The adapter for {framework} is missing.", hint="Install userimages again.")
