@@ -38,11 +38,13 @@ def orphan(images: ImageService, user: str = "a.b", *, old: bool = True) -> str:
 
 
 def test_an_audit_of_a_healthy_store_finds_nothing(images: ImageService) -> None:
+    """An audit of a healthy store finds nothing."""
     assert images.audit() == AuditReport(objects=18, images=6)
     assert len(list(images.storage.list())) == 18
 
 
-def test_an_orphan_is_reported_and_not_deleted_unless_asked(images: ImageService) -> None:
+def test_an_orphan_is_reported_and_deleted_if_asked(images: ImageService) -> None:
+    """An orphan is reported, and not deleted unless asked."""
     key = orphan(images)
 
     report = images.audit()
@@ -53,6 +55,7 @@ def test_an_orphan_is_reported_and_not_deleted_unless_asked(images: ImageService
 
 
 def test_an_orphan_goes_where_asked_and_nothing_else(images: ImageService) -> None:
+    """An orphan goes where asked and nothing else."""
     before = list(images.storage.list())
     orphan(images)
 
@@ -62,7 +65,8 @@ def test_an_orphan_goes_where_asked_and_nothing_else(images: ImageService) -> No
     assert list(images.storage.list()) == before
 
 
-def test_deleting_stops_where_more_than_one_percent_would_go(images: ImageService) -> None:
+def test_deleting_stops_where_too_much_would_go(images: ImageService) -> None:
+    """Deleting stops where more than one percent of the store would go."""
     key = orphan(images)
 
     report = images.audit(delete=True)
@@ -73,6 +77,7 @@ def test_deleting_stops_where_more_than_one_percent_would_go(images: ImageServic
 
 
 def test_a_young_object_is_no_orphan(images: ImageService) -> None:
+    """A young object is not an orphan."""
     orphan(images, old=False)
 
     assert images.audit().orphans == ()
@@ -93,6 +98,7 @@ def test_the_age_is_judged_by_the_clock_of_the_store(images: ImageService) -> No
 
 
 def test_unknown_keys_are_counted_and_never_touched(images: ImageService) -> None:
+    """Unknown keys are counted and never touched."""
     for key in ("users/a/notes.txt", "users/a.b/images/profile_1_short.jpg", "static/logo.png"):
         images.storage.put(key, b"of another", mime_type="text/plain")
         images.storage.age(key)  # type: ignore[attr-defined]
@@ -104,6 +110,7 @@ def test_unknown_keys_are_counted_and_never_touched(images: ImageService) -> Non
 
 
 def test_a_row_without_an_object_is_reported_and_kept(images: ImageService) -> None:
+    """A row without an object is reported and kept."""
     (image,) = images.list("a-b")
     images.storage.delete([image.variants["64"].key, image.key])
 
@@ -114,7 +121,8 @@ def test_a_row_without_an_object_is_reported_and_kept(images: ImageService) -> N
     assert images.get(image.id) == image
 
 
-def test_an_unknown_key_between_the_objects_of_one_image_confuses_nothing(images: ImageService) -> None:
+def test_an_unknown_key_between_objects_is_no_trouble(images: ImageService) -> None:
+    """An unknown key between the objects of one image confuses nothing."""
     (image,) = images.list("a")
     between = image.variants["256"].key.removesuffix("256.webp") + "2x"
     assert image.variants["256"].key < between < image.variants["64"].key
@@ -125,6 +133,7 @@ def test_an_unknown_key_between_the_objects_of_one_image_confuses_nothing(images
 
 @pytest.mark.parametrize("limit", range(1, 20))
 def test_an_audit_in_parts_sees_what_one_sees(images: ImageService, limit: int) -> None:
+    """An audit in parts sees what one sees."""
     lost = images.list("~")[0].key
     key = orphan(images)
     images.storage.delete([lost])
@@ -138,12 +147,15 @@ def test_an_audit_in_parts_sees_what_one_sees(images: ImageService, limit: int) 
 
 
 def test_an_audit_leaves_no_probe_behind(images: ImageService) -> None:
+    """An audit leaves no probe behind."""
     images.audit()
 
     assert not list(images.storage.list("userimages-probe/"))
 
 
 def test_progress_is_told_every_thousand_objects(images: ImageService) -> None:
+    """Progress is told every thousand objects."""
+
     class Long(OldStorage):
         def list(self, prefix: str = "", *, after: str = ""):
             if prefix:
@@ -175,6 +187,7 @@ def test_progress_is_told_every_thousand_objects(images: ImageService) -> None:
     ],
 )
 def test_a_bad_argument_of_an_audit_is_named(images: ImageService, arguments, field: str) -> None:
+    """A bad argument of an audit is named."""
     with pytest.raises(InvalidFieldError) as error:
         images.audit(**{"delete": True, **arguments})
     assert error.value.field == field

@@ -87,9 +87,11 @@ def image(repository: CachingRepository) -> UserImage:
     return publish(repository, new_image(new_user()), is_primary=True)
 
 
-def test_c29_a_page_that_is_read_again_costs_no_statement(
+@pytest.mark.contract("C29")
+def test_a_page_that_is_read_again_costs_no_statement(
     repository: CachingRepository, inner: Counting, cache: Cache, image: UserImage
 ) -> None:
+    """A page that is read again costs no statement."""
     pages = [repository.list(image.user, limit=9) for _ in range(5)]
     assert pages == [(image,)] * 5
     assert inner.lists == 1
@@ -97,6 +99,7 @@ def test_c29_a_page_that_is_read_again_costs_no_statement(
 
 
 def test_every_page_is_kept_by_itself(repository: CachingRepository, image: UserImage) -> None:
+    """Every page is kept by itself."""
     other = publish(repository, new_image(image.user, COVER))
     position = max((each.uploaded_at, each.id) for each in (image, other))
     for _ in range(2):
@@ -123,9 +126,11 @@ def _replace(repository: CachingRepository, image: UserImage) -> None:
     ],
     ids=["publish", "replace", "set_primary", "update", "begin_delete", "retire_of_user"],
 )
-def test_c29_mended_no_reader_sees_a_page_from_before_a_change(
+@pytest.mark.contract("C29")
+def test_no_reader_sees_a_page_from_before_a_change(
     repository: CachingRepository, inner: Counting, change: Callable[[CachingRepository, UserImage], object]
 ) -> None:
+    """No reader sees a page from before a change."""
     image = publish(repository, new_image(new_user()))
     before = repository.list(image.user, limit=9)
     change(repository, image)
@@ -134,26 +139,27 @@ def test_c29_mended_no_reader_sees_a_page_from_before_a_change(
     assert after != before
 
 
-def test_a_change_of_one_user_leaves_the_pages_of_others(
+def test_a_change_leaves_the_pages_of_other_users(
     repository: CachingRepository, inner: Counting, image: UserImage
 ) -> None:
+    """A change of one user leaves the pages of others."""
     repository.list(image.user, limit=9)
     publish(repository, new_image(new_user()))
     repository.list(image.user, limit=9)
     assert inner.lists == 1
 
 
-def test_a_page_that_was_being_read_during_a_change_is_lost(
+def test_a_page_being_read_during_a_change_is_lost(
     repository: CachingRepository, inner: Counting, image: UserImage
 ) -> None:
+    """A page that was being read during a change is lost."""
     inner.meanwhile = lambda: repository.update(image.id, {"caption": "new"})
     assert repository.list(image.user, limit=9) == (image,)
     assert repository.list(image.user, limit=9)[0].caption == "new"
 
 
-def test_a_version_that_the_cache_lost_brings_no_old_page_back(
-    repository: CachingRepository, cache: Cache, image: UserImage
-) -> None:
+def test_a_lost_version_brings_no_old_page_back(repository: CachingRepository, cache: Cache, image: UserImage) -> None:
+    """A version that the cache lost brings no old page back."""
     repository.list(image.user, limit=9)
     pages = dict(cache.kept)
     repository.update(image.id, {"caption": "new"})
@@ -163,9 +169,11 @@ def test_a_version_that_the_cache_lost_brings_no_old_page_back(
     assert repository.list(image.user, limit=9)[0].caption == "new"
 
 
-def test_a_change_whose_outcome_is_unknown_renews_the_pages(
+def test_a_change_of_unknown_outcome_renews_the_pages(
     repository: CachingRepository, inner: Counting, image: UserImage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A change whose outcome is unknown renews the pages."""
+
     def lost_after_commit(*arguments: object, **options: object) -> None:
         MemoryRepository.publish(inner, *arguments, **options)  # type: ignore[arg-type]
         raise RepositoryError("The connection was lost.")
@@ -178,7 +186,8 @@ def test_a_change_whose_outcome_is_unknown_renews_the_pages(
     assert len(repository.list(image.user, limit=9)) == 2
 
 
-def test_a_broken_cache_breaks_nothing_and_is_logged_without_a_name(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_broken_cache_breaks_nothing_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """A broken cache breaks nothing, and is logged without a name."""
     repository = CachingRepository(MemoryRepository(), Broken())  # type: ignore[arg-type]
     image = publish(repository, new_image("ana-the-user"), is_primary=True)
     assert repository.list(image.user, limit=9) == (image,)
@@ -192,12 +201,14 @@ def test_a_broken_cache_breaks_nothing_and_is_logged_without_a_name(caplog: pyte
 
 
 def test_what_is_no_page_is_read_again(repository: CachingRepository, cache: Cache, image: UserImage) -> None:
+    """What is not a page is read again."""
     repository.list(image.user, limit=9)
     cache.kept = dict.fromkeys(cache.kept, pickle.dumps(["rubbish"]))
     assert repository.list(image.user, limit=9) == (image,)
 
 
 def test_keys_name_nobody_and_suit_memcached(repository: CachingRepository, cache: Cache) -> None:
+    """Keys name nobody, and suit Memcached."""
     for user in ("ana", "ana b", "Ä" * 150, "x\ny"):
         publish(repository, new_image(user))
         repository.list(user, limit=9)
@@ -210,6 +221,7 @@ def test_keys_name_nobody_and_suit_memcached(repository: CachingRepository, cach
 
 
 def test_urls_are_made_new_each_time_and_never_kept(inner: Counting, cache: Cache) -> None:
+    """URLs are made new each time and never kept."""
     storage = MemoryStorage()
     repository = CachingRepository(inner, cache)
     before = ImageService(storage, repository, serve_url="/before/{id}")
@@ -221,14 +233,16 @@ def test_urls_are_made_new_each_time_and_never_kept(inner: Counting, cache: Cach
     assert not any(b"/before/" in value for value in cache.kept.values())
 
 
-def test_django_s_cache_will_do(inner: Counting) -> None:
+def test_the_cache_of_django_works(inner: Counting) -> None:
+    """Django's cache will do."""
     pytest.importorskip("django")
     from django.core.cache.backends.locmem import LocMemCache
 
     keeps_pages(CachingRepository(inner, LocMemCache("userimages", {})), inner)
 
 
-def test_a_cache_of_cachelib_will_do(inner: Counting) -> None:
+def test_a_cache_of_cachelib_works(inner: Counting) -> None:
+    """A cache of cachelib will do."""
     cachelib = pytest.importorskip("cachelib")
     keeps_pages(CachingRepository(inner, cachelib.SimpleCache()), inner)
 
@@ -244,5 +258,6 @@ def keeps_pages(repository: CachingRepository, inner: Counting) -> None:
 
 @pytest.mark.parametrize("ttl", [0, -1, 1.5, True, None])
 def test_a_ttl_that_is_no_time_is_refused(inner: Counting, cache: Cache, ttl: Any) -> None:
+    """A TTL that is not a time is refused."""
     with pytest.raises(ConfigurationError, match="ttl"):
         CachingRepository(inner, cache, ttl=ttl)

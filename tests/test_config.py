@@ -22,6 +22,7 @@ R2 = {
 def test_no_setting_at_all_gives_sqlite_and_local_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """No setting at all gives SQLite and local disk."""
     monkeypatch.chdir(tmp_path)
     caplog.set_level("INFO", "userimages")
 
@@ -33,7 +34,8 @@ def test_no_setting_at_all_gives_sqlite_and_local_disk(
     assert str(tmp_path / "userimages-data") in caplog.text
 
 
-def test_a_second_service_sees_what_the_first_one_stored(tmp_path: Path, photo: bytes) -> None:
+def test_a_second_service_sees_what_the_first_stored(tmp_path: Path, photo: bytes) -> None:
+    """A second service sees what the first one stored."""
     environ = {"USERIMAGES_DATA_DIR": str(tmp_path / "data")}
 
     image = service_from_env(environ).upload("ana", photo, image_type="profile")
@@ -42,6 +44,7 @@ def test_a_second_service_sees_what_the_first_one_stored(tmp_path: Path, photo: 
 
 
 def test_r2_settings_choose_r2(tmp_path: Path) -> None:
+    """R2 settings choose R2."""
     images = service_from_env(R2 | {"USERIMAGES_DATA_DIR": str(tmp_path)})
 
     assert isinstance(images.storage, R2Storage)
@@ -73,7 +76,9 @@ def test_a_short_signing_key_is_named(tmp_path: Path, keys: str) -> None:
 
 
 @pytest.mark.parametrize("missing", list(R2))
-def test_c21_mended_one_missing_r2_setting_is_named_and_never_the_disk_instead(tmp_path: Path, missing: str) -> None:
+@pytest.mark.contract("C21")
+def test_a_missing_r2_setting_is_named(tmp_path: Path, missing: str) -> None:
+    """A missing R2 setting is named, and the disk is never used in its place."""
     environ = {name: value for name, value in R2.items() if name != missing}
 
     with pytest.raises(ConfigurationError, match=missing):
@@ -82,6 +87,7 @@ def test_c21_mended_one_missing_r2_setting_is_named_and_never_the_disk_instead(t
 
 @pytest.mark.parametrize("name", ["R2_BUCKET", "R2_ACCES_KEY_ID", "R2_REGION"])
 def test_an_unknown_r2_setting_is_named(tmp_path: Path, name: str) -> None:
+    """An unknown R2 setting is named."""
     for environ in ({name: "x"}, R2 | {name: "x"}):
         with pytest.raises(ConfigurationError, match=name):
             service_from_env(environ | {"USERIMAGES_DATA_DIR": str(tmp_path)})
@@ -103,35 +109,38 @@ def test_an_unknown_r2_setting_is_named(tmp_path: Path, name: str) -> None:
         ("USERIMAGES_R2_SIGNED_URLS", "R2_SIGNED_URLS"),
     ],
 )
-def test_a_misspelt_setting_is_named_with_what_was_meant(tmp_path: Path, name: str, meant: str) -> None:
+def test_a_misspelled_setting_is_named(tmp_path: Path, name: str, meant: str) -> None:
+    """A misspelled setting is named, with what was meant."""
     with pytest.raises(ConfigurationError, match=rf"{name} \(did you mean {meant}\?\)"):
         service_from_env({name: "x", "USERIMAGES_DATA_DIR": str(tmp_path)})
 
 
 @pytest.mark.parametrize("url", ["nonsense", "mysql://u:secret@host/name", "sqlite+nonsense:///images.db"])
-def test_a_database_url_that_is_wrong_is_an_error_that_names_the_setting(tmp_path: Path, url: str) -> None:
+def test_a_wrong_database_url_names_the_setting(tmp_path: Path, url: str) -> None:
+    """A database URL that is wrong is an error that names the setting."""
     with pytest.raises(ConfigurationError, match="USERIMAGES_DATABASE_URL") as refusal:
         service_from_env({"USERIMAGES_DATABASE_URL": url, "USERIMAGES_DATA_DIR": str(tmp_path)})
     assert "secret" not in str(refusal.value)
 
 
 def test_other_names_of_the_same_prefix_pass(tmp_path: Path) -> None:
+    """Other names of the same prefix pass."""
     environ = {"USERIMAGES_EXAMPLE_OPEN": "1", "USERIMAGES_CORPUS": "x", "USERIMAGES_TORTURE": "1", "R2D2": "x"}
 
     service_from_env(environ | {"USERIMAGES_DATA_DIR": str(tmp_path), "R2_BUCKET_NAME": " "})
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite+pysqlite:///"])
-def test_a_database_in_memory_is_refused_for_it_would_forget(tmp_path: Path, url: str) -> None:
+def test_a_database_in_memory_is_refused(tmp_path: Path, url: str) -> None:
+    """A database in memory is refused, because it would forget."""
     with pytest.raises(ConfigurationError, match="in memory"):
         service_from_env({"USERIMAGES_DATABASE_URL": url, "USERIMAGES_DATA_DIR": str(tmp_path)})
 
 
 @pytest.mark.parametrize("create", [True, False])
 @pytest.mark.parametrize("volume", ["data", "data/objects"])
-def test_a_volume_that_is_not_mounted_is_noticed_by_the_images_that_it_should_hold(
-    tmp_path: Path, volume: str, create: bool
-) -> None:
+def test_a_volume_that_is_not_mounted_is_noticed(tmp_path: Path, volume: str, create: bool) -> None:
+    """A volume that is not mounted is noticed by the images that it should hold."""
     environ = {"USERIMAGES_DATABASE_URL": f"sqlite:///{tmp_path}/db", "USERIMAGES_DATA_DIR": str(tmp_path / "data")}
     service_from_env(environ)
     service_from_env(environ).upload("ana", make_image(), image_type="profile")
@@ -145,6 +154,7 @@ def test_a_volume_that_is_not_mounted_is_noticed_by_the_images_that_it_should_ho
 
 @pytest.mark.parametrize("url", [None, "sqlite:///{}/typo.db", "sqlite:///file:{}/typo%20.db?uri=true"])
 def test_without_create_nothing_is_made(tmp_path: Path, url: str | None) -> None:
+    """Without create nothing is made."""
     environ = {"USERIMAGES_DATA_DIR": str(tmp_path / "data")}
     if url:
         environ["USERIMAGES_DATABASE_URL"] = url.format(tmp_path)
@@ -154,7 +164,8 @@ def test_without_create_nothing_is_made(tmp_path: Path, url: str | None) -> None
     assert not list(tmp_path.iterdir())
 
 
-def test_objects_that_came_out_of_a_backup_are_known_by_their_users(tmp_path: Path) -> None:
+def test_objects_out_of_a_backup_are_known_by_user(tmp_path: Path) -> None:
+    """Objects that came out of a backup are known by their users."""
     environ = {"USERIMAGES_DATA_DIR": str(tmp_path)}
     image = service_from_env(environ).upload("ana", make_image(), image_type="profile")
     (tmp_path / "objects" / ".tmp").rmdir()
@@ -166,13 +177,15 @@ def test_objects_that_came_out_of_a_backup_are_known_by_their_users(tmp_path: Pa
 
 @pytest.mark.parametrize("name", ["what?now", "per%20cent#x"])
 def test_the_data_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
+    """The data folder may have any name."""
     service_from_env({"USERIMAGES_DATA_DIR": str(tmp_path / name)})
 
     assert [each.name for each in tmp_path.iterdir()] == [name]
     assert (tmp_path / name / "userimages.sqlite3").exists()
 
 
-def test_a_data_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
+    """A data folder that cannot be made is a clear error."""
     (tmp_path / "file").touch()
 
     with pytest.raises(ConfigurationError, match="USERIMAGES_DATA_DIR"):
@@ -203,6 +216,7 @@ def test_a_storage_that_must_be_r2_is_no_disk() -> None:
 
 
 def test_the_arguments_reach_the_service(tmp_path: Path) -> None:
+    """The arguments reach the service."""
     purged: list[str] = []
     images = service_from_env(
         {"USERIMAGES_DATA_DIR": str(tmp_path), "USERIMAGES_STORAGE": "Disk"},
@@ -218,6 +232,7 @@ def test_the_arguments_reach_the_service(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("written", "per_type"), [("true", True), ("False", False), ("", False)])
 def test_one_primary_per_type_is_a_setting(tmp_path: Path, written: str, per_type: bool) -> None:
+    """One primary per type is a setting."""
     settings = {"USERIMAGES_DATA_DIR": str(tmp_path), "USERIMAGES_PRIMARY_PER_TYPE": written}
     images = service_from_env(settings)
     with pytest.raises(InvalidFieldError):
@@ -227,6 +242,7 @@ def test_one_primary_per_type_is_a_setting(tmp_path: Path, written: str, per_typ
 
 
 def test_the_log_says_what_was_chosen(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The log says what was chosen."""
     with caplog.at_level("INFO", logger="userimages"):
         service_from_env({"USERIMAGES_DATA_DIR": str(tmp_path)})
     assert str(tmp_path / "objects") in caplog.messages[0]

@@ -29,7 +29,9 @@ class Undeletable(MemoryStorage):
         super().delete(keys)
 
 
-def test_c9_delete_removes_bytes_and_row(images: ImageService, user: str) -> None:
+@pytest.mark.contract("C9")
+def test_delete_removes_bytes_and_row(images: ImageService, user: str) -> None:
+    """Delete removes bytes and row."""
     image = images.upload(user, b"x", image_type="profile")
 
     images.delete(image.id)
@@ -40,7 +42,9 @@ def test_c9_delete_removes_bytes_and_row(images: ImageService, user: str) -> Non
         images.delete(image.id)
 
 
-def test_c9_mended_no_row_is_ever_without_its_file(tiny_processor) -> None:
+@pytest.mark.contract("C9")
+def test_no_row_is_ever_without_its_file(tiny_processor) -> None:
+    """No row is ever without its file."""
     storage = Undeletable()
     images = ImageService(storage, MemoryRepository(), processor=tiny_processor)
     image = images.upload("ana", b"x", image_type="profile")
@@ -55,6 +59,7 @@ def test_c9_mended_no_row_is_ever_without_its_file(tiny_processor) -> None:
 
 
 def test_deleted_urls_are_told_to_who_purges_a_cdn(tiny_processor) -> None:
+    """URLs that were deleted are told to who purges a CDN."""
     purged: list[str] = []
     storage = MemoryStorage(public_url="https://img.example")
     images = ImageService(storage, MemoryRepository(), processor=tiny_processor, on_deleted=purged.extend)
@@ -66,6 +71,8 @@ def test_deleted_urls_are_told_to_who_purges_a_cdn(tiny_processor) -> None:
 
 
 def test_a_failing_purge_does_not_fail_the_deletion(tiny_processor) -> None:
+    """A failing purge does not fail the deletion."""
+
     def purge(urls) -> None:
         raise OSError("no route")
 
@@ -78,6 +85,7 @@ def test_a_failing_purge_does_not_fail_the_deletion(tiny_processor) -> None:
 
 
 def test_delete_user_removes_all_and_counts(images: ImageService, user: str) -> None:
+    """Delete user removes all and counts."""
     for _ in range(3):
         images.upload(user, b"x", image_type="gallery", is_primary=True)
     other = images.upload(user + "2", b"x", image_type="gallery")
@@ -89,7 +97,9 @@ def test_delete_user_removes_all_and_counts(images: ImageService, user: str) -> 
     assert images.get(other.id) == other
 
 
-def test_one_image_that_cannot_go_does_not_keep_the_others(tiny_processor) -> None:
+def test_an_image_that_cannot_go_keeps_no_other(tiny_processor) -> None:
+    """One image that cannot be deleted does not keep the others."""
+
     class Referenced(MemoryRepository):
         def begin_delete(self, ids, *, user=None) -> Sequence[Intent]:
             if kept.id in ids:
@@ -119,7 +129,9 @@ def test_an_intent_that_stays_does_not_fail_a_deletion(tiny_processor, error: Re
     assert not repository.list_intents()
 
 
-def test_a_cache_is_renewed_if_a_deletion_may_have_been(tiny_processor) -> None:
+def test_a_cache_is_renewed_after_a_possible_deletion(tiny_processor) -> None:
+    """A cache is renewed if a deletion may have been."""
+
     class Cache(dict):  # type: ignore[type-arg]
         def set(self, key: str, value: object, timeout: int) -> None:
             self[key] = value
@@ -134,6 +146,8 @@ def test_a_cache_is_renewed_if_a_deletion_may_have_been(tiny_processor) -> None:
 
 
 def test_what_is_deleted_is_never_decided_by_a_cache(tiny_processor) -> None:
+    """What is deleted is never decided by a cache."""
+
     class Cache(dict):  # type: ignore[type-arg]
         def set(self, key: str, value: object, timeout: int) -> None:
             self[key] = value

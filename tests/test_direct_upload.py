@@ -453,7 +453,7 @@ def test_an_audit_finds_what_was_forgotten(memory: ImageService) -> None:
     assert len(staged(memory, "ana")) == 1
 
 
-def test_a_ticket_that_could_not_be_recorded_is_not_given(memory: ImageService) -> None:
+def test_a_ticket_that_is_not_recorded_is_not_given(memory: ImageService) -> None:
     """An object never exists without a row that names it, so the row comes first."""
     memory.repository = faulty(memory.repository, begin_upload=before(StorageError("Away.")))
     with pytest.raises(StorageError):

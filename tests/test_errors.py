@@ -26,10 +26,12 @@ def test_what_may_have_happened_is_the_safe_answer() -> None:
     ],
 )
 def test_a_builtin_second_parent_catches_too(error: type[Exception], builtin: type[Exception]) -> None:
+    """A builtin second parent catches too."""
     assert issubclass(error, builtin)
 
 
 def test_codes_are_distinct_words() -> None:
+    """Codes are distinct words."""
     codes = [each.code for each in ALL]
     assert len(set(codes)) == len(codes)
     assert all(code.replace("_", "").isalpha() and code == code.lower() for code in codes)
@@ -37,6 +39,7 @@ def test_codes_are_distinct_words() -> None:
 
 @pytest.mark.parametrize("error", ALL)
 def test_errors_survive_pickling(error: type[errors.UserImagesError]) -> None:
+    """Errors survive pickling."""
     raised = error("What.", hint="Do this.")
     raised.limit = 5  # type: ignore[attr-defined]
 
@@ -46,5 +49,6 @@ def test_errors_survive_pickling(error: type[errors.UserImagesError]) -> None:
 
 
 def test_the_tree_in_the_docstring_names_every_error() -> None:
+    """The tree in the docstring names every error."""
     assert errors.__doc__
     assert all(each.__name__ in errors.__doc__ for each in ALL)

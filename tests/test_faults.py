@@ -31,13 +31,15 @@ def stored() -> MemoryStorage:
     ],
 )
 def test_a_fault_that_could_never_fire_is_refused(plans) -> None:
+    """A fault that could never fire is refused."""
     with pytest.raises(ConfigurationError) as refusal:
         faulty(MemoryStorage(), **plans)
     assert next(iter(plans)) in str(refusal.value)
     assert refusal.value.hint
 
 
-def test_a_stream_that_breaks_off_does_so_for_whoever_reads_to_its_end(stored: MemoryStorage) -> None:
+def test_a_stream_breaks_off_for_who_reads_to_its_end(stored: MemoryStorage) -> None:
+    """A stream that breaks off does so for whoever reads to its end."""
     broken = faulty(stored, open=reset_at(6))
     with broken.open(KEY) as stream, pytest.raises(StorageUnavailableError):
         stream.read()
@@ -49,7 +51,8 @@ def test_a_stream_that_breaks_off_does_so_for_whoever_reads_to_its_end(stored: M
         list(stream)
 
 
-def test_a_stream_that_would_break_after_its_end_does_not(stored: MemoryStorage) -> None:
+def test_a_stream_cannot_break_after_its_end(stored: MemoryStorage) -> None:
+    """A stream that would break after its end does not."""
     with faulty(stored, open=reset_at(100)).open(KEY) as stream:
         assert stream.read() == b"meow\npurr"
     with faulty(stored, open=reset_at(100)).open(KEY) as stream:
@@ -58,7 +61,8 @@ def test_a_stream_that_would_break_after_its_end_does_not(stored: MemoryStorage)
         assert stream.read1(4) == b"meow"  # type: ignore[attr-defined]
 
 
-def test_the_stream_of_a_fault_is_a_file_like_any_other(stored: MemoryStorage) -> None:
+def test_a_broken_stream_is_a_file_like_any_other(stored: MemoryStorage) -> None:
+    """The stream of a fault is a file like any other."""
     with faulty(stored, open=wrong_bytes).open(KEY) as stream:
         first, second = stream
     assert (first[1:], second) == (b"eow\n", b"purr")
@@ -67,6 +71,7 @@ def test_the_stream_of_a_fault_is_a_file_like_any_other(stored: MemoryStorage) -
 
 
 def test_a_plan_is_one_entry_for_each_call(tiny_processor) -> None:
+    """A plan is one entry for each call."""
     storage = faulty(MemoryStorage(), put=[None, before(DISK_FULL)])
     images = ImageService(storage, MemoryRepository(), processor=tiny_processor)
     with pytest.raises(type(DISK_FULL)):

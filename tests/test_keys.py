@@ -27,7 +27,9 @@ NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 USERS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=150)
 
 
-def test_c3_a_key_tells_user_type_and_instant_and_nothing_of_the_client() -> None:
+@pytest.mark.contract("C3")
+def test_a_key_tells_user_type_and_instant() -> None:
+    """A key tells user, type and instant, and nothing of the client."""
     key = object_key(new_stem("ana", ImageType.PROFILE, NOON), "image/jpeg")
 
     head, _, random = key.removesuffix(".jpg").rpartition("_")
@@ -39,7 +41,9 @@ def test_c3_a_key_tells_user_type_and_instant_and_nothing_of_the_client() -> Non
 
 
 @given(USERS)
-def test_c3_mended_every_user_is_one_safe_segment(user: str) -> None:
+@pytest.mark.contract("C3")
+def test_every_user_is_one_safe_segment(user: str) -> None:
+    """Every user is one safe segment."""
     key = object_key(new_stem(user, ImageType.GALLERY, NOON), "image/webp", "a-name-of-thirty-two-characters_")
 
     users, segment, images, _ = key.split("/")
@@ -68,12 +72,15 @@ def test_every_key_is_parsed_into_its_parts(user, image_type, at, variant, mime_
 
 
 def test_a_database_without_an_id_has_the_common_owner() -> None:
+    """A database without an id has the common owner."""
     assert owner_of(None) == "aaaaaa"
     assert len({owner_of(str(number)) for number in range(1000)}) == 1000
 
 
 @given(USERS, USERS)
-def test_c3_mended_no_two_users_share_a_segment(one: str, other: str) -> None:
+@pytest.mark.contract("C3")
+def test_no_two_users_share_a_segment(one: str, other: str) -> None:
+    """No two users share a segment."""
     assert (user_segment(one) == user_segment(other)) == (one == other)
 
 
@@ -82,10 +89,12 @@ def test_c3_mended_no_two_users_share_a_segment(one: str, other: str) -> None:
     [("a.b", "a.b"), (".", "%2E"), ("..", "%2E%2E"), ("~x", "%7Ex"), ("a/b", "a%2Fb"), ("é", "%C3%A9"), ("%", "%25")],
 )
 def test_a_segment_is_the_user_percent_encoded(user: str, segment: str) -> None:
+    """A segment is the user percent encoded."""
     assert user_segment(user) == segment
 
 
 def test_a_long_user_becomes_a_digest() -> None:
+    """A long user becomes a digest."""
     assert user_segment("x" * 120) == "x" * 120
     assert user_segment("é" * 150).startswith("~")
     assert len(user_segment("é" * 150)) == 41
@@ -95,10 +104,12 @@ def test_a_long_user_becomes_a_digest() -> None:
     "key", ["", "users/a/images/x.jpg", "users/a/b/images/profile_1_aaaaaaaaaaaaaaaaaaaaaa.jpg", "static/logo.png"]
 )
 def test_other_keys_are_not_of_our_grammar(key: str) -> None:
+    """Other keys are not of our grammar."""
     assert parse_key(key) is None
 
 
-def test_ten_thousand_uploads_in_one_frozen_microsecond_differ_and_keep_their_order() -> None:
+def test_uploads_in_one_microsecond_keep_their_order() -> None:
+    """Ten thousand uploads in one frozen microsecond differ and keep their order."""
     clock = UploadClock(lambda: NOON)
 
     instants = [clock() for _ in range(10_000)]
@@ -107,7 +118,9 @@ def test_ten_thousand_uploads_in_one_frozen_microsecond_differ_and_keep_their_or
     assert len({new_stem("ana", ImageType.PROFILE, NOON) for _ in range(10_000)}) == 10_000
 
 
-def test_c3_mended_a_clock_that_jumps_back_an_hour_neither_repeats_nor_reorders() -> None:
+@pytest.mark.contract("C3")
+def test_a_clock_that_jumps_back_repeats_nothing() -> None:
+    """A clock that jumps back an hour neither repeats nor reorders."""
     times = iter([NOON, NOON - timedelta(hours=1), NOON - timedelta(hours=1), NOON + timedelta(seconds=1)])
     clock = UploadClock(lambda: next(times))
 
@@ -117,7 +130,8 @@ def test_c3_mended_a_clock_that_jumps_back_an_hour_neither_repeats_nor_reorders(
     assert instants[-1] == NOON + timedelta(seconds=1)
 
 
-def test_uploads_under_a_clock_that_jumps_back_are_listed_in_their_order(tiny_processor) -> None:
+def test_uploads_stay_in_order_when_a_clock_jumps_back(tiny_processor) -> None:
+    """Uploads under a clock that jumps back are listed in their order."""
     times = iter([NOON, NOON] + [NOON - timedelta(hours=1)] * 20)
     images = ImageService(MemoryStorage(), MemoryRepository(), processor=tiny_processor, clock=lambda: next(times))
 
@@ -127,6 +141,7 @@ def test_uploads_under_a_clock_that_jumps_back_are_listed_in_their_order(tiny_pr
 
 
 def test_an_id_is_a_uuid7_of_its_instant() -> None:
+    """An id is a UUIDv7 of its instant."""
     id = new_id(NOON)
 
     assert (id.version, id.variant) == (7, UUID(int=0x8 << 60).variant)
@@ -136,10 +151,12 @@ def test_an_id_is_a_uuid7_of_its_instant() -> None:
 
 @given(st.datetimes(timezones=st.just(UTC), min_value=datetime(1970, 1, 1), max_value=datetime(9999, 1, 1)))
 def test_microseconds_and_instant_are_inverse(moment: datetime) -> None:
+    """Microseconds and instant are inverse."""
     assert instant(microseconds(moment)) == moment
 
 
-def test_the_upload_clock_works_in_a_child_forked_while_its_lock_was_held() -> None:
+def test_the_clock_works_in_a_child_of_a_locked_parent() -> None:
+    """The upload clock works in a child forked while its lock was held."""
     code = (
         "import os\n"
         "from userimages.ids import UploadClock, utcnow\n"

@@ -5,7 +5,9 @@ from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
 
 
-def test_c8_a_list_is_newest_first_and_counts_its_page(images: ImageService, user: str) -> None:
+@pytest.mark.contract("C8")
+def test_a_list_is_newest_first_and_counts_its_page(images: ImageService, user: str) -> None:
+    """A list is newest first and counts its page."""
     uploaded = [images.upload(user, b"x", image_type="gallery") for _ in range(3)]
     images.upload(user + "2", b"x", image_type="gallery")
 
@@ -15,7 +17,9 @@ def test_c8_a_list_is_newest_first_and_counts_its_page(images: ImageService, use
     assert (len(page), page[0], page.next_cursor) == (3, uploaded[-1], None)
 
 
-def test_c8_mended_pages_are_bounded_and_lose_nothing_when_the_list_changes(images: ImageService, user: str) -> None:
+@pytest.mark.contract("C8")
+def test_pages_lose_nothing_when_the_list_changes(images: ImageService, user: str) -> None:
+    """Pages are bounded, and lose nothing when the list changes."""
     uploaded = [images.upload(user, b"x", image_type="gallery") for _ in range(5)]
 
     first = images.list(user, limit=2)
@@ -29,6 +33,7 @@ def test_c8_mended_pages_are_bounded_and_lose_nothing_when_the_list_changes(imag
 
 
 def test_a_list_may_be_of_one_type(images: ImageService, user: str) -> None:
+    """A list may be of one type."""
     for image_type in ("profile", "gallery", "profile"):
         images.upload(user, b"x", image_type=image_type)
 
@@ -38,6 +43,7 @@ def test_a_list_may_be_of_one_type(images: ImageService, user: str) -> None:
 
 @pytest.mark.parametrize("arguments", [{"limit": 0}, {"limit": 201}, {"cursor": "x"}, {"image_type": "X"}])
 def test_a_bad_argument_of_a_list_is_named(tiny_processor, arguments) -> None:
+    """A bad argument of a list is named."""
     images = ImageService(MemoryStorage(), MemoryRepository(), processor=tiny_processor)
 
     with pytest.raises(InvalidFieldError) as error:
@@ -45,7 +51,9 @@ def test_a_bad_argument_of_a_list_is_named(tiny_processor, arguments) -> None:
     assert [error.value.field] == list(arguments)
 
 
-def test_c8_mended_a_list_asks_the_storage_nothing(tiny_processor) -> None:
+@pytest.mark.contract("C8")
+def test_a_list_asks_the_storage_nothing(tiny_processor) -> None:
+    """A list asks the storage nothing."""
     repository = MemoryRepository()
     ImageService(MemoryStorage(), repository, processor=tiny_processor).upload("ana", b"x", image_type="cover")
 
@@ -60,7 +68,9 @@ def test_c8_mended_a_list_asks_the_storage_nothing(tiny_processor) -> None:
     assert page[0].url == f"https://img.example/{page[0].key}"
 
 
-def test_c4_making_one_primary_demotes_the_other_over_all_types(images: ImageService, user: str) -> None:
+@pytest.mark.contract("C4")
+def test_making_one_primary_demotes_the_other(images: ImageService, user: str) -> None:
+    """This holds over all types."""
     profile = images.upload(user, b"x", image_type="profile", is_primary=True)
     cover = images.upload(user, b"x", image_type="cover", is_primary=True)
 
@@ -69,9 +79,8 @@ def test_c4_making_one_primary_demotes_the_other_over_all_types(images: ImageSer
     assert [(image.id, image.is_primary) for image in images.list(user)] == [(cover.id, False), (profile.id, True)]
 
 
-def test_a_first_image_is_not_primary_by_itself_and_a_deleted_primary_leaves_none(
-    images: ImageService, user: str
-) -> None:
+def test_no_image_becomes_primary_unasked(images: ImageService, user: str) -> None:
+    """A first image is not primary unless asked, and a deleted primary leaves none."""
     first = images.upload(user, b"x", image_type="profile")
     assert images.primary(user) is None
 
@@ -82,13 +91,16 @@ def test_a_first_image_is_not_primary_by_itself_and_a_deleted_primary_leaves_non
     assert images.primary(user) is None
 
 
-def test_c10_set_primary_is_idempotent(images: ImageService, user: str) -> None:
+@pytest.mark.contract("C10")
+def test_set_primary_is_idempotent(images: ImageService, user: str) -> None:
+    """Set primary is idempotent."""
     image = images.upload(user, b"x", image_type="profile")
 
     assert images.set_primary(image.id) == images.set_primary(image.id) == images.primary(user)
 
 
-def test_primaries_of_many_users_leave_out_who_has_none(images: ImageService, user: str) -> None:
+def test_primaries_leave_out_users_who_have_none(images: ImageService, user: str) -> None:
+    """Primaries of many users leave out who has none."""
     ana = images.upload(user + "-a", b"x", image_type="profile", is_primary=True)
     ben = images.upload(user + "-b", b"x", image_type="profile", is_primary=True)
     images.upload(user + "-c", b"x", image_type="profile")

@@ -13,7 +13,9 @@ def everything_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "userimages")
 
 
-def test_c30_uploads_and_lists_are_logged_with_their_durations(images: ImageService, user: str, caplog) -> None:
+@pytest.mark.contract("C30")
+def test_uploads_and_lists_are_logged_with_durations(images: ImageService, user: str, caplog) -> None:
+    """Uploads and lists are logged with their durations."""
     image = images.upload(user, b"x", image_type="cover")
     images.list(user)
 
@@ -25,7 +27,9 @@ def test_c30_uploads_and_lists_are_logged_with_their_durations(images: ImageServ
     assert min(ours[1].duration_ms, ours[3].duration_ms) > 0
 
 
-def test_c30_a_failed_upload_is_logged_with_its_code(caplog) -> None:
+@pytest.mark.contract("C30")
+def test_a_failed_upload_is_logged_with_its_code(caplog) -> None:
+    """A failed upload is logged with its code."""
     with pytest.raises(BrokenImageError):
         ImageService.in_memory().upload("ana", b"\xff\xd8\xff\xe0", image_type="cover")
 
@@ -33,7 +37,9 @@ def test_c30_a_failed_upload_is_logged_with_its_code(caplog) -> None:
     assert (failed.levelname, failed.error, failed.event) == ("INFO", "broken_image", "upload")
 
 
-def test_c30_mended_no_log_record_holds_personal_data(images: ImageService, user: str, caplog) -> None:
+@pytest.mark.contract("C30")
+def test_no_log_record_holds_personal_data(images: ImageService, user: str, caplog) -> None:
+    """No log record holds personal data."""
     user = f"{SECRET}-{user}"
     image = images.upload(user, b"x", image_type="cover", caption=SECRET, is_primary=True)
     images.list(user)
@@ -48,6 +54,7 @@ def test_c30_mended_no_log_record_holds_personal_data(images: ImageService, user
 
 
 def test_a_foreign_error_is_named_and_not_quoted() -> None:
+    """A foreign error is named and not quoted."""
     assert reason(KeyError("secret")) == "KeyError"
     assert reason(StorageError("The disk is full.")) == "The disk is full."
 

@@ -28,12 +28,14 @@ def image(width: int, height: int, *variants: tuple[str, int, int]) -> UserImage
 
 
 def test_srcset_lists_each_width_once_narrowest_first() -> None:
+    """`srcset` lists each width once, narrowest first."""
     photo = image(1920, 1080, ("320", 320, 180), ("1280", 1280, 720), ("640", 640, 360))
 
     assert photo.srcset() == "/320 320w, /640 640w, /1280 1280w, /full 1920w"
 
 
-def test_srcset_of_crops_leaves_the_uncropped_image_out() -> None:
+def test_srcset_of_crops_leaves_out_the_uncropped() -> None:
+    """`srcset` of crops leaves the uncropped image out."""
     face = image(1920, 1080, ("64", 64, 64), ("256", 256, 256))
 
     assert face.srcset() == "/64 64w, /256 256w"
@@ -47,11 +49,13 @@ def test_srcset_of_crops_leaves_the_uncropped_image_out() -> None:
 
 
 def test_srcset_of_a_small_image_has_one_entry() -> None:
+    """`srcset` of a small image has one entry."""
     assert image(100, 50, ("320", 100, 50), ("640", 100, 50)).srcset().count("100w") == 1
     assert image(100, 50).img_attributes(sizes="100vw")["src"] == "/full"
 
 
 def test_sizes_that_differ_by_rounding_have_one_shape() -> None:
+    """Sizes that differ by rounding have one shape."""
     assert image(1920, 1281, ("320", 320, 214), ("64", 64, 43)).srcset() == "/64 64w, /320 320w, /full 1920w"
 
 
@@ -87,6 +91,7 @@ def test_the_attributes_of_an_image_need_no_argument() -> None:
 
 
 def test_a_record_is_frozen_hashable_and_picklable() -> None:
+    """A record is frozen, hashable and picklable."""
     photo = image(10, 10, ("64", 10, 10))
 
     assert pickle.loads(pickle.dumps(photo)) == photo
@@ -97,7 +102,8 @@ def test_a_record_is_frozen_hashable_and_picklable() -> None:
         photo.variants["64"] = photo.variants["64"]  # type: ignore[index]
 
 
-def test_variants_keep_their_order_and_copy_what_they_are_made_of() -> None:
+def test_variants_keep_their_order_and_are_a_copy() -> None:
+    """Variants keep their order, and copy what they are made of."""
     named = {"b": Variant("b", 1, 1, 1, "image/webp", ""), "a": Variant("a", 1, 1, 1, "image/webp", "")}
     variants = Variants(named)
     named.clear()
@@ -106,11 +112,13 @@ def test_variants_keep_their_order_and_copy_what_they_are_made_of() -> None:
 
 
 def test_an_image_type_is_its_string() -> None:
+    """An image type is its string."""
     assert ImageType.COVER == "cover"
     assert image(1, 1).image_type == "gallery"
 
 
 def test_a_page_is_a_sequence() -> None:
+    """A page is a sequence."""
     photo = image(1, 1)
 
     assert list(Page((photo,))[:1]) == [photo]

@@ -63,7 +63,7 @@ def test_an_audit_leaves_another_applications_objects(tiny_processor, share: flo
     )
 
 
-def test_objects_without_rows_stay_foreign_after_a_lost_database(tiny_processor) -> None:
+def test_objects_stay_foreign_after_a_lost_database(tiny_processor) -> None:
     """The rows of a database are lost: a new database does not take its objects for orphans."""
     storage = OldStorage()
     ImageService(storage, MemoryRepository(), processor=tiny_processor).upload("ana", b"x", image_type="cover")
@@ -92,7 +92,7 @@ def test_a_sweep_in_the_wrong_store_is_refused(tiny_processor) -> None:
     assert len(list(other.storage.list())) == 3
 
 
-def test_an_audit_that_deletes_looks_at_the_store_first(tiny_processor) -> None:
+def test_an_audit_that_deletes_checks_the_store_first(tiny_processor) -> None:
     """An orphan of this database in a store that lacks all of its images: the store of a restored copy, say."""
     storage = OldStorage()
     images = ImageService(storage, MemoryRepository(), processor=tiny_processor)
@@ -107,6 +107,7 @@ def test_an_audit_that_deletes_looks_at_the_store_first(tiny_processor) -> None:
 
 
 def test_an_empty_database_sweeps_without_a_sample(tiny_processor) -> None:
+    """An empty database sweeps without a sample."""
     images = ImageService(MemoryStorage(), MemoryRepository(), processor=tiny_processor)
     assert images.sweep() == SweepReport()
     leave_deletions(images)
@@ -114,7 +115,7 @@ def test_an_empty_database_sweeps_without_a_sample(tiny_processor) -> None:
     assert not list(images.storage.list())
 
 
-def test_a_copy_with_a_new_id_deletes_nothing_of_the_first(tmp_path: Path, tiny_processor) -> None:
+def test_a_copy_with_a_new_id_deletes_nothing_old(tmp_path: Path, tiny_processor) -> None:
     """A copy of the database for staging, with the store of production: what it did not make is foreign to it."""
     storage = OldStorage()
     repository = SQLAlchemyRepository(f"sqlite:///{tmp_path}/production.db")
@@ -191,7 +192,7 @@ def test_a_purge_that_fails_is_repeated_by_the_sweep(tiny_processor) -> None:
     assert images.sweep() == SweepReport()
 
 
-def test_a_purge_that_fails_ends_the_deletion_of_a_user(tiny_processor) -> None:
+def test_a_failed_purge_ends_the_deletion_of_a_user(tiny_processor) -> None:
     """The next batch would meet the same, so the error is raised; calling it again goes on."""
     calls: list[int] = []
 

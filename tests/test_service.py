@@ -48,6 +48,7 @@ def test_a_part_that_cannot_work_is_refused(parts: dict[str, object], role: str)
 
 
 def test_a_service_shows_its_parts_and_no_secret(tmp_path: Path) -> None:
+    """A service shows its parts and no secret."""
     repository = SQLAlchemyRepository("postgresql://ana:secret@db.example.com/app")
     images = ImageService(DiskStorage(tmp_path), repository, processor=instant_processor)
     shown = repr(images)

@@ -49,7 +49,8 @@ def cut_off(tiny_processor, clock: Clock) -> ImageService:
     return images
 
 
-def test_a_sweep_finishes_a_cut_off_upload_after_its_lease(cut_off: ImageService, clock: Clock) -> None:
+def test_a_sweep_finishes_a_cut_off_upload(cut_off: ImageService, clock: Clock) -> None:
+    """A sweep finishes a cut-off upload after its lease."""
     assert len(list(cut_off.storage.list())) == 3
 
     clock.now += timedelta(minutes=14)
@@ -59,7 +60,8 @@ def test_a_sweep_finishes_a_cut_off_upload_after_its_lease(cut_off: ImageService
     assert not list(cut_off.storage.list())
 
 
-def test_a_swept_intent_is_deleted_a_second_time_for_a_put_that_lands_late(cut_off: ImageService, clock: Clock) -> None:
+def test_a_swept_intent_is_deleted_a_second_time(cut_off: ImageService, clock: Clock) -> None:
+    """A PUT may land late, so a swept intent's objects are deleted a second time."""
     (late, *_) = cut_off.storage.list()
     clock.now += timedelta(minutes=16)
     cut_off.sweep()
@@ -74,6 +76,8 @@ def test_a_swept_intent_is_deleted_a_second_time_for_a_put_that_lands_late(cut_o
 
 
 def test_a_cut_off_deletion_is_finished_at_once(tiny_processor, clock: Clock) -> None:
+    """A cut-off deletion is finished at once."""
+
     class DyingDelete(MemoryStorage):
         dying = True
 
@@ -94,6 +98,8 @@ def test_a_cut_off_deletion_is_finished_at_once(tiny_processor, clock: Clock) ->
 
 
 def test_a_sweep_of_a_broken_store_ends_and_says_so(tiny_processor, clock: Clock) -> None:
+    """A sweep of a broken store ends and says so."""
+
     class Broken(MemoryStorage):
         def delete(self, keys) -> None:
             raise StorageUnavailableError("No answer.")
@@ -107,6 +113,7 @@ def test_a_sweep_of_a_broken_store_ends_and_says_so(tiny_processor, clock: Clock
 
 
 def test_a_sweep_leaves_live_uploads_and_images_alone(images: ImageService, user: str) -> None:
+    """A sweep leaves live uploads and images alone."""
     image = images.upload(user, b"x", image_type="cover")
 
     images.sweep()
@@ -116,6 +123,7 @@ def test_a_sweep_leaves_live_uploads_and_images_alone(images: ImageService, user
 
 
 def test_swept_urls_are_told_to_who_purges_a_cdn(tiny_processor, clock: Clock) -> None:
+    """URLs that were swept are told to who purges a CDN."""
     purged: list[str] = []
     storage = DyingStorage(public_url="https://img.example")
     images = ImageService(storage, MemoryRepository(), processor=tiny_processor, clock=clock, on_deleted=purged.extend)
@@ -129,6 +137,7 @@ def test_swept_urls_are_told_to_who_purges_a_cdn(tiny_processor, clock: Clock) -
 
 
 def test_an_upload_cut_off_long_ago_is_counted_once(cut_off: ImageService, clock: Clock) -> None:
+    """An upload cut off long ago is counted once."""
     clock.now += timedelta(days=7)
     assert cut_off.sweep() == SweepReport(finished=1, claimed=0, failed=0)
     assert not list(cut_off.storage.list())

@@ -95,6 +95,7 @@ def test_an_orphan_of_an_own_type_is_found(repository: ImageRepository, user: st
 
 @pytest.mark.parametrize("name", ["", "Banner", "1st", "a-b", "a" * 17, "é", "a b", None, 3])
 def test_a_recipe_needs_a_well_formed_name(name: object) -> None:
+    """A recipe needs a well formed name."""
     with pytest.raises(ConfigurationError, match="image type"):
         PillowProcessor(recipes={name: Recipe()})  # type: ignore[dict-item]
 
@@ -119,6 +120,7 @@ def test_a_processor_without_a_recipe_says_so() -> None:
 
 
 def test_the_recipe_is_recorded_and_told_apart(user: str) -> None:
+    """The recipe is recorded, so that images of an older one are found."""
     plain, other = PillowProcessor(), PillowProcessor(recipes={"gallery": Recipe(quality=60)})
     assert plain.recipe_id("gallery") == PillowProcessor().recipe_id("gallery") != other.recipe_id("gallery")
     images = ImageService(MemoryStorage(), MemoryRepository(), processor=plain)
@@ -145,6 +147,7 @@ def test_a_recipe_id_is_sixteen_hex_digits(found: object) -> None:
 
 
 def test_to_dict_is_json_and_shows_no_secret(service: ImageService, user: str) -> None:
+    """`to_dict()` is JSON, and shows no secret."""
     image = service.upload(user, b"photo", image_type="gallery", caption="My cat", meta={"private": "note"})
     shown = json.loads(json.dumps(image.to_dict()))
     ten = "id url image_type is_primary caption uploaded_at width height size_bytes mime_type"
@@ -155,6 +158,7 @@ def test_to_dict_is_json_and_shows_no_secret(service: ImageService, user: str) -
 
 
 def test_a_variant_is_chosen_by_its_width() -> None:
+    """A variant is chosen by its width."""
     image = ImageService.in_memory().upload("ana", make_image("JPEG", (2000, 1000)), image_type="gallery")
     chosen = [image.variant(width).width for width in (1, 320, 321, 640, 1000, 1280, 1281, 9999)]
     assert chosen == [320, 320, 640, 640, 1280, 1280, 1920, 1920]
@@ -181,6 +185,7 @@ def test_variants_of_equal_bytes_share_an_object(repository: ImageRepository, us
 
 
 def test_frames_say_whether_it_moves() -> None:
+    """Frames say whether it moves."""
     images = ImageService.in_memory()
     still = images.upload("ana", make_image("GIF", (40, 30)), image_type="gallery")
     moving = images.upload("ana", make_image("GIF", (40, 30), frames=3), image_type="gallery")
@@ -188,6 +193,7 @@ def test_frames_say_whether_it_moves() -> None:
 
 
 def test_pages_pickle_with_the_urls_of_variants(service: ImageService, user: str) -> None:
+    """Pages pickle, with the URLs of the variants."""
     service.upload(user, b"photo", image_type="gallery")
     page = pickle.loads(pickle.dumps(service.list(user)))
     assert page == service.list(user)
@@ -208,6 +214,7 @@ JSON = st.recursive(
 
 @given(st.dictionaries(TEXT, JSON, max_size=4))
 def test_meta_is_what_was_given(values: dict[str, object]) -> None:
+    """`meta` is what was given."""
     images = ImageService(MemoryStorage(), MemoryRepository(), processor=_as_it_is)
     if len(Meta.of(values).text.encode()) > 4096:
         return
@@ -237,6 +244,7 @@ UNKEPT: list[object] = [
 
 
 def test_meta_that_cannot_be_kept_is_refused(service: ImageService, user: str) -> None:
+    """A `meta` that cannot be kept is refused."""
     made = [Meta.of({"a": "x" * 4090}), Meta.of({"a": "\0"}), Meta("not JSON")]
     for each in (*UNKEPT, {"deep": _nested(5000)}, {"deep": _nested(33)}, *made):
         with pytest.raises(InvalidFieldError) as error:
@@ -246,6 +254,7 @@ def test_meta_that_cannot_be_kept_is_refused(service: ImageService, user: str) -
 
 
 def test_meta_of_any_mapping_is_kept(service: ImageService, user: str) -> None:
+    """A `meta` of any mapping is kept."""
     for each in (MappingProxyType({"a": 1}), Meta('{"a": 1}')):
         assert service.upload(user, b"x", image_type="gallery", meta=each).meta == Meta.of({"a": 1})
     assert service.upload(user, b"x", image_type="gallery", meta={"deep": _nested(30)}).meta["deep"] == _nested(30)
@@ -259,6 +268,7 @@ def _nested(depth: int) -> list[object]:
 
 
 def test_what_meta_gives_out_is_a_copy(service: ImageService, user: str) -> None:
+    """What `meta` gives out is a copy."""
     image = service.upload(user, b"x", image_type="gallery", meta={"tags": ["cat"]})
     image.meta["tags"].append("dog")
     dict(image.meta)["tags"].append("dog")
@@ -266,6 +276,7 @@ def test_what_meta_gives_out_is_a_copy(service: ImageService, user: str) -> None
 
 
 def test_update_replaces_meta_whole(service: ImageService, user: str) -> None:
+    """An update replaces `meta` whole."""
     image = service.upload(user, b"x", image_type="gallery", caption="Cat", meta={"a": 1, "b": 2})
     changed = service.update(image.id, meta={"b": 3})
     assert (dict(changed.meta), changed.caption) == ({"b": 3}, "Cat")
@@ -295,6 +306,7 @@ def test_an_adopted_image_keeps_its_date(service: ImageService, user: str) -> No
 
 
 def test_a_retry_keeps_the_first_date(service: ImageService, user: str) -> None:
+    """A retry keeps the first date."""
     at = datetime(2019, 1, 1, tzinfo=UTC)
     first = service.upload(user, b"x", image_type="gallery", idempotency_key="k", uploaded_at=at)
     later = service.upload(user, b"x", image_type="gallery", idempotency_key="k", uploaded_at=at + timedelta(1))
@@ -315,18 +327,21 @@ def test_a_retry_keeps_the_first_date(service: ImageService, user: str) -> None:
     ids=str,
 )
 def test_a_date_that_cannot_be_is_refused(service: ImageService, user: str, at: object) -> None:
+    """A date that cannot be is refused."""
     with pytest.raises(InvalidFieldError) as error:
         service.upload(user, b"x", image_type="gallery", uploaded_at=at)  # type: ignore[arg-type]
     assert error.value.field == "uploaded_at"
 
 
 def test_a_clock_a_little_ahead_counts_as_now(service: ImageService, user: str) -> None:
+    """A clock a little ahead counts as now."""
     at = datetime.now(UTC) + timedelta(minutes=2)
     assert service.upload(user, b"x", image_type="gallery", uploaded_at=at).uploaded_at <= datetime.now(UTC)
 
 
 @given(st.integers(0, 253_402_300_799_999_999))
 def test_the_instant_of_an_id_is_exact(microseconds: int) -> None:
+    """The instant of an id is exact."""
     at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
     assert instant_of(new_id(at)) == at
 
@@ -348,6 +363,7 @@ def test_fifty_covers_are_one_query(tmp_path: Path, tiny_processor) -> None:
 
 
 def test_get_many_takes_any_spelling_once(service: ImageService, user: str) -> None:
+    """`get_many` takes any spelling of an id, once."""
     one, other = (service.upload(user, b"x", image_type="cover") for _ in range(2))
     missing = uuid4()
     found = service.get_many([str(other.id).upper(), one.id.hex, missing, other.id])
@@ -359,6 +375,7 @@ def test_get_many_takes_any_spelling_once(service: ImageService, user: str) -> N
 
 
 def test_recent_shows_all_users_page_by_page(tiny_processor) -> None:
+    """`recent` shows all users, page by page."""
     service = ImageService(MemoryStorage(), MemoryRepository(), processor=tiny_processor)
     uploaded = [service.upload(f"u{n % 3}", b"x", image_type=("cover", "gallery")[n % 2]) for n in range(7)]
     seen, cursor = list[UUID](), None
@@ -372,6 +389,7 @@ def test_recent_shows_all_users_page_by_page(tiny_processor) -> None:
 
 
 def test_cursors_of_the_listings_are_told_apart(service: ImageService, user: str) -> None:
+    """Cursors of the listings are told apart."""
     for _ in range(2):
         service.upload(user, b"x", image_type="cover")
     of_list, of_recent = service.list(user, limit=1).next_cursor, service.recent(limit=1).next_cursor
@@ -382,6 +400,7 @@ def test_cursors_of_the_listings_are_told_apart(service: ImageService, user: str
 
 
 def test_usage_is_what_the_storage_holds(service: ImageService, user: str) -> None:
+    """Usage is what the storage holds."""
     assert service.usage(user) == Usage(0, 0)
     for n in range(3):
         service.upload(user, b"x" * n + b"photo", image_type="gallery")
@@ -395,6 +414,7 @@ def test_usage_is_what_the_storage_holds(service: ImageService, user: str) -> No
 
 
 def test_one_primary_per_type_by_choice(repository: ImageRepository, tiny_processor, user: str) -> None:
+    """One primary per type by choice."""
     images = ImageService(MemoryStorage(), repository, processor=tiny_processor, primary_per_type=True)
     avatar = images.upload(user, b"a", image_type="profile", is_primary=True)
     cover = images.upload(user, b"c", image_type="cover", is_primary=True)
@@ -409,6 +429,7 @@ def test_one_primary_per_type_by_choice(repository: ImageRepository, tiny_proces
 
 
 def test_the_type_of_a_primary_is_asked_or_refused(service: ImageService, tiny_processor) -> None:
+    """The type of a primary is asked or refused."""
     per_type = ImageService(service.storage, service.repository, processor=tiny_processor, primary_per_type=True)
     for call in (lambda: per_type.primary("ana"), lambda: service.primary("ana", image_type="cover")):
         with pytest.raises(InvalidFieldError) as error:

@@ -41,7 +41,9 @@ def left_to_the_sweep(images: ImageService) -> Sequence[Intent]:
     return images.repository.claim_expired(datetime.now(UTC) + timedelta(days=1), limit=100)
 
 
-def test_c1_a_record_holds_the_facts_of_the_stored_bytes(images: ImageService, user: str) -> None:
+@pytest.mark.contract("C1")
+def test_a_record_holds_the_facts_of_the_stored_bytes(images: ImageService, user: str) -> None:
+    """A record holds the facts of the stored bytes."""
     image = images.upload(user, b"photo", image_type="cover", is_primary=True, caption="Us")
 
     assert (image.user, image.image_type, image.is_primary, image.caption) == (user, "cover", True, "Us")
@@ -53,7 +55,9 @@ def test_c1_a_record_holds_the_facts_of_the_stored_bytes(images: ImageService, u
         assert (whole.read(), variant.read()) == (b"photo", b"photo64")
 
 
-def test_c1_mended_no_listed_image_lacks_a_fact(images: ImageService, user: str) -> None:
+@pytest.mark.contract("C1")
+def test_no_listed_image_lacks_a_fact(images: ImageService, user: str) -> None:
+    """No listed image lacks a fact."""
     images.upload(user, b"photo", image_type="cover")
 
     (image,) = images.list(user)
@@ -62,14 +66,18 @@ def test_c1_mended_no_listed_image_lacks_a_fact(images: ImageService, user: str)
     assert image.caption == ""
 
 
-def test_c5_without_a_public_url_the_serve_route_is_the_url(images: ImageService, user: str) -> None:
+@pytest.mark.contract("C5")
+def test_without_a_public_url_there_is_the_serve_route(images: ImageService, user: str) -> None:
+    """Without a public URL the serve route is the URL."""
     image = images.upload(user, b"photo", image_type="cover")
 
     assert image.url == f"/api/user_image/{image.id}/serve/"
     assert image.variants["64"].url == f"{image.url}?variant=64"
 
 
-def test_c5_mended_a_change_of_domain_rewrites_no_row(tiny_processor) -> None:
+@pytest.mark.contract("C5")
+def test_a_change_of_domain_rewrites_no_row(tiny_processor) -> None:
+    """A change of domain rewrites no row."""
     storage, repository = MemoryStorage(public_url="https://old.example"), MemoryRepository()
     image = ImageService(storage, repository, processor=tiny_processor).upload("a b", b"x", image_type="cover")
 
@@ -79,7 +87,9 @@ def test_c5_mended_a_change_of_domain_rewrites_no_row(tiny_processor) -> None:
     assert moved.get(image.id).url == image.url.replace("old", "new")
 
 
-def test_c7_upload_stores_records_and_answers(images: ImageService, user: str) -> None:
+@pytest.mark.contract("C7")
+def test_upload_stores_records_and_answers(images: ImageService, user: str) -> None:
+    """An upload stores, records and answers."""
     image = images.upload(user, io.BytesIO(b"photo"), image_type=ImageType.GALLERY)
 
     assert sorted(image.object_keys) == keys(images, user)
@@ -87,7 +97,9 @@ def test_c7_upload_stores_records_and_answers(images: ImageService, user: str) -
     assert not left_to_the_sweep(images)
 
 
-def test_c7_mended_nothing_is_stored_where_processing_fails(user: str) -> None:
+@pytest.mark.contract("C7")
+def test_nothing_is_stored_where_processing_fails(user: str) -> None:
+    """Nothing is stored where processing fails."""
     images = ImageService.in_memory()
 
     with pytest.raises(BrokenImageError):
@@ -119,7 +131,9 @@ class Failing(MemoryStorage):
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("replace", [False, True])
-def test_c7_mended_a_refused_put_is_undone_and_leaves_nothing(tiny_processor, after: bool, replace: bool) -> None:
+@pytest.mark.contract("C7")
+def test_a_refused_put_is_undone_and_leaves_nothing(tiny_processor, after: bool, replace: bool) -> None:
+    """A refused put is undone and leaves nothing."""
     storage = Failing(StorageError("No."), after=after)
     images = ImageService(storage, MemoryRepository(), processor=tiny_processor)
 
@@ -132,7 +146,7 @@ def test_c7_mended_a_refused_put_is_undone_and_leaves_nothing(tiny_processor, af
     assert not images.list("ana")
 
 
-def test_after_a_put_of_unknown_outcome_the_sweep_deletes(tiny_processor) -> None:
+def test_the_sweep_deletes_after_a_put_without_answer(tiny_processor) -> None:
     """The store is not asked again at once: the caller would wait for a second time-out."""
     storage = Failing(StorageUnavailableError("Late."), after=False)
     images = ImageService(storage, MemoryRepository(), processor=tiny_processor)
@@ -148,7 +162,9 @@ def test_after_a_put_of_unknown_outcome_the_sweep_deletes(tiny_processor) -> Non
         images.upload("ana", b"x", image_type="cover", idempotency_key="once")
 
 
-def test_an_object_of_another_under_our_key_is_not_touched_by_the_undo(tiny_processor) -> None:
+def test_the_undo_leaves_the_object_of_another(tiny_processor) -> None:
+    """An object of another upload under the same key is not touched by the undo."""
+
     class Taken(MemoryStorage):
         def put(self, key: str, data: bytes, *, mime_type: str) -> None:
             if ".64." in key:
@@ -184,7 +200,8 @@ class LosingAnswers(MemoryRepository):
 
 @pytest.mark.parametrize("done", [False, True])
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_publish_whose_answer_was_lost_is_asked_again(tiny_processor, done: bool, times: int) -> None:
+def test_a_publish_whose_answer_was_lost_is_repeated(tiny_processor, done: bool, times: int) -> None:
+    """A publish whose answer was lost is asked again."""
     images = ImageService(MemoryStorage(), LosingAnswers(done=done, times=times), processor=tiny_processor)
 
     image = images.upload("ana", b"x", image_type="cover", is_primary=True)
@@ -195,7 +212,8 @@ def test_a_publish_whose_answer_was_lost_is_asked_again(tiny_processor, done: bo
 
 
 @pytest.mark.parametrize("done", [False, True])
-def test_a_publish_that_stays_unknown_is_never_compensated(tiny_processor, done: bool) -> None:
+def test_a_publish_that_stays_unknown_is_not_undone(tiny_processor, done: bool) -> None:
+    """A publish that stays unknown is never compensated."""
     images = ImageService(MemoryStorage(), LosingAnswers(done=done, times=9), processor=tiny_processor)
 
     with pytest.raises(RepositoryError):
@@ -206,7 +224,9 @@ def test_a_publish_that_stays_unknown_is_never_compensated(tiny_processor, done:
     assert len(left_to_the_sweep(images)) == (not done)
 
 
-def test_an_upload_that_outlives_its_lease_fails_and_leaves_nothing(tiny_processor) -> None:
+def test_an_upload_that_outlives_its_lease_fails(tiny_processor) -> None:
+    """An upload that outlives its lease fails, and leaves nothing."""
+
     class SweptMeanwhile(MemoryStorage):
         def put(self, key: str, data: bytes, *, mime_type: str) -> None:
             super().put(key, data, mime_type=mime_type)
@@ -223,6 +243,7 @@ def test_an_upload_that_outlives_its_lease_fails_and_leaves_nothing(tiny_process
 
 
 def test_replace_lets_the_others_of_that_type_go(images: ImageService, user: str) -> None:
+    """Replace lets the others of that type go."""
     old = [images.upload(user, b"old", image_type="profile", is_primary=True) for _ in range(2)]
     cover = images.upload(user, b"cover", image_type="cover")
 
@@ -235,7 +256,8 @@ def test_replace_lets_the_others_of_that_type_go(images: ImageService, user: str
             images.get(gone.id)
 
 
-def test_a_retry_with_the_same_idempotency_key_gets_the_first_answer(images: ImageService, user: str) -> None:
+def test_a_retry_with_its_key_gets_the_first_answer(images: ImageService, user: str) -> None:
+    """A retry with the same idempotency key gets the first answer."""
     first = images.upload(user, b"photo", image_type="profile", idempotency_key="one")
     retry = images.upload(user, b"photo", image_type="profile", idempotency_key="one")
 
@@ -245,9 +267,8 @@ def test_a_retry_with_the_same_idempotency_key_gets_the_first_answer(images: Ima
     assert not left_to_the_sweep(images)
 
 
-def test_an_idempotency_key_of_another_file_is_a_conflict_and_another_users_is_not(
-    images: ImageService, user: str
-) -> None:
+def test_a_key_of_another_file_is_a_conflict(images: ImageService, user: str) -> None:
+    """An idempotency key of another file is a conflict, and another user's is not."""
     images.upload(user, b"photo", image_type="profile", idempotency_key="one")
 
     with pytest.raises(ConflictError):
@@ -256,13 +277,16 @@ def test_an_idempotency_key_of_another_file_is_a_conflict_and_another_users_is_n
 
 
 def test_an_idempotency_key_dies_with_its_image(images: ImageService, user: str) -> None:
+    """An idempotency key dies with its image."""
     first = images.upload(user, b"photo", image_type="profile", idempotency_key="one")
     images.delete(first.id)
 
     assert images.upload(user, b"photo", image_type="profile", idempotency_key="one").id != first.id
 
 
-def test_reading_stops_at_the_limit_that_the_processor_states() -> None:
+def test_reading_stops_at_the_limit_of_the_processor() -> None:
+    """Reading stops at the limit that the processor states."""
+
     class Small:
         max_bytes = 10
 
@@ -288,7 +312,8 @@ def test_reading_stops_at_the_limit_that_the_processor_states() -> None:
         ({"replace": "false"}, "replace"),
     ],
 )
-def test_a_bad_argument_is_named_before_anything_happens(tiny_processor, arguments, field: str) -> None:
+def test_a_bad_argument_is_named_before_any_effect(tiny_processor, arguments, field: str) -> None:
+    """A bad argument is named before anything happens."""
     images = ImageService(MemoryStorage(), MemoryRepository(), processor=tiny_processor)
 
     with pytest.raises(InvalidFieldError) as error:
@@ -298,7 +323,8 @@ def test_a_bad_argument_is_named_before_anything_happens(tiny_processor, argumen
     assert not list(images.storage.list())
 
 
-def test_another_users_image_is_not_found_by_any_method(images: ImageService, user: str) -> None:
+def test_another_user_s_image_is_not_found(images: ImageService, user: str) -> None:
+    """Another user's image is not found by any method."""
     mine = images.upload(user, b"photo", image_type="profile")
     attempts = [
         lambda it: images.get(it, user="eve"),
@@ -318,6 +344,7 @@ def test_another_users_image_is_not_found_by_any_method(images: ImageService, us
 
 
 def test_update_sets_the_caption(images: ImageService, user: str) -> None:
+    """Update sets the caption."""
     image = images.upload(user, b"photo", image_type="profile", caption="My cat")
 
     assert images.update(image.id, caption="<b>Our</b> cat").caption == "Our cat"
@@ -325,6 +352,7 @@ def test_update_sets_the_caption(images: ImageService, user: str) -> None:
 
 
 def test_open_gives_a_range_and_knows_its_variants(images: ImageService, user: str) -> None:
+    """Open gives a range and knows its variants."""
     image = images.upload(user, b"0123456789", image_type="profile")
 
     with images.open(image.id, start=2, length=3) as stream:
@@ -346,23 +374,27 @@ def test_open_gives_a_range_and_knows_its_variants(images: ImageService, user: s
         (MemoryStorage, MemoryRepository(), "storage is of type .*type"),
     ],
 )
-def test_what_is_no_storage_or_no_repository_is_refused(storage, repository, named: str, tiny_processor) -> None:
+def test_what_is_not_a_storage_is_refused(storage, repository, named: str, tiny_processor) -> None:
+    """What is not a storage, or not a repository, is refused."""
     with pytest.raises(ConfigurationError, match=named):
         ImageService(storage, repository, processor=tiny_processor)
 
 
 def test_a_rule_that_is_no_bool_is_refused(tiny_processor) -> None:
+    """A rule that is not a bool is refused."""
     for rule in ("false", 1, None):
         with pytest.raises(ConfigurationError, match="primary_per_type"):
             ImageService(MemoryStorage(), MemoryRepository(), processor=tiny_processor, primary_per_type=rule)  # type: ignore[arg-type]
 
 
 def test_a_serve_url_without_an_id_is_refused(tiny_processor) -> None:
+    """A `serve_url` without an id is refused."""
     with pytest.raises(ConfigurationError, match=r"\{id\}"):
         ImageService(MemoryStorage(), MemoryRepository(), processor=tiny_processor, serve_url="/images/")
 
 
 def test_a_serve_url_may_hold_other_braces(tiny_processor) -> None:
+    """A `serve_url` may hold other braces."""
     images = ImageService(MemoryStorage(), MemoryRepository(), processor=tiny_processor, serve_url="/{tenant}/{id}")
 
     image = images.upload("ana", b"x", image_type="cover")
@@ -374,6 +406,8 @@ def test_a_serve_url_may_hold_other_braces(tiny_processor) -> None:
     ("mime_type", "name"), [("image/jxl", "64"), ("image/webp", "Large"), ("image/webp", "x" * 33)]
 )
 def test_what_a_processor_makes_has_to_fit_in_a_key(mime_type: str, name: str) -> None:
+    """What a processor makes has to fit in a key."""
+
     def strange(data: bytes, image_type: ImageType) -> ProcessedImage:
         return ProcessedImage(Rendition(data, 1, 1, "image/jpeg"), {name: Rendition(data, 1, 1, mime_type)})
 
@@ -383,7 +417,7 @@ def test_what_a_processor_makes_has_to_fit_in_a_key(mime_type: str, name: str) -
         images.upload("ana", b"x", image_type="cover")
 
 
-def test_a_clock_of_another_zone_gives_the_same_instants(tiny_processor) -> None:
+def test_a_clock_of_another_zone_gives_equal_instants(tiny_processor) -> None:
     """The hour that Berlin repeats in autumn must not put a lease into the past."""
     moment = datetime(2026, 10, 25, 0, 55, tzinfo=UTC).astimezone(ZoneInfo("Europe/Berlin"))
     images = ImageService(MemoryStorage(), MemoryRepository(), processor=tiny_processor, clock=lambda: moment)
@@ -396,7 +430,9 @@ def test_a_clock_of_another_zone_gives_the_same_instants(tiny_processor) -> None
     assert seen == [datetime(2026, 10, 25, 1, 5, tzinfo=UTC)]
 
 
-def test_an_upload_works_where_no_thread_can_be_started(tiny_processor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upload_works_where_no_thread_can_start(tiny_processor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upload works where no thread can be started."""
+
     def refuse(self: object, *arguments: object) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -437,7 +473,7 @@ def test_a_publish_that_certainly_failed_is_undone(tiny_processor) -> None:
     images.upload("ana", b"x", image_type="cover", idempotency_key="k")
 
 
-def test_what_an_upload_raises_does_not_claim_that_nothing_happened(tiny_processor) -> None:
+def test_an_upload_never_claims_that_nothing_happened(tiny_processor) -> None:
     """The try that was refused did nothing; the one before, whose answer was lost, published the image."""
     lost, busy = RepositoryError("Lost."), DatabaseBusyError("Busy.", hint="Wait.")
     repository = faulty(MemoryRepository(), publish=[after(lost), before(busy)])
@@ -449,7 +485,8 @@ def test_what_an_upload_raises_does_not_claim_that_nothing_happened(tiny_process
 
 
 @pytest.mark.parametrize("call", ["begin_delete", "finish"])
-def test_a_busy_database_is_waited_for_once_however_many_images_there_are(tiny_processor, call: str) -> None:
+def test_a_busy_database_is_waited_for_once(tiny_processor, call: str) -> None:
+    """A busy database is waited for once, however many images there are."""
     memory = MemoryRepository()
     images = ImageService(MemoryStorage(), memory, processor=tiny_processor)
     for _ in range(5):

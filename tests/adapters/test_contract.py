@@ -70,7 +70,7 @@ def test_an_upload_answers_with_the_record(site):
 
 @pytest.mark.parametrize("missing", ["username", "image_type", "image"])
 @pytest.mark.contract("C13")
-def test_a_missing_field_is_400(site, missing):
+def test_a_missing_field_is_a_bad_request(site, missing):
     """A missing field is 400."""
     fields = {missing: None} if missing != "image" else {}
     answer = upload(site, files={"other": ("x.jpg", JPEG)} if missing == "image" else None, **fields)
@@ -80,7 +80,7 @@ def test_a_missing_field_is_400(site, missing):
 
 
 @pytest.mark.contract("C13")
-def test_a_form_without_a_file_is_400(site):
+def test_a_form_without_a_file_is_a_bad_request(site):
     """A form without a chosen file or without a form is 400."""
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     nothing_chosen = (
@@ -101,7 +101,7 @@ def test_a_form_without_a_file_is_400(site):
 
 
 @pytest.mark.contract("C13")
-def test_a_file_that_is_no_image_is_415(site):
+def test_a_file_that_is_not_an_image_is_unsupported(site):
     """A file that is no image is 415, and nothing is stored."""
     answer = upload(site, files={"image": ("cat.jpg", b"<script>alert(1)</script>", "image/jpeg")})
 
@@ -112,7 +112,7 @@ def test_a_file_that_is_no_image_is_415(site):
 
 
 @pytest.mark.contract("C13")
-def test_an_empty_or_broken_file_is_400(site):
+def test_an_empty_or_broken_file_is_a_bad_request(site):
     """An empty file and a broken one are 400 with a reason."""
     empty = upload(site, files={"image": ("cat.jpg", b"", "image/jpeg")})
     broken = upload(site, files={"image": ("cat.jpg", JPEG[: len(JPEG) // 2], "image/jpeg")})
@@ -122,7 +122,7 @@ def test_an_empty_or_broken_file_is_400(site):
 
 
 @pytest.mark.contract("C13")
-def test_one_byte_over_ten_mebibytes_is_413(light):
+def test_one_byte_over_ten_mebibytes_is_too_large(light):
     """One byte over ten mebibytes is 413."""
     answer = upload(light, files={"image": ("cat.jpg", bytes(TEN_MIB + 1), "image/jpeg")})
 
@@ -139,7 +139,7 @@ def test_ten_mebibytes_exactly_pass_over_http(light):
 
 
 @pytest.mark.contract("C13")
-def test_a_body_far_over_the_limit_is_413(light):
+def test_a_body_far_over_the_limit_is_too_large(light):
     """A body far over the limit is 413 before the service sees it."""
     seen = []
     light.backstage.service.processor = lambda data, image_type: seen.append(len(data))
@@ -152,7 +152,7 @@ def test_a_body_far_over_the_limit_is_413(light):
 
 
 @pytest.mark.contract("C13")
-def test_a_body_announced_as_huge_is_413_at_once(light):
+def test_a_body_announced_as_huge_is_refused_at_once(light):
     """A body that is announced as huge is 413 at once."""
     where = urlsplit(light.url)
     token = "Cookie: csrftoken=" + "a" * 32 + "\r\nX-CSRFToken: " + "a" * 32
@@ -187,7 +187,7 @@ def test_a_body_of_unknown_length_is_limited(light):
 
 
 @pytest.mark.contract("C13")
-def test_two_files_in_one_field_are_400(site):
+def test_two_files_in_one_field_are_a_bad_request(site):
     """Two files in one field are 400."""
     answer = upload(site, files=[("image", ("a.jpg", JPEG)), ("image", ("b.jpg", JPEG))])
 
@@ -223,7 +223,7 @@ def test_a_list_is_newest_first(light):
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=two", "cursor=garbage", "image_type=No!"])
 @pytest.mark.contract("C14")
-def test_a_bad_limit_cursor_or_type_is_400(light, query):
+def test_a_bad_limit_cursor_or_type_is_a_bad_request(light, query):
     """A bad limit, cursor or type is 400."""
     answer = ask(light, "GET", f"user_images/ana/?{query}")
 
@@ -251,7 +251,7 @@ def test_a_name_is_listed_by_the_path(light, user):
 
 
 @pytest.mark.contract("C14")
-def test_a_list_without_a_name_is_400(light):
+def test_a_list_without_a_name_is_a_bad_request(light):
     """A list without a name is 400."""
     answer = ask(light, "GET", "user_images/")
 
@@ -343,7 +343,7 @@ def test_served_headers_show_no_key(light):
 
 
 @pytest.mark.contract("C17")
-def test_a_variant_is_served_or_404(light):
+def test_a_variant_is_served_or_not_found(light):
     """A variant is served, and an unknown one is 404."""
     image = uploaded(light)
     variant = ask(light, "GET", f"user_image/{image['id']}/serve/?variant=64")
@@ -355,7 +355,7 @@ def test_a_variant_is_served_or_404(light):
 
 @pytest.mark.parametrize("condition", ["{}", "W/{}", '"x", {}', "*"])
 @pytest.mark.contract("C17")
-def test_a_copy_that_is_still_good_is_304(light, condition):
+def test_a_copy_that_is_still_good_is_not_sent(light, condition):
     """A copy that is still good is 304."""
     path = f"user_image/{uploaded(light)['id']}/serve/"
     etag = ask(light, "GET", path).headers["ETag"]
@@ -374,7 +374,7 @@ def test_a_copy_that_is_still_good_is_304(light, condition):
     ],
 )
 @pytest.mark.contract("C17")
-def test_one_range_is_206_and_several_are_the_whole(light, asked, status, part):
+def test_one_range_is_a_part_and_several_are_the_whole(light, asked, status, part):
     """One range is 206, and several are the whole."""
     path = f"user_image/{uploaded(light)['id']}/serve/"
     answer = ask(light, "GET", path, headers={"Range": asked})
@@ -383,7 +383,7 @@ def test_one_range_is_206_and_several_are_the_whole(light, asked, status, part):
 
 
 @pytest.mark.contract("C17")
-def test_a_range_past_the_end_is_416(light):
+def test_a_range_past_the_end_is_refused(light):
     """A range past the end is 416."""
     path = f"user_image/{uploaded(light)['id']}/serve/"
     answer = ask(light, "GET", path, headers={"Range": "bytes=99999999-"})
@@ -422,7 +422,7 @@ def raw(site, first_line, headers="", body=b""):
 
 
 @pytest.mark.contract("C11")
-def test_an_image_without_its_object_is_404(light):
+def test_an_image_without_its_object_is_not_found(light):
     """An image whose object is gone is 404, not 500."""
     image = uploaded(light)
     stored = light.backstage.service.get(image["id"])
@@ -455,7 +455,7 @@ def test_there_is_no_debug_route(light):
     ],
 )
 @pytest.mark.contract("C18")
-def test_any_other_method_is_405_with_allow(light, path, allowed):
+def test_any_other_method_is_refused_with_allow(light, path, allowed):
     """Any other method is 405 with `Allow`."""
     for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} - set(allowed.split(", ")):
         answer = ask(light, method, path)
@@ -474,7 +474,7 @@ def test_get_changes_nothing_on_any_route(light):
 
 
 @pytest.mark.contract("C19")
-def test_a_503_says_when_to_come_back(light):
+def test_a_silent_store_says_when_to_come_back(light):
     """A 503 says when to come back."""
     light.backstage.service.storage = faulty(
         light.backstage.service.storage, put=before(StorageUnavailableError("No answer.", retry_after=9))

@@ -44,7 +44,9 @@ def post_image(browser, **options):
 # CSRF
 
 
-def test_c20_get_of_the_home_page_sets_the_csrf_cookie_and_its_token_lets_an_upload_through(project):
+@pytest.mark.contract("C20")
+def test_the_csrf_token_of_the_home_page_allows_upload(project):
+    """Get of the home page sets the CSRF cookie and its token lets an upload through."""
     browser = client(enforce_csrf_checks=True)
     token = browser.get("/").cookies["csrftoken"].value
 
@@ -52,7 +54,9 @@ def test_c20_get_of_the_home_page_sets_the_csrf_cookie_and_its_token_lets_an_upl
     assert b"<img src=" in browser.get("/").content
 
 
-def test_c20_mended_a_change_without_the_csrf_token_is_403_as_json(project):
+@pytest.mark.contract("C20")
+def test_a_change_without_the_csrf_token_is_forbidden(project):
+    """A change without the CSRF token is 403, as JSON."""
     browser = client(enforce_csrf_checks=True)
     browser.get("/")
     image = project.images().upload("demo", JPEG, image_type="gallery")
@@ -107,7 +111,9 @@ def test_a_body_that_cannot_be_read_changes_nothing(project, body, kind, status)
     images.delete(image.id)
 
 
-def test_c20_the_demos_guard_knows_users_by_their_session_and_lets_the_staff_see_all(project):
+@pytest.mark.contract("C20")
+def test_the_demo_guard_knows_users_and_staff(project):
+    """The demo's guard knows users by their session, and lets the staff see all."""
     image = project.images().upload("ana", JPEG, image_type="gallery")
     ana, ben = client(), client()
     ana.post("/login", {"name": "ana"})
@@ -122,14 +128,17 @@ def test_c20_the_demos_guard_knows_users_by_their_session_and_lets_the_staff_see
 # Migrations and transactions
 
 
-def test_c6_the_migration_makes_the_librarys_tables_and_django_sees_no_change(project):
+@pytest.mark.contract("C6")
+def test_the_migration_makes_the_tables_of_the_library(project):
+    """The migration makes the library's tables, and Django sees no change."""
     from django.core.management import call_command
 
     call_command("makemigrations", check=True, dry_run=True, verbosity=0)
     assert project.images().repository.missing_schema() == ()
 
 
-def test_a_call_inside_atomic_on_sqlite_says_what_to_do_and_works_after_the_commit(project):
+def test_a_call_inside_atomic_on_sqlite_gives_advice(project):
+    """A call inside `atomic` on SQLite says what to do, and works after the commit."""
     from django.db import transaction
 
     ids = []
@@ -143,6 +152,7 @@ def test_a_call_inside_atomic_on_sqlite_says_what_to_do_and_works_after_the_comm
 
 
 def test_the_api_works_under_atomic_requests(project, monkeypatch):
+    """The API works under atomic requests."""
     from django.db import connection
 
     monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
@@ -181,7 +191,9 @@ print(Image.objects.filter(id=image.id).count())
 """
 
 
-def test_c15_on_postgresql_calls_inside_atomic_work_and_a_foreign_key_refuses_a_deletion(project, postgresql, tmp_path):
+@pytest.mark.contract("C15")
+def test_calls_inside_atomic_on_postgresql_work(project, postgresql, tmp_path):
+    """On PostgreSQL calls inside `atomic` work, and a foreign key refuses a deletion."""
     psycopg = pytest.importorskip("psycopg")
     with psycopg.connect(postgresql, autocommit=True) as connection:
         connection.execute("CREATE DATABASE of_django")
@@ -209,7 +221,9 @@ def test_c15_on_postgresql_calls_inside_atomic_work_and_a_foreign_key_refuses_a_
 # Foreign keys and models
 
 
-def test_c15_mended_a_picture_that_a_foreign_key_holds_is_409_and_keeps_its_bytes(project):
+@pytest.mark.contract("C15")
+def test_a_picture_that_a_foreign_key_holds_is_kept(project):
+    """The answer is 409, and the bytes stay."""
     from project.models import Post
 
     image = project.images().upload("demo", JPEG, image_type="gallery")
@@ -228,6 +242,7 @@ def test_c15_mended_a_picture_that_a_foreign_key_holds_is_409_and_keeps_its_byte
 
 
 def test_the_models_are_for_reading(project):
+    """The models are for reading."""
     from userimages_django.models import Image
 
     made = project.images().upload("ana", JPEG, image_type="cover", is_primary=True, caption="Sea")
@@ -256,7 +271,9 @@ def staff(project):
 LIST = "/admin/userimages_django/image/"
 
 
-def test_c32_the_admin_lists_the_images_with_thumbnails_and_finds_them(project, staff):
+@pytest.mark.contract("C32")
+def test_the_admin_lists_and_finds_the_images(project, staff):
+    """The admin lists the images with thumbnails, and finds them."""
     image = project.images().upload("ana", JPEG, image_type="profile", caption="Sea")
     project.images().upload("ben", JPEG, image_type="gallery", caption="Hill")
     page = staff.get(LIST, {"q": "sea"}).content.decode()
@@ -267,7 +284,9 @@ def test_c32_the_admin_lists_the_images_with_thumbnails_and_finds_them(project, 
     assert staff.get(f"/api/user_image/{image.id}/serve/?variant=64").headers["Content-Type"] == "image/webp"
 
 
-def test_c32_the_admin_makes_primary_captions_and_deletes_through_the_service(project, staff):
+@pytest.mark.contract("C32")
+def test_the_admin_changes_through_the_service(project, staff):
+    """The admin makes primary, captions and deletes through the service."""
     first, second = (project.images().upload("ana", JPEG, image_type="gallery") for _ in range(2))
     staff.post(LIST, {"action": "make_primary", "_selected_action": [str(second.id)]})
     assert project.images().primary("ana").id == second.id
@@ -281,7 +300,9 @@ def test_c32_the_admin_makes_primary_captions_and_deletes_through_the_service(pr
     assert list(project.images().storage.list("users/ana/")) == []
 
 
-def test_c32_mended_the_admin_adds_no_image_past_the_checks(project, staff):
+@pytest.mark.contract("C32")
+def test_the_admin_adds_no_image_past_the_checks(project, staff):
+    """The admin adds no image past the checks."""
     assert staff.get(f"{LIST}add/").status_code == 403
 
 
@@ -289,6 +310,7 @@ def test_c32_mended_the_admin_adds_no_image_past_the_checks(project, staff):
 
 
 def test_the_system_checks_find_every_wrong_setting(project, settings_changed):
+    """The system checks find every wrong setting."""
     from userimages_django import checks
 
     def found(**settings):
@@ -388,7 +410,7 @@ def test_the_models_have_the_columns_of_the_tables(project):
         assert declared == {column.name: column.nullable for column in table.columns}
 
 
-def test_every_verb_that_writes_is_refused_inside_atomic(project):
+def test_every_writing_verb_is_refused_inside_atomic(project):
     """A verb that the protocol gains must be listed as one that writes, or be one that reads."""
     from django.db import transaction
     from userimages_django.database import OutsideAtomic
@@ -535,7 +557,9 @@ R2 = {
 }
 
 
-def test_c23_the_storages_entries_carry_the_options_that_r2_needs(project, storages):
+@pytest.mark.contract("C23")
+def test_the_storages_entries_have_the_options_of_r2(project, storages):
+    """The `STORAGES` entries carry the options that R2 needs."""
     from django.core.files.storage.handler import StorageHandler
     from project.r2 import r2_storages
 
@@ -550,7 +574,9 @@ def test_c23_the_storages_entries_carry_the_options_that_r2_needs(project, stora
     assert entries["staticfiles"]["OPTIONS"]["location"] == "static"
 
 
-def test_c23_mended_the_setting_that_django_dropped_is_not_used_and_no_class_is_missing(project, storages):
+@pytest.mark.contract("C23")
+def test_no_setting_is_one_that_django_dropped(project, storages):
+    """The setting that Django dropped is not used, and no class is missing."""
     from django.conf import settings
     from django.utils.module_loading import import_string
     from project.r2 import r2_storages
@@ -560,7 +586,9 @@ def test_c23_mended_the_setting_that_django_dropped_is_not_used_and_no_class_is_
         assert import_string(entry["BACKEND"])
 
 
-def test_c23_files_of_django_in_the_same_bucket_are_nothing_to_the_audit(project, storages, seaweedfs):
+@pytest.mark.contract("C23")
+def test_the_audit_leaves_files_of_django_alone(project, storages, seaweedfs):
+    """Files of Django in the same bucket are nothing to the audit."""
     from django.core.files.base import ContentFile
     from django.core.files.storage.handler import StorageHandler
     from project.r2 import r2_storages

@@ -159,7 +159,7 @@ async def asgi_headers(app, path, headers):
 
 
 @pytest.mark.contract("C13")
-def test_200_idle_uploads_stop_nothing(light):
+def test_idle_uploads_stop_nothing(light):
     """An upload that has begun and sends nothing more costs a coroutine on FastAPI, and no thread."""
     if light.framework != "fastapi":
         pytest.skip("where a request is a thread, a slow client costs one")

@@ -74,7 +74,7 @@ def test_a_part_without_a_file_name_is_no_file(server, size):
 
 
 @pytest.mark.contract("C13")
-def test_a_chunked_body_works_or_is_411(server):
+def test_a_chunked_body_works_or_needs_a_length(server):
     """A body without a length is read, or the answer says that the length is missing; never that fields are."""
     body = form()
     chunks = [b"%x\r\n%b\r\n" % (len(part), part) for part in (body[:50], body[50:])]
@@ -85,7 +85,7 @@ def test_a_chunked_body_works_or_is_411(server):
 
 
 @pytest.mark.contract("C13")
-def test_a_client_that_sends_it_all_reads_the_413(server):
+def test_a_client_that_sends_it_all_reads_the_refusal(server):
     """Who reads no answer before all is sent gets it too, as behind a proxy: the connection is not reset."""
     body = form(bytes(12_000_000))
     parts = [body[start : start + 65536] for start in range(0, len(body), 65536)]
@@ -95,7 +95,7 @@ def test_a_client_that_sends_it_all_reads_the_413(server):
 
 
 @pytest.mark.contract("C17")
-def test_a_304_has_no_length(server):
+def test_a_not_modified_has_no_length(server):
     """No server and no middleware adds ``Content-Length: 0``, which some caches take for the length of the image."""
     _, answer = sent(server, form())
     path = f"/api/user_image/{answer['image']['id']}/serve/"
@@ -132,7 +132,7 @@ def test_a_client_that_goes_away_is_no_error(server, framing, ends):
 
 
 @pytest.mark.contract("C19")
-def test_the_cause_of_a_500_is_seen_without_set_up(tmp_path, server_command):
+def test_the_cause_of_an_error_is_seen_without_set_up(tmp_path, server_command):
     """Where an application has set up no logging, the cause of a 500 is on stderr all the same."""
     needed, command = server_command
     with started(command, needed, tmp_path, USERIMAGES_EXAMPLE_OPEN="1") as server:

@@ -48,7 +48,7 @@ def test_a_frameworks_exception_passes_through():
 
 
 @pytest.mark.contract("C19")
-def test_a_fault_of_the_guard_is_a_logged_500(caplog):
+def test_a_fault_of_the_guard_is_a_logged_error(caplog):
     """A guard that fails by mistake is answered in the words of the contract, and its cause is in the log."""
     api = Api(ImageService.in_memory(), authorize=raising(KeyError("user")), framework_errors=(UnauthorizedError,))
     response = api(request())

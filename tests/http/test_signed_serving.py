@@ -201,7 +201,7 @@ def test_an_empty_variant_is_the_image_itself(site: Site) -> None:
     assert site(f"{path}?variant=&verify={verify(image.url)}").body == DATA
 
 
-def test_a_variant_that_is_not_there_is_404(site: Site) -> None:
+def test_a_variant_that_is_not_there_is_not_found(site: Site) -> None:
     """Also under a token that is right for it."""
     image = site.image()
     path = f"{urlsplit(image.url).path}?variant=9"

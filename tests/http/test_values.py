@@ -26,12 +26,14 @@ def test_the_rest_of_a_refused_body_is_read():
 
 
 def test_a_body_of_unknown_length_is_read_to_its_end():
+    """A body of unknown length is read to its end."""
     stream = io.BytesIO(bytes(200_000))
     drain(stream, None)
     assert stream.read() == b""
 
 
 def test_a_body_announced_as_too_long_is_not_read():
+    """A body announced as too long is not read."""
     stream = Trickle()
     drain(stream, MAX_DRAIN + 1)
     assert stream.reads == 0

@@ -174,13 +174,16 @@ def holds(processor, name):
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_the_processor_that_is_broken_below_is_good(name):
+    """The processor that is broken below is good."""
     assert holds(careless, name)
 
 
 @pytest.mark.parametrize(("broken", "name"), BREAKS, ids=lambda each: getattr(each, "__name__", str(each)[:20]))
 def test_the_contract_notices(broken, name):
+    """The contract notices."""
     assert not holds(broken, name)
 
 
 def test_every_check_of_the_contract_is_seen_failing():
+    """Every check of the contract is seen failing."""
     assert {name for _, name in BREAKS} == set(CHECKS)

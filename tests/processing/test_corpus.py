@@ -60,12 +60,14 @@ def assert_all_right(rows, outcomes):
     assert not wrong, "\n".join(map(str, wrong))
 
 
-def test_every_real_file_has_its_verdict_in_time_and_memory():
+def test_every_real_file_has_its_verdict():
+    """Every real file has its verdict in time and memory."""
     rows = expected("MANIFEST.tsv")
     assert_all_right(rows, measured(CORPUS / "open" / name for name in rows))
 
 
-def test_every_hostile_file_has_its_verdict_in_time_and_memory(tmp_path):
+def test_every_hostile_file_has_its_verdict(tmp_path):
+    """Every hostile file has its verdict in time and memory."""
     subprocess.run([sys.executable, str(CORPUS / "make_hostile.py"), str(tmp_path)], capture_output=True, check=True)
     rows = expected("hostile.tsv")
     assert_all_right(rows, measured(tmp_path / name for name in rows))

@@ -213,7 +213,7 @@ def test_the_transform_is_built_once_for_all_frames(format, monkeypatch):
     assert made == [1]
 
 
-def test_a_profile_of_stages_alone_leaves_the_picture_as_it_is(processor):
+def test_a_profile_of_stages_alone_is_dropped(processor):
     """It is dropped, like a damaged one, and the picture is not refused."""
     icc = costly_profile((b"D2B1", STAGES))
     data, plain = (make_image("PNG", (20, 10), **options) for options in ({"icc": icc}, {}))
@@ -309,7 +309,7 @@ def test_huffman_groups_are_counted_wherever_they_are(place):
         examine(build(groups(3001)), Limits())
 
 
-def test_the_frames_of_a_webp_share_the_limit_of_groups():
+def test_frames_of_a_webp_share_the_limit_of_groups():
     """The tables of a frame are built anew for each: 250 times 3,000 would take seconds."""
     frame = in_a_frame(groups(2000))[12 + 18 + 14 :]
     start = in_a_frame(groups(2000))[: 12 + 18 + 14]
@@ -333,7 +333,7 @@ def test_a_lossless_head_that_is_cut_off_is_broken(cut):
         examine(hostile.riff(lossless(groups(3000)[:cut])), Limits())
 
 
-def test_a_progressive_cmyk_of_48_megapixels_needs_too_much():
+def test_a_large_progressive_cmyk_needs_too_much():
     """Its decoder keeps 8 bytes for each pixel, at whatever scale it is decoded."""
     layers = b"".join(bytes((number, 0x11, 0)) for number in range(1, 5))
     frame = hostile.segment(0xC2, b"\x08" + (6000).to_bytes(2) + (8000).to_bytes(2) + b"\4" + layers)

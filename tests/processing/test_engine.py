@@ -24,6 +24,7 @@ MEMORY = 40_000_000
 
 
 def test_threads_get_what_each_asked_for(processor):
+    """Threads get what each asked for."""
     files = [
         make_image("JPEG", (900, 600), quality=95, orientation=6),
         make_image("PNG", (700, 500), mode="RGBA"),
@@ -42,7 +43,8 @@ def _in_a_child(processor, data, queue):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_process_may_fork_after_use_and_while_another_thread_is_at_work():
+def test_a_process_may_fork_while_a_thread_works():
+    """A process may fork after use, and while another thread is at work."""
     processor = PillowProcessor(limits=Limits(memory_in_flight=MEMORY, wait_seconds=0))
     data = make_image("JPEG", (640, 480))
     processor(data, ImageType.GALLERY)
@@ -57,7 +59,8 @@ def test_a_process_may_fork_after_use_and_while_another_thread_is_at_work():
     assert queue.get() == 640
 
 
-def test_a_full_budget_is_busy_after_the_wait_and_free_afterwards():
+def test_a_full_budget_is_busy_after_the_wait():
+    """A full budget is busy after the wait and free afterwards."""
     processor = PillowProcessor(limits=Limits(memory_in_flight=MEMORY, wait_seconds=0))
     data = make_image("JPEG", (64, 48))
     with processor._budget.hold(MEMORY - 1), pytest.raises(BusyError, match="40,000,000") as refused:
@@ -67,12 +70,14 @@ def test_a_full_budget_is_busy_after_the_wait_and_free_afterwards():
     assert processor(data, ImageType.GALLERY).main.width == 64
 
 
-def test_the_wait_is_ten_seconds_and_the_budget_400_mb():
+def test_the_default_wait_and_budget():
+    """The wait is ten seconds and the budget 400 MB."""
     assert Limits().wait_seconds == 10
     assert Limits().memory_in_flight == 400_000_000
 
 
 def test_who_waits_goes_on_as_soon_as_there_is_room():
+    """Who waits goes on as soon as there is room."""
     budget, order = Budget(100, 30), []
     entered, release = threading.Event(), threading.Event()
 
@@ -96,7 +101,8 @@ def test_who_waits_goes_on_as_soon_as_there_is_room():
     assert order == ["out", "in"]
 
 
-def test_a_refused_picture_gives_its_part_of_the_budget_back():
+def test_a_refused_picture_gives_its_budget_back():
+    """A refused picture gives its part of the budget back."""
     processor = PillowProcessor(limits=Limits(memory_in_flight=MEMORY, wait_seconds=0))
     broken = make_image("JPEG", (400, 300))[:5000]
     for _ in range(3):
@@ -170,10 +176,12 @@ def test_who_gave_up_waiting_holds_nobody_up():
     ],
 )
 def test_what_is_decoded_is_known_before(data, pixels):
+    """What a decode costs is known before it begins."""
     assert decoded_pixels(examine(data, Limits()), Recipe()) == pixels
 
 
-def test_a_large_jpeg_is_decoded_at_the_size_that_is_needed(monkeypatch):
+def test_a_large_jpeg_is_decoded_at_the_needed_size(monkeypatch):
+    """A large JPEG is decoded at the size that is needed."""
     data, loaded, load = make_image("JPEG", (4000, 3000), quality=50), [], Image.Image.load
     monkeypatch.setattr(Image.Image, "load", lambda self: (loaded.append(self.size), load(self))[1])
     PillowProcessor()(data, ImageType.GALLERY)
@@ -181,6 +189,7 @@ def test_a_large_jpeg_is_decoded_at_the_size_that_is_needed(monkeypatch):
 
 
 def test_each_variant_is_made_from_the_next_larger_one(monkeypatch):
+    """Each variant is made from the next larger one."""
     sources = []
     resize = Image.Image.resize
 
@@ -196,7 +205,8 @@ def test_each_variant_is_made_from_the_next_larger_one(monkeypatch):
 
 
 @pytest.mark.parametrize("claim", [{"width": 65}, {"height": 47}, {"frames": 2}])
-def test_a_decoder_that_sees_another_picture_than_intake_is_not_trusted(claim):
+def test_a_decoder_of_another_picture_is_refused(claim):
+    """A decoder that sees another picture than the intake is not trusted."""
     header = examine(make_image("WEBP", (64, 48), frames=3), Limits())
     assert process(header, Recipe(), Limits()).main.width == 64
     with pytest.raises(BrokenImageError):
@@ -204,6 +214,7 @@ def test_a_decoder_that_sees_another_picture_than_intake_is_not_trusted(claim):
 
 
 def test_variants_that_come_out_alike_are_encoded_once(monkeypatch):
+    """Variants that come out alike are encoded once."""
     saved, save = [], Image.Image.save
     monkeypatch.setattr(
         Image.Image, "save", lambda self, *args, **options: (saved.append(self.size), save(self, *args, **options))[1]
@@ -216,23 +227,28 @@ def test_variants_that_come_out_alike_are_encoded_once(monkeypatch):
 
 
 def test_the_same_file_gives_the_same_bytes(processor):
+    """The same file gives the same bytes."""
     data = make_image("JPEG", (500, 400), orientation=8)
     assert processor(data, ImageType.COVER) == processor(data, ImageType.COVER)
 
 
 def test_what_is_given_may_be_any_bytes(processor):
+    """What is given may be any bytes."""
     data = make_image("JPEG", (64, 48))
     for kind in (bytes, bytearray, memoryview):
         assert processor(kind(data), "gallery").main.width == 64
 
 
-def test_the_limits_can_be_printed_compared_and_pickled():
+def test_limits_can_be_printed_compared_and_pickled():
+    """The limits can be printed, compared and pickled."""
     limits = Limits(max_bytes=5)
     assert pickle.loads(pickle.dumps(limits)) == limits
     assert "max_bytes=5" in repr(limits)
 
 
-def test_memory_that_runs_out_for_a_giant_is_an_error_of_ours(monkeypatch):
+def test_memory_that_runs_out_is_a_userimages_error(monkeypatch):
+    """Memory that runs out under a giant picture is an error of this library."""
+
     def exhausted(*_):
         raise MemoryError
 
@@ -242,6 +258,7 @@ def test_memory_that_runs_out_for_a_giant_is_an_error_of_ours(monkeypatch):
 
 
 def test_it_works_with_every_warning_an_error():
+    """It works with every warning an error."""
     script = (
         "import sys; from userimages.processing import PillowProcessor; from userimages.testing import make_image\n"
         "for format, options in (('JPEG', {'orientation': 6, 'gps': True}), ('GIF', {'frames': 2}), ('WEBP', {}),"
@@ -252,7 +269,8 @@ def test_it_works_with_every_warning_an_error():
     assert done.stdout.split() == ["48", "64", "64", "64"], done.stderr
 
 
-def test_importing_the_package_does_not_import_pillow_nor_its_color_management():
+def test_importing_the_package_imports_no_pillow():
+    """Importing the package imports neither Pillow nor its color management."""
     script = (
         "import sys, userimages; print('PIL' in sys.modules)\n"
         "import userimages.processing; print('PIL.ImageCms' in sys.modules)"
@@ -262,7 +280,8 @@ def test_importing_the_package_does_not_import_pillow_nor_its_color_management()
 
 
 @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="this system has no files in memory")
-def test_a_jpeg_is_the_same_with_and_without_a_file_in_memory(processor, monkeypatch):
+def test_a_jpeg_is_the_same_without_a_file_in_memory(processor, monkeypatch):
+    """A JPEG is the same with and without a file in memory."""
     data = make_image("JPEG", (500, 400))
     before, descriptors = processor(data, ImageType.COVER), len(os.listdir("/proc/self/fd"))
     monkeypatch.delattr(os, "memfd_create")

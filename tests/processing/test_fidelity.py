@@ -68,7 +68,9 @@ TURNED = {
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG"])
 @pytest.mark.parametrize("orientation", TURNED)
-def test_c26_mended_every_orientation_comes_out_upright(format, orientation):
+@pytest.mark.contract("C26")
+def test_every_orientation_comes_out_upright(format, orientation):
+    """Every orientation comes out upright."""
     stored = quarters(96, 64)
     upright = stored
     for turn in TURNED[orientation]:
@@ -79,7 +81,8 @@ def test_c26_mended_every_orientation_comes_out_upright(format, orientation):
 
 @pytest.mark.parametrize("orientation", TURNED)
 @pytest.mark.parametrize("scale", [1, 20])
-def test_every_orientation_is_right_after_shrinking_and_cropping_too(orientation, scale):
+def test_every_orientation_is_right_when_shrunk(orientation, scale):
+    """Every orientation is right after shrinking and cropping too."""
     stored = quarters(96 * max(10, scale + 5), 64 * max(10, scale + 5))
     upright = stored
     for turn in TURNED[orientation]:
@@ -95,7 +98,8 @@ def test_every_orientation_is_right_after_shrinking_and_cropping_too(orientation
 @pytest.mark.parametrize(
     ("size", "wide", "subsampling"), [((3201, 2401), 396, 0), ((2401, 3201), 296, 2), ((3601, 2701), 1796, 2)]
 )
-def test_a_drafted_decode_is_not_shifted_by_a_fraction_of_a_pixel(size, wide, subsampling):
+def test_a_drafted_decode_is_not_shifted(size, wide, subsampling):
+    """A drafted decode is not shifted by a fraction of a pixel."""
     data = encoded(make_pixels(size, seed=3), "JPEG", quality=97, subsampling=subsampling)
     small = output(data, Recipe(Fit(wide), quality=97))
     expected = Image.open(io.BytesIO(data)).resize(small.size, Image.Resampling.LANCZOS)
@@ -110,7 +114,8 @@ def test_a_drafted_decode_is_not_shifted_by_a_fraction_of_a_pixel(size, wide, su
 
 @pytest.mark.parametrize("size", [(2000, 1400), (2001, 1401)])
 @pytest.mark.parametrize("options", [{"subsampling": 2}, {"subsampling": 0}, {"keep_rgb": True, "subsampling": 0}])
-def test_a_photo_keeps_its_colors_whichever_way_its_jpeg_holds_them(size, options):
+def test_a_photo_keeps_its_colors_in_every_jpeg(size, options):
+    """A photo keeps its colors whichever way its JPEG holds them."""
     picture = quarters(*size)
     picture.paste("white", (size[0] // 2, size[1] // 2, *size))
     data = encoded(picture, "JPEG", quality=95, **options)
@@ -127,7 +132,8 @@ def test_a_photo_keeps_its_colors_whichever_way_its_jpeg_holds_them(size, option
     assert distance(opened(small.variants["fill"]), opened(processed.variants["fill"])) < 2
 
 
-def test_a_jpeg_that_says_it_is_of_red_green_and_blue_is_taken_at_its_word():
+def test_a_jpeg_that_says_it_is_rgb_is_believed():
+    """A JPEG that says that it is of red, green and blue is taken at its word."""
     plain = make_image("JPEG", (2000, 1400), subsampling=2)
     rgb = plain[:2] + hostile.segment(0xEE, b"Adobe\0\x64\0\0\0\0\0") + plain[20:]
     shown = Image.open(io.BytesIO(rgb)).convert("RGB")
@@ -136,7 +142,9 @@ def test_a_jpeg_that_says_it_is_of_red_green_and_blue_is_taken_at_its_word():
     assert distance(small, shown.resize(small.size, Image.Resampling.LANCZOS)) < 5
 
 
-def test_c26_a_photo_fits_1920_as_a_jpeg_of_quality_85(processor):
+@pytest.mark.contract("C26")
+def test_a_photo_fits_the_bounds_as_a_jpeg(processor):
+    """A photo fits 1920x1920, as a JPEG of quality 85."""
     processed = processor(make_image("JPEG", (3000, 2000), quality=95), ImageType.GALLERY)
     assert (processed.main.width, processed.main.height, processed.main.mime_type) == (1920, 1280, "image/jpeg")
     reference = Image.open(io.BytesIO(encoded(Image.new("RGB", (8, 8)), "JPEG", quality=85)))
@@ -145,7 +153,9 @@ def test_c26_a_photo_fits_1920_as_a_jpeg_of_quality_85(processor):
 
 @pytest.mark.parametrize("name", ["display-p3", "adobe-rgb"])
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
-def test_c26_mended_a_wide_gamut_is_converted_through_its_profile(name, format):
+@pytest.mark.contract("C26")
+def test_a_wide_gamut_is_converted_by_its_profile(name, format):
+    """A wide gamut is converted through its profile."""
     profile = make_icc(name)
     wide = quarters(96, 64).point([value // 2 + 40 for value in range(256)] * 3)
     srgb = ImageCms.createProfile("sRGB")
@@ -157,7 +167,8 @@ def test_c26_mended_a_wide_gamut_is_converted_through_its_profile(name, format):
     assert distance(wide, expected) > 3, "the profile changes nothing, so nothing was tested"
 
 
-def test_a_large_photo_of_a_wide_gamut_is_converted_too():
+def test_a_large_photo_of_a_wide_gamut_is_converted():
+    """A large photo of a wide gamut is converted too."""
     profile = make_icc("display-p3")
     wide = quarters(2000, 1400).point([value // 2 + 40 for value in range(256)] * 3)
     stored = output(encoded(wide, "JPEG", icc_profile=profile, quality=95), Recipe(Fit(1300), quality=95))
@@ -169,6 +180,7 @@ def test_a_large_photo_of_a_wide_gamut_is_converted_too():
 
 @pytest.mark.parametrize("format", ["jpeg", "webp", "avif"])
 def test_no_format_takes_metadata_over_from_its_source(format):
+    """No format takes metadata over from its source."""
     data = make_image("WEBP", (96, 64), gps=True, xmp=XMP, icc=make_icc("display-p3"))
     processed = process(data, Recipe(format=format, variants={"64": Fit(64)}, variant_format=format))
     for rendition in (processed.main, processed.variants["64"]):
@@ -176,14 +188,16 @@ def test_no_format_takes_metadata_over_from_its_source(format):
             assert trace not in rendition.data
 
 
-def test_a_comment_that_a_decoder_left_with_the_pixels_is_not_written():
+def test_a_comment_left_by_a_decoder_is_not_written():
+    """A comment that a decoder left with the pixels is not written."""
     image = make_pixels((48, 32))
     image.info["comment"] = hostile.SCRIPT
     assert hostile.SCRIPT in encoded(image, "JPEG")
     assert hostile.SCRIPT not in encode(image, "jpeg", 85).data
 
 
-def test_pure_display_p3_green_becomes_the_nearest_srgb():
+def test_display_p3_green_becomes_the_nearest_srgb():
+    """Pure Display P3 green becomes the nearest sRGB."""
     green = Image.new("RGB", (32, 32), (60, 200, 60))
     red, lime, blue = output(encoded(green, "PNG", icc_profile=make_icc("display-p3"))).getpixel((16, 16))
     assert red < 30
@@ -191,7 +205,9 @@ def test_pure_display_p3_green_becomes_the_nearest_srgb():
     assert blue < 60
 
 
-def test_c26_mended_cmyk_is_read():
+@pytest.mark.contract("C26")
+def test_cmyk_is_read():
+    """CMYK is read."""
     picture = quarters(96, 64)
     assert distance(output(encoded(picture.convert("CMYK"), "JPEG", quality=95)), picture) < 6
 
@@ -206,18 +222,21 @@ def test_c26_mended_cmyk_is_read():
         make_icc("display-p3").replace(b"XYZ ", b"ABC "),
     ],
 )
-def test_a_profile_that_does_not_work_is_dropped_and_the_picture_kept(profile):
+def test_a_profile_that_does_not_work_is_dropped(profile):
+    """A profile that does not work is dropped, and the picture is kept."""
     picture = quarters(96, 64)
     for format in ("JPEG", "PNG", "WEBP"):
         assert distance(output(encoded(picture, format, icc_profile=profile, quality=95)), picture) < 6
 
 
-def test_a_profile_in_parts_of_which_one_is_missing_is_dropped():
+def test_a_profile_with_a_missing_part_is_dropped():
+    """A profile in parts of which one is missing is dropped."""
     part = hostile.segment(0xE2, b"ICC_PROFILE\0\2\3" + make_icc("display-p3"))
     assert output(hostile.jpeg_with(part)).size == (48, 32)
 
 
 def test_a_profile_in_parts_out_of_order_is_joined():
+    """A profile in parts out of order is joined."""
     whole = make_icc("adobe-rgb")
     parts = [
         hostile.segment(0xE2, b"ICC_PROFILE\0" + bytes((n, 2)) + each)
@@ -229,13 +248,16 @@ def test_a_profile_in_parts_out_of_order_is_joined():
 
 
 def test_a_gray_profile_keeps_gray_gray():
+    """A gray profile keeps gray gray."""
     gray = make_pixels((96, 64), mode="L")
     result = output(encoded(gray, "JPEG", icc_profile=make_icc("gray-2.2"), quality=95))
     assert result.mode == "L"
     assert distance(result, gray) < 4
 
 
-def test_c26_mended_sixteen_bit_gray_is_scaled_and_not_clipped():
+@pytest.mark.contract("C26")
+def test_sixteen_bit_gray_is_scaled_and_not_clipped():
+    """Gray of sixteen bits is scaled, not clipped."""
     ramp = b"".join((at * 257).to_bytes(2, "little") for at in range(256))
     gray = Image.frombytes("I;16", (256, 8), ramp * 8)
     expected = Image.frombytes("L", (256, 8), bytes(range(256)) * 8)
@@ -243,6 +265,7 @@ def test_c26_mended_sixteen_bit_gray_is_scaled_and_not_clipped():
 
 
 def test_sixteen_bit_rgb_and_alpha_are_scaled():
+    """Sixteen bit RGB and alpha are scaled."""
     row = b"".join((at * 257).to_bytes(2) * 3 for at in range(0, 256, 4))
     rgb = hostile.png(64, 4, depth=16, color=2, rows=(b"\0" + row) * 4)
     assert distance(output(rgb), Image.frombytes("L", (64, 4), bytes(range(0, 256, 4)) * 4)) < 2
@@ -252,14 +275,16 @@ def test_sixteen_bit_rgb_and_alpha_are_scaled():
     assert rgba.getchannel("A").getpixel((63, 0)) > 245
 
 
-def test_a_transparent_value_of_sixteen_bit_gray_is_transparent():
+def test_a_transparent_sixteen_bit_gray_stays_so():
+    """A transparent value of sixteen bit gray is transparent."""
     row = b"".join(value.to_bytes(2) for value in (0x1234, 0x1235, 0x1334, 0x1234) * 4)
     key = hostile.chunk(b"tRNS", (0x1234).to_bytes(2))
     alpha = output(hostile.png(16, 2, depth=16, color=0, extra=key, rows=(b"\0" + row) * 2)).getchannel("A")
     assert list(alpha.get_flattened_data())[:4] == [0, 255, 255, 0]
 
 
-def test_a_transparent_color_of_sixteen_bit_rgb_is_transparent():
+def test_a_transparent_sixteen_bit_color_stays_so():
+    """A transparent color of sixteen bit RGB is transparent."""
     row = b"".join(value.to_bytes(2) for value in (0x12FF, 0x3400, 0x5600, 0xFFFF, 0xFFFF, 0xFFFF) * 4)
     key = hostile.chunk(b"tRNS", bytes.fromhex("12FF34005600"))
     alpha = output(hostile.png(8, 2, depth=16, color=2, extra=key, rows=(b"\0" + row) * 2)).getchannel("A")
@@ -268,14 +293,17 @@ def test_a_transparent_color_of_sixteen_bit_rgb_is_transparent():
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 @pytest.mark.parametrize("format", ["PNG", "WEBP"])
-def test_c26_mended_transparency_is_kept_as_webp(mode, format):
+@pytest.mark.contract("C26")
+def test_transparency_is_kept_as_webp(mode, format):
+    """Transparency is kept as WebP."""
     picture = make_pixels((96, 64), mode=mode)
     result = output(encoded(picture, format, **({"lossless": True} if format == "WEBP" else {})))
     assert (result.format, result.mode) == ("WEBP", "RGBA")
     assert distance(result.getchannel("A"), picture.getchannel("A")) < 1.5
 
 
-def test_hidden_colors_do_not_bleed_where_a_transparent_picture_is_shrunk():
+def test_hidden_colors_do_not_bleed_when_shrunk():
+    """Hidden colors do not bleed where a transparent picture is shrunk."""
     picture = Image.new("RGBA", (640, 640), (255, 0, 0, 0))
     picture.paste((0, 0, 255, 255), (160, 160, 480, 480))
     small = output(encoded(picture, "PNG"), Recipe(Fit(50, 50), quality=95))
@@ -287,13 +315,15 @@ def test_hidden_colors_do_not_bleed_where_a_transparent_picture_is_shrunk():
     assert max(pixel[0] for pixel in seen) < 110
 
 
-def test_a_picture_whose_alpha_is_opaque_everywhere_is_a_jpeg():
+def test_a_picture_with_opaque_alpha_is_a_jpeg():
+    """A picture whose alpha is opaque everywhere is a JPEG."""
     opaque = make_pixels((96, 64))
     opaque.putalpha(255)
     assert output(encoded(opaque, "PNG")).format == "JPEG"
 
 
 def test_palettes_keep_colors_and_transparency():
+    """Palettes keep colors and transparency."""
     picture = quarters(96, 64).quantize(8)
     assert distance(output(encoded(picture, "PNG")), picture.convert("RGB")) < 3
     assert distance(output(encoded(picture, "GIF")), picture.convert("RGB")) < 3
@@ -307,6 +337,7 @@ def test_palettes_keep_colors_and_transparency():
 
 
 def test_a_color_key_and_one_bit_are_read():
+    """A color key and one bit are read."""
     keyed = output(encoded(quarters(96, 64), "PNG", transparency=(255, 0, 0)))
     assert (keyed.getchannel("A").getpixel((2, 2)), keyed.getchannel("A").getpixel((90, 2))) == (0, 255)
     bits = make_pixels((96, 64), mode="1")
@@ -314,7 +345,9 @@ def test_a_color_key_and_one_bit_are_read():
 
 
 @pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG"])
-def test_c26_mended_an_animation_keeps_frames_durations_and_loops(format):
+@pytest.mark.contract("C26")
+def test_an_animation_keeps_frames_durations_and_loops(format):
+    """An animation keeps its frames, their durations and its loops."""
     data = make_image(format, (120, 80), frames=4, durations=[50, 120, 300, 80], loop=3, lossless=True)
     result = output(data, Recipe(Fit(60, 60)))
     assert (result.format, result.size, result.n_frames) == ("WEBP", (60, 40), 4)
@@ -330,13 +363,15 @@ def test_c26_mended_an_animation_keeps_frames_durations_and_loops(format):
     assert result.info["loop"] == (4 if format == "GIF" else 3)
 
 
-def test_an_animation_without_an_end_has_none_and_one_without_a_loop_plays_once():
+def test_an_animation_loops_as_its_file_says():
+    """An animation without an end has none, and one without a loop plays once."""
     assert output(make_image("GIF", (48, 32), frames=2, loop=0)).info["loop"] == 0
     frames = [hostile.gif_frame(8, 8, delay=7), hostile.gif_frame(4, 4, delay=9, transparent=True)]
     assert output(hostile.gif(8, 8, frames)).info["loop"] in (0, 1)
 
 
-def test_the_picture_that_an_apng_shows_where_it_cannot_play_is_no_frame():
+def test_the_fallback_of_an_apng_is_not_a_frame():
+    """The picture that an APNG shows where it cannot play is not a frame."""
     first, second, third = (make_pixels((48, 32), seed=seed) for seed in range(3))
     data = encoded(first, "PNG", save_all=True, default_image=True, append_images=[second, third], duration=50)
     result = output(data)
@@ -345,12 +380,14 @@ def test_the_picture_that_an_apng_shows_where_it_cannot_play_is_no_frame():
 
 
 def test_variants_of_an_animation_are_still():
+    """Variants of an animation are still."""
     data = make_image("GIF", (120, 80), frames=3)
     variant = opened(process(data, Recipe(variants={"60": Fit(60)})).variants["60"])
     assert getattr(variant, "n_frames", 1) == 1
 
 
 def test_a_still_format_keeps_the_first_frame():
+    """A still format keeps the first frame."""
     result = output(make_image("WEBP", (120, 80), frames=3), Recipe(format="jpeg"))
     assert (result.format, result.size) == ("JPEG", (120, 80))
     assert distance(result, make_pixels((120, 80))) < 12
@@ -358,12 +395,15 @@ def test_a_still_format_keeps_the_first_frame():
 
 @pytest.mark.parametrize("quality", [20, 40, 60, 75, 84])
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_c26_mended_a_jpeg_below_quality_85_is_not_blown_up(processor, quality, orientation):
+@pytest.mark.contract("C26")
+def test_a_jpeg_of_low_quality_is_not_blown_up(processor, quality, orientation):
+    """A JPEG below quality 85 is not blown up."""
     data = make_image("JPEG", (800, 600), quality=quality, orientation=orientation)
     assert len(processor(data, ImageType.GALLERY).main.data) <= len(data) * 1.02
 
 
-def test_a_jpeg_of_low_quality_that_is_shrunk_is_stored_at_85_for_it_does_not_grow(processor):
+def test_a_shrunk_jpeg_gets_the_usual_quality(processor):
+    """A JPEG of low quality that is shrunk is stored at 85, because it does not grow."""
     data = make_image("JPEG", (3840, 2880), quality=60)
     image = opened(processor(data, ImageType.GALLERY).main)
     reference = Image.open(io.BytesIO(encoded(Image.new("RGB", (8, 8)), "JPEG", quality=85)))
@@ -371,6 +411,7 @@ def test_a_jpeg_of_low_quality_that_is_shrunk_is_stored_at_85_for_it_does_not_gr
 
 
 def test_a_small_photo_is_shrunk_as_from_a_full_decode():
+    """A small photo is shrunk as from a full decode."""
     data = make_image("JPEG", (1300, 1000), quality=95)
     stored = output(data, Recipe(Fit(500, 500)))
     expected = Image.open(io.BytesIO(data)).resize(stored.size, Image.Resampling.LANCZOS)
@@ -380,6 +421,7 @@ def test_a_small_photo_is_shrunk_as_from_a_full_decode():
 
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
 def test_a_jpeg_keeps_its_subsampling(processor, subsampling):
+    """A JPEG keeps its subsampling."""
     data = make_image("JPEG", (96, 64), subsampling=subsampling)
     assert get_sampling(opened(processor(data, ImageType.GALLERY).main)) == subsampling
 
@@ -398,7 +440,8 @@ def test_a_jpeg_keeps_its_subsampling(processor, subsampling):
         ([(2, 2), (1, 1), (1, 1), (2, 2)], 2),
     ],
 )
-def test_rare_samplings_become_the_one_that_keeps_their_color(factors, subsampling):
+def test_rare_samplings_keep_their_color(factors, subsampling):
+    """A rare sampling becomes the one that keeps its color."""
     image = SimpleNamespace(layer=[(number, *factor, 0) for number, factor in enumerate(factors, 1)])
     assert subsampling_of(image) == subsampling
 
@@ -408,7 +451,8 @@ def test_rare_samplings_become_the_one_that_keeps_their_color(factors, subsampli
     ("format", "options", "subsampling"),
     [("WEBP", {}, 2), ("WEBP", {"lossless": True}, 0), ("WEBP", {"frames": 2}, 0), ("PNG", {}, 0)],
 )
-def test_another_format_keeps_its_color_at_every_pixel_but_a_lossy_webp(size, format, options, subsampling):
+def test_another_format_keeps_color_at_every_pixel(size, format, options, subsampling):
+    """A lossy WebP is the exception."""
     data = make_image(format, size, **options)
     recipe = Recipe(Fill(1200, 900), format="jpeg", variants={"300": Fit(300)})
     processed = process(data, recipe)
@@ -440,7 +484,9 @@ LOADED = {
 
 
 @pytest.mark.parametrize("name", LOADED)
-def test_c26_mended_nothing_but_the_picture_is_stored(processor, name):
+@pytest.mark.contract("C26")
+def test_nothing_but_the_picture_is_stored(processor, name):
+    """Nothing but the picture is stored."""
     data = make_image(size=(96, 64), trailing=b"PK\x03\x04 secret" + hostile.SCRIPT, **LOADED[name])
     assert any(word in data for word in hostile.FORBIDDEN)
     processed = processor(data, ImageType.GALLERY)
@@ -450,11 +496,13 @@ def test_c26_mended_nothing_but_the_picture_is_stored(processor, name):
 
 @pytest.mark.parametrize("place", ["tEXt", "zTXt", "iTXt", "eXIf", "prVt"])
 def test_no_chunk_of_a_png_survives(processor, place):
+    """No chunk of a PNG survives."""
     data = hostile.png(40, 20, color=2, extra=hostile.chunk(place.encode(), b"Comment\0" + hostile.SCRIPT))
     assert not hostile.traces(processor(data, ImageType.GALLERY).main)
 
 
 def test_iptc_and_a_second_picture_are_gone(processor):
+    """IPTC and a second picture are gone."""
     iptc = hostile.segment(
         0xED, b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0\0\0\0\x1a\x1c\x02\x78\0\x15secret home address!!"
     )
@@ -473,11 +521,15 @@ def test_iptc_and_a_second_picture_are_gone(processor):
         (make_image("WEBP", (40, 30)), "image/jpeg"),
     ],
 )
-def test_c11_the_content_type_is_that_of_the_bytes_that_were_written(processor, data, mime_type):
+@pytest.mark.contract("C11")
+def test_the_content_type_is_that_of_the_bytes(processor, data, mime_type):
+    """The content type is that of the bytes that were written."""
     assert opened(processor(data, ImageType.GALLERY).main).get_format_mimetype() == mime_type
 
 
-def test_c11_mended_a_png_under_any_name_is_never_called_what_it_is_not(processor):
+@pytest.mark.contract("C11")
+def test_a_png_is_never_called_what_it_is_not(processor):
+    """A PNG under any name is never called what it is not."""
     for format in ("JPEG", "PNG", "GIF", "WEBP"):
         processed = processor(make_image(format, (400, 300)), ImageType.COVER)
         for rendition in (processed.main, *processed.variants.values()):

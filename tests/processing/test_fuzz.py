@@ -85,6 +85,7 @@ def with_checksums(data):
 
 @pytest.mark.parametrize("name", SEEDS)
 def test_a_mutation_is_processed_or_refused(name, monkeypatch):
+    """A mutation is processed or refused."""
     recipe = Recipe(Fit(40), variants={"a": Fill(8, 8)}, variant_format="jpeg")
     if name.endswith("planes"):
         monkeypatch.setattr(engine, "_LARGE", 1)

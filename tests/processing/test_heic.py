@@ -53,15 +53,19 @@ def corners(data):
     return image.size, found
 
 
-def test_c25_heic_is_read_where_it_was_chosen():
+@pytest.mark.contract("C25")
+def test_heic_is_read_where_it_was_chosen():
+    """HEIC is read where it was chosen."""
     assert corners(UPRIGHT) == ((96, 64), ["red", "lime", "blue"])
 
 
 def test_a_heic_is_turned_once():
+    """A HEIC is turned once."""
     assert corners(TURNED) == ((64, 96), ["blue", "red", "red"])
 
 
 def test_nothing_of_its_metadata_is_stored():
+    """Nothing of its metadata is stored."""
     assert b"Camera" in TURNED
     processed = PillowProcessor(heic=True)(TURNED, ImageType.PROFILE)
     for rendition in (processed.main, *processed.variants.values()):
@@ -69,12 +73,15 @@ def test_nothing_of_its_metadata_is_stored():
         assert b"Exif" not in rendition.data
 
 
-def test_c25_mended_heic_is_refused_by_name_where_it_was_not_chosen():
+@pytest.mark.contract("C25")
+def test_heic_is_refused_by_name_elsewhere():
+    """HEIC is refused by name where it was not chosen."""
     with pytest.raises(UnsupportedFormatError, match=r"userimages\[heic\]"):
         PillowProcessor()(UPRIGHT, ImageType.PROFILE)
 
 
 def test_its_size_is_judged_before_it_is_decoded(monkeypatch):
+    """Its size is judged before it is decoded."""
     monkeypatch.setattr("userimages.processing.process", lambda *_: pytest.fail("it was decoded"))
     with pytest.raises(LimitExceededError, match="6,144"):
         PillowProcessor(heic=True, limits=Limits(max_jpeg_pixels=6143))(UPRIGHT, ImageType.PROFILE)
@@ -82,18 +89,21 @@ def test_its_size_is_judged_before_it_is_decoded(monkeypatch):
 
 @pytest.mark.parametrize("end", range(12, len(UPRIGHT) - 1, 37))
 def test_a_heic_that_is_cut_off_is_refused(end):
+    """A HEIC that is cut off is refused."""
     with pytest.raises(BrokenImageError):
         PillowProcessor(heic=True)(UPRIGHT[:end], ImageType.PROFILE)
 
 
 def test_nothing_is_registered_in_pillow():
+    """Nothing is registered in Pillow."""
     Image.init()
     before = set(Image.OPEN)
     PillowProcessor(heic=True)(UPRIGHT, ImageType.PROFILE)
     assert set(Image.OPEN) == before
 
 
-def test_without_its_library_the_error_says_what_to_install(monkeypatch):
+def test_without_its_library_the_error_says_how(monkeypatch):
+    """Without its library the error says what to install."""
     monkeypatch.setitem(sys.modules, "pi_heif", None)
     with pytest.raises(ConfigurationError, match=r"pi-heif.*userimages\[heic\]"):
         PillowProcessor(heic=True)

@@ -30,7 +30,9 @@ def size_of(data):
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP"])
-def test_c25_four_formats_are_read_by_their_content(processor, format):
+@pytest.mark.contract("C25")
+def test_four_formats_are_read_by_their_content(processor, format):
+    """Four formats are read by their content."""
     processed = processor(make_image(format, (60, 40)), ImageType.PROFILE)
     assert (processed.main.width, processed.main.height) == (60, 40)
 
@@ -56,7 +58,9 @@ NOT_PICTURES = {
 
 
 @pytest.mark.parametrize("found", NOT_PICTURES)
-def test_c25_mended_whatever_else_a_file_is_it_is_refused_by_name(processor, found):
+@pytest.mark.contract("C25")
+def test_whatever_else_a_file_is_it_is_refused(processor, found):
+    """Whatever else a file is, it is refused by name."""
     with pytest.raises(UnsupportedFormatError) as refused:
         processor(NOT_PICTURES[found], ImageType.PROFILE)
     assert refused.value.found == found
@@ -66,6 +70,7 @@ def test_c25_mended_whatever_else_a_file_is_it_is_refused_by_name(processor, fou
 
 @pytest.mark.parametrize("brand", [b"heic", b"heix", b"mif1", b"msf1", b"hevc"])
 def test_heic_is_refused_with_the_way_to_read_it(processor, brand):
+    """HEIC is refused with the way to read it."""
     with pytest.raises(
         UnsupportedFormatError, match=r"HEIC.*userimages\[heic\].*PillowProcessor\(heic=True\)"
     ) as refused:
@@ -74,11 +79,14 @@ def test_heic_is_refused_with_the_way_to_read_it(processor, brand):
 
 
 def test_an_empty_file_is_refused(processor):
+    """An empty file is refused."""
     with pytest.raises(EmptyImageError):
         processor(b"", ImageType.PROFILE)
 
 
-def test_c24_ten_mebibytes_pass():
+@pytest.mark.contract("C24")
+def test_ten_mebibytes_pass():
+    """Ten mebibytes pass."""
     ten = 10 * 1024 * 1024
     picture = make_image("JPEG", (48, 32))
     processor = PillowProcessor()
@@ -86,7 +94,9 @@ def test_c24_ten_mebibytes_pass():
     assert processor(picture + bytes(ten - len(picture)), ImageType.PROFILE).main.width == 48
 
 
-def test_c24_mended_one_byte_more_than_the_limit_is_refused_unread(processor):
+@pytest.mark.contract("C24")
+def test_one_byte_over_the_limit_is_refused_unread(processor):
+    """One byte more than the limit is refused unread."""
     with pytest.raises(FileTooLargeError, match="10,485,760") as refused:
         processor(bytes(10 * 1024 * 1024 + 1), ImageType.PROFILE)
     assert refused.value.limit == 10 * 1024 * 1024
@@ -169,7 +179,9 @@ def test_a_second_profile_of_a_png_is_not_inflated():
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_c27_mended_a_bomb_is_refused_before_its_decoder_sees_it(processor, name, monkeypatch):
+@pytest.mark.contract("C27")
+def test_a_bomb_is_refused_before_its_decoder_sees_it(processor, name, monkeypatch):
+    """A bomb is refused before its decoder sees it."""
     monkeypatch.setattr("userimages.processing.process", lambda *_: pytest.fail("it was decoded"))
     data, limit = BOMBS[name]
     with pytest.raises(LimitExceededError) as refused:
@@ -194,11 +206,14 @@ def test_c27_mended_a_bomb_is_refused_before_its_decoder_sees_it(processor, name
         (Limits(max_bytes=len(make_image("PNG", (60, 40)))), make_image("PNG", (60, 40))),
     ],
 )
-def test_c27_a_picture_that_just_meets_its_limit_passes(limits, data):
+@pytest.mark.contract("C27")
+def test_a_picture_that_just_meets_its_limit_passes(limits, data):
+    """A picture that just meets its limit passes."""
     assert PillowProcessor(limits=limits)(data, ImageType.GALLERY).main.width == 60
 
 
-def test_a_sequential_jpeg_with_a_scan_for_each_color_has_its_scans_counted():
+def test_scans_of_a_sequential_jpeg_are_counted():
+    """A sequential JPEG with a scan for each color has its scans counted."""
     good = make_image("JPEG", (64, 64), mode="L")
     frame = good.index(b"\xff\xc0")
     three = good[:frame] + hostile.segment(0xC0, struct.pack(">BHHB", 8, 64, 64, 3) + b"\1\x11\0\2\x11\0\3\x11\0")
@@ -241,6 +256,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_file_is_refused_as_broken(processor, name):
+    """A broken file is refused as broken."""
     with pytest.raises(BrokenImageError):
         processor(BROKEN[name], ImageType.GALLERY)
 
@@ -248,7 +264,9 @@ def test_a_broken_file_is_refused_as_broken(processor, name):
 @pytest.mark.parametrize(
     "error", [ValueError, TypeError, SyntaxError, IndexError, RuntimeError, OSError, KeyError, EOFError]
 )
-def test_whatever_a_decoder_raises_becomes_a_broken_image(processor, error, monkeypatch):
+def test_whatever_a_decoder_raises_is_a_broken_image(processor, error, monkeypatch):
+    """Whatever a decoder raises becomes a broken image."""
+
     def load(self):
         raise error("from the decoder")
 
@@ -261,6 +279,8 @@ def test_whatever_a_decoder_raises_becomes_a_broken_image(processor, error, monk
 
 @pytest.mark.parametrize("error", [MemoryError, Image.DecompressionBombError, Image.DecompressionBombWarning])
 def test_a_decoder_out_of_memory_is_too_many_pixels(processor, error, monkeypatch):
+    """A decoder out of memory is too many pixels."""
+
     def load(self):
         raise error
 
@@ -270,13 +290,15 @@ def test_a_decoder_out_of_memory_is_too_many_pixels(processor, error, monkeypatc
     assert refused.value.value == 48 * 32
 
 
-def test_only_the_decoder_of_the_sniffed_format_is_opened(processor, monkeypatch):
+def test_only_the_decoder_of_its_format_is_opened(processor, monkeypatch):
+    """Only the decoder of the sniffed format is opened."""
     monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("Image.open tries decoders that nobody chose"))
     for format in ("JPEG", "PNG", "GIF", "WEBP"):
         assert processor(make_image(format, (48, 32)), ImageType.GALLERY).main.width == 48
 
 
-def test_a_phone_photo_of_two_pictures_is_the_jpeg_that_it_begins_with(processor):
+def test_a_photo_of_two_pictures_is_its_first_jpeg(processor):
+    """A phone photo of two pictures is the JPEG that it begins with."""
     two = io.BytesIO()
     first, second = (Image.open(io.BytesIO(make_image("JPEG", (64, 48), seed=seed))) for seed in (1, 2))
     first.save(two, "MPO", save_all=True, append_images=[second])
@@ -286,13 +308,15 @@ def test_a_phone_photo_of_two_pictures_is_the_jpeg_that_it_begins_with(processor
 
 
 def test_a_count_that_lies_never_reaches_the_decoder(processor):
+    """A count that lies never reaches the decoder."""
     lying = processor(hostile.apng(4, 4, 1, claimed=0x7FFFFFFF), ImageType.GALLERY)
     assert lying.main.mime_type == "image/jpeg"
     honest = processor(hostile.apng(4, 4, 3, claimed=2), ImageType.GALLERY)
     assert honest.main.mime_type == "image/webp"
 
 
-def test_a_png_in_single_bytes_is_joined_before_its_decoder_sees_it(processor, monkeypatch):
+def test_a_png_in_single_bytes_is_joined_first(processor, monkeypatch):
+    """A PNG in single bytes is joined before its decoder sees it."""
     whole = hostile.png(40, 20, color=2)
     start = whole.index(b"IDAT") - 4
     body = whole[start + 8 : whole.index(b"IEND") - 8]
@@ -304,7 +328,8 @@ def test_a_png_in_single_bytes_is_joined_before_its_decoder_sees_it(processor, m
     assert processor(cut, ImageType.GALLERY) == processor(whole, ImageType.GALLERY)
 
 
-def test_a_gif_in_single_bytes_is_joined_before_its_decoder_sees_it(processor):
+def test_a_gif_in_single_bytes_is_joined_first(processor):
+    """A GIF in single bytes is joined before its decoder sees it."""
     whole = hostile.gif(8, 8, [hostile.gif_frame(8, 8)])
     start = whole.index(b"\x02", whole.index(b",") + 10) + 1
     raw = whole[start + 1 : start + 1 + whole[start]]
@@ -315,6 +340,7 @@ def test_a_gif_in_single_bytes_is_joined_before_its_decoder_sees_it(processor):
 
 
 def test_corrupt_metadata_neither_warns_nor_refuses():
+    """Corrupt metadata neither warns nor refuses."""
     damaged = hostile.jpeg_with(hostile.segment(0xE1, b"Exif\0\0" + hostile.tiff_with_orientation(6)[:20]))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -324,6 +350,7 @@ def test_corrupt_metadata_neither_warns_nor_refuses():
 
 
 def test_no_setting_of_pillow_is_changed_or_needed(processor, monkeypatch):
+    """No setting of Pillow is changed or needed."""
     from PIL import ImageFile, PngImagePlugin
 
     before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, PngImagePlugin.MAX_TEXT_CHUNK, dict(Image.MIME)
@@ -337,6 +364,7 @@ def test_no_setting_of_pillow_is_changed_or_needed(processor, monkeypatch):
 @pytest.mark.parametrize("value", range(1, 9))
 @pytest.mark.parametrize("order", "<>")
 def test_the_orientation_is_read_in_both_byte_orders(value, order):
+    """The orientation is read in both byte orders."""
     assert orientation_of(b"Exif\0\0" + hostile.tiff_with_orientation(value, order=order)) == value
     assert orientation_of(hostile.tiff_with_orientation(value, order=order, kind=4)) == value
 
@@ -357,16 +385,19 @@ def test_the_orientation_is_read_in_both_byte_orders(value, order):
     ],
 )
 def test_an_orientation_that_makes_no_sense_is_none(exif):
+    """An orientation that makes no sense is none."""
     assert orientation_of(exif) == 1
 
 
 def test_of_two_exif_blocks_the_first_counts():
+    """Of two EXIF blocks the first counts."""
     both = [hostile.segment(0xE1, b"Exif\0\0" + hostile.tiff_with_orientation(value)) for value in (6, 1)]
     assert size_of(hostile.jpeg_with(*both)) == (32, 48)
 
 
 @pytest.mark.parametrize("head", [b"", b"abc"])
 def test_a_spliced_file_reads_like_the_whole(head):
+    """A spliced file reads like the whole."""
     data = bytes(range(200))
     file, plain = Spliced(head, data, 50), io.BytesIO(head + data[50:])
     for size in (0, 1, 2, 5, 70, 1000, 3):
@@ -377,7 +408,8 @@ def test_a_spliced_file_reads_like_the_whole(head):
         assert file.read() == plain.read()
 
 
-def test_errors_of_intake_say_nothing_of_the_file_but_numbers(processor):
+def test_errors_say_nothing_of_the_file_but_numbers(processor):
+    """Errors of intake say nothing of the file but numbers."""
     for data, _ in BOMBS.values():
         with pytest.raises(RejectedImageError) as refused:
             processor(data, ImageType.GALLERY)

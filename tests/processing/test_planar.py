@@ -12,6 +12,7 @@ from userimages.processing.planar import Planes
 
 
 def test_luma_and_chroma_are_cut_and_shrunk_alike():
+    """Luma and chroma are cut and shrunk alike."""
     ramp = Image.linear_gradient("L").rotate(90).resize((400, 300))
     decoded = Planes.of(Image.merge("YCbCr", (ramp, ramp, ramp)))
     once = decoded.shrunk((301, 225), (0, 0, 400, 300))
@@ -59,7 +60,7 @@ def test_color_keeps_its_detail_through_odd_sizes():
 
 @pytest.mark.parametrize("size", [(2400, 1600), (4001, 3001)])
 @pytest.mark.parametrize("orientation", range(2, 9))
-def test_a_turned_picture_stays_where_it_is_through_odd_sizes(size, orientation):
+def test_a_turned_picture_of_odd_size_is_not_shifted(size, orientation):
     """Half a pixel that a drafted decode leaves over lies on another side once the picture is turned."""
     picture = striped(size if orientation < 5 else size[::-1], 40)
     picture = Image.merge("YCbCr", [picture.getchannel(band) for band in (1, 1, 2)])

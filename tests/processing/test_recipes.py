@@ -20,7 +20,8 @@ SHAPES = st.builds(Fit, SIDES, st.none() | SIDES) | st.builds(
 
 
 @given(SHAPES, st.tuples(SIDES, SIDES))
-def test_a_shape_never_enlarges_and_never_leaves_the_picture(shape, size):
+def test_a_shape_stays_within_the_picture(shape, size):
+    """A shape never enlarges and never leaves the picture."""
     (left, top, right, bottom), (width, height) = shape.place(size)
     assert 0 <= left < right <= size[0]
     assert 0 <= top < bottom <= size[1]
@@ -30,6 +31,7 @@ def test_a_shape_never_enlarges_and_never_leaves_the_picture(shape, size):
 
 @given(st.builds(Fit, SIDES, st.none() | SIDES), st.tuples(st.integers(100, 5000), st.integers(100, 5000)))
 def test_fit_keeps_the_shape_up_to_a_pixel(shape, size):
+    """Fit keeps the shape up to a pixel."""
     box, (width, height) = shape.place(size)
     assert box == (0, 0, *size)
     assert abs(width * size[1] - height * size[0]) <= max(*size, width, height)
@@ -44,15 +46,18 @@ def test_fit_keeps_the_shape_up_to_a_pixel(shape, size):
         ((0.4, 0.9), (10, 0, 310, 300)),
     ],
 )
-def test_fill_keeps_the_focus_as_near_to_the_middle_as_it_can(focus, box):
+def test_fill_keeps_the_focus_near_the_middle(focus, box):
+    """Fill keeps the focus as near to the middle as it can."""
     assert Fill(256, 256, focus=focus).place((400, 300)) == (box, (256, 256))
 
 
-def test_fill_of_a_picture_that_is_too_small_keeps_the_shape():
+def test_fill_of_a_small_picture_keeps_the_shape():
+    """Fill of a picture that is too small keeps the shape."""
     assert Fill(400, 200).place((100, 100)) == ((0, 25, 100, 75), (100, 50))
 
 
 def test_a_focus_is_that_of_the_upright_picture():
+    """A focus is that of the upright picture."""
     picture = Image.new("RGB", (300, 200), "blue")
     picture.paste("red", (200, 0, 300, 200))  # to the right as stored: at the bottom when turned by orientation 6
     file = io.BytesIO()
@@ -75,18 +80,21 @@ def test_a_focus_is_that_of_the_upright_picture():
     ],
 )
 def test_the_default_variants(processor, image_type, sizes):
+    """The default variants."""
     processed = processor(make_image("JPEG", (1600, 1200)), ImageType(image_type))
     assert (processed.main.width, processed.main.height) == (1600, 1200)
     assert {name: (each.width, each.height) for name, each in processed.variants.items()} == sizes
     assert {each.mime_type for each in processed.variants.values()} == {"image/webp"}
 
 
-def test_the_widths_of_a_gallery_are_widths_of_a_portrait_too(processor):
+def test_the_widths_of_a_gallery_hold_for_a_portrait(processor):
+    """The widths of a gallery are widths of a portrait too."""
     processed = processor(make_image("JPEG", (1080, 1920)), ImageType.GALLERY)
     assert {name: each.width for name, each in processed.variants.items()} == {"320": 320, "640": 640, "1280": 1080}
 
 
 def test_a_variant_stops_at_the_size_of_its_source(processor):
+    """A variant stops at the size of its source."""
     for image_type in ImageType:
         for variant in processor(make_image("PNG", (50, 40)), image_type).variants.values():
             assert variant.width <= 50
@@ -94,6 +102,7 @@ def test_a_variant_stops_at_the_size_of_its_source(processor):
 
 
 def test_a_recipe_is_replaced_in_one_line():
+    """A recipe is replaced in one line."""
     processor = PillowProcessor(
         recipes={ImageType.PROFILE: Recipe(Fit(300, 300), variants={"wide": Fill(160, 90)}, format="webp")}
     )
@@ -105,6 +114,7 @@ def test_a_recipe_is_replaced_in_one_line():
 
 @pytest.mark.parametrize("format", ["jpeg", "webp", "avif"])
 def test_the_format_is_chosen(format):
+    """The format is chosen."""
     recipe = Recipe(variants={"64": Fit(64)}, format=format, variant_format=format)
     for data in (
         make_image("JPEG", (96, 64)),
@@ -117,7 +127,8 @@ def test_the_format_is_chosen(format):
             assert Image.open(io.BytesIO(rendition.data)).format == format.upper()
 
 
-def test_transparency_is_put_on_white_where_jpeg_is_asked_for():
+def test_transparency_is_flattened_for_jpeg():
+    """Transparency is put on white where JPEG is asked for."""
     clear = Image.new("RGBA", (64, 64), (255, 0, 0, 0))
     file = io.BytesIO()
     clear.save(file, "PNG")
@@ -126,6 +137,7 @@ def test_transparency_is_put_on_white_where_jpeg_is_asked_for():
 
 
 def test_an_animation_is_kept_as_avif_too():
+    """An animation is kept as AVIF too."""
     recipe = Recipe(format="avif")
     data = make_image("GIF", (64, 48), frames=3)
     processed = PillowProcessor(recipes={"cover": recipe})(data, ImageType.COVER)
@@ -133,6 +145,7 @@ def test_an_animation_is_kept_as_avif_too():
 
 
 def test_the_quality_is_chosen(processor):
+    """The quality is chosen."""
     data = make_image("JPEG", (640, 480), quality=95)
     small = PillowProcessor(recipes={"gallery": Recipe(quality=30, variants={"320": Fit(320)}, variant_quality=20)})
     ours, theirs = small(data, ImageType.GALLERY), processor(data, ImageType.GALLERY)
@@ -186,13 +199,15 @@ def test_the_quality_is_chosen(processor):
     ],
     ids=range(40),
 )
-def test_a_setting_that_cannot_work_is_refused_when_it_is_written(make):
+def test_a_setting_that_cannot_work_is_refused_early(make):
+    """A setting that cannot work is refused when it is written."""
     with pytest.raises(ConfigurationError) as refused:
         make()
     assert refused.value.hint
 
 
-def test_the_names_of_the_default_variants_can_stand_in_a_key():
+def test_names_of_default_variants_can_stand_in_a_key():
+    """The names of the default variants can stand in a key."""
     assert set(RECIPES) == set(ImageType)
     for recipe in RECIPES.values():
         assert all(VARIANT_NAME.fullmatch(name) for name in recipe.variants)

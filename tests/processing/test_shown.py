@@ -296,7 +296,7 @@ def test_png_transparent_gray_is_compared_in_its_depth(depth):
 
 
 @pytest.mark.parametrize("key", [(0, 0, 0), (65535,) * 3, (51200, 0, 0), (200, 0, 0), (0x1234, 0x12FF, 0xFF12)])
-def test_png_transparent_color_is_compared_in_16_bits(key):
+def test_a_transparent_png_color_is_compared_whole(key):
     """What has the same high bytes, or the same low ones, stays."""
     near = [[part ^ mask for part in key] for mask in (0, 1, 256, 0x8000)]
     near += [

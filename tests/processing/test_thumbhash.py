@@ -96,12 +96,14 @@ VECTORS = [
 
 @pytest.mark.parametrize(("size", "mode", "seed", "expected"), VECTORS)
 def test_the_bytes_are_those_of_the_published_program(size, mode, seed, expected):
+    """The bytes are those of the published program."""
     rgba = make_pixels(size, mode=mode, seed=seed).convert("RGBA").tobytes()
     assert base64.b64encode(thumbhash(*size, rgba)).decode() == expected
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "noise", "flat", "gradient", "halves", "clear"])
 def test_the_bytes_are_those_of_the_reference(mode):
+    """The bytes are those of the reference."""
     seeded = random.Random(mode)
     for _ in range(6):
         size = seeded.randint(1, 40), seeded.randint(1, 40)
@@ -120,7 +122,9 @@ def test_the_bytes_are_those_of_the_reference(mode):
         assert thumbhash(*size, rgba) == reference(*size, rgba), size
 
 
-def test_the_slow_sums_are_made_only_where_a_rounding_hangs_on_them(monkeypatch):
+def test_the_slow_sums_are_made_only_where_needed(monkeypatch):
+    """The slow sums are made only where a rounding hangs on them."""
+
     def forbidden(*_):
         pytest.fail("summed pixel by pixel")
 
@@ -130,12 +134,14 @@ def test_the_slow_sums_are_made_only_where_a_rounding_hangs_on_them(monkeypatch)
 
 
 @pytest.mark.parametrize("arguments", [(101, 1, bytes(404)), (1, 101, bytes(404)), (2, 2, bytes(15)), (0, 1, b"")])
-def test_what_is_too_large_or_not_of_its_size_is_refused(arguments):
+def test_a_wrong_size_is_refused(arguments):
+    """What is too large, or not of its size, is refused."""
     with pytest.raises(ValueError, match="at most 100"):
         thumbhash(*arguments)
 
 
-def test_the_placeholder_is_the_hash_of_the_whole_picture_in_base64(processor):
+def test_the_placeholder_is_that_of_the_whole_picture(processor):
+    """The placeholder is the hash of the whole picture, in base64."""
     for size in ((640, 480), (300, 700), (1, 900), (3, 2)):
         for image_type in ImageType:
             placeholder = processor(make_image("PNG", size), image_type).placeholder

@@ -53,7 +53,8 @@ def repository(url: str) -> Iterator[SQLAlchemyRepository]:
     repository.close()
 
 
-def test_django_with_atomic_requests_and_a_foreign_key_of_its_own(url: str, tmp_path: Path) -> None:
+def test_django_with_atomic_requests_and_a_foreign_key(url: str, tmp_path: Path) -> None:
+    """Django with atomic requests and a foreign key of its own."""
     needs("django")
     from sqlalchemy import make_url
 
@@ -67,7 +68,8 @@ def test_django_with_atomic_requests_and_a_foreign_key_of_its_own(url: str, tmp_
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def test_an_engine_shared_with_the_application_and_its_pool_of_five(url: str) -> None:
+def test_an_engine_shared_with_the_application(url: str) -> None:
+    """The pool of five is shared too."""
     from sqlalchemy import QueuePool, create_engine, text
 
     engine = create_engine(url, poolclass=QueuePool, pool_size=5, max_overflow=0, pool_timeout=0.2)
@@ -89,7 +91,8 @@ def test_an_engine_shared_with_the_application_and_its_pool_of_five(url: str) ->
     engine.dispose()
 
 
-def test_the_application_writes_to_the_same_sqlite_file(tmp_path: Path) -> None:
+def test_an_application_writes_to_the_same_sqlite_file(tmp_path: Path) -> None:
+    """The application writes to the same SQLite file."""
     file = tmp_path / "db.sqlite3"
     repository = SQLAlchemyRepository(f"sqlite:///{file}")
     repository.create_schema()
@@ -117,7 +120,8 @@ def test_the_application_writes_to_the_same_sqlite_file(tmp_path: Path) -> None:
     repository.close()
 
 
-def test_a_long_transaction_on_the_same_sqlite_file_is_an_error_that_says_so(tmp_path: Path) -> None:
+def test_a_long_transaction_on_sqlite_is_a_clear_error(tmp_path: Path) -> None:
+    """A long transaction on the same SQLite file is an error that says so."""
     from sqlalchemy import create_engine
 
     file = tmp_path / "db.sqlite3"
@@ -173,7 +177,7 @@ def until(ready: Any, log: Path) -> Any:
     raise AssertionError(log.read_text(errors="replace")[-3000:])
 
 
-def test_a_transaction_that_has_read_the_same_sqlite_file_cannot_write_after_the_service_has(tmp_path: Path) -> None:
+def test_a_transaction_that_has_read_cannot_write(tmp_path: Path) -> None:
     """SQLite gives a reader that turns writer its lock only if nobody has written since it began to read."""
     file = tmp_path / "db.sqlite3"
     repository = SQLAlchemyRepository(f"sqlite:///{file}")
@@ -202,7 +206,7 @@ PAIRS = [("sqlite", "disk"), ("postgresql", "s3")] + [("sqlite", "s3"), ("postgr
 
 
 @pytest.mark.parametrize(("url", "store"), PAIRS, indirect=["url"])
-def test_gunicorn_preload_and_a_worker_time_out_in_the_middle_of_an_upload(
+def test_a_worker_that_times_out_in_an_upload(
     url: str, repository: SQLAlchemyRepository, store: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     """Both workers were forked after the service was made and used."""
@@ -278,6 +282,7 @@ def made_storage(store: str, server: Any, folder: Path) -> Any:
 
 @pytest.mark.parametrize("url", ["sqlite", "postgresql"] if rig.TORTURE else ["postgresql"], indirect=True)
 def test_a_celery_prefork_worker(url: str, repository: SQLAlchemyRepository, tmp_path: Path) -> None:
+    """A Celery prefork worker."""
     needs("celery")
     for name in ("broker", "control", "results"):
         (tmp_path / name).mkdir()
@@ -294,9 +299,10 @@ def test_a_celery_prefork_worker(url: str, repository: SQLAlchemyRepository, tmp
     rig.check_nothing_left(images, [user], root=tmp_path / "objects")
 
 
-def test_a_week_without_a_sweep_costs_nothing_but_its_work(
+def test_a_week_without_a_sweep_costs_only_its_work(
     repository: SQLAlchemyRepository, tmp_path: Path, clock: rig.Clock
 ) -> None:
+    """A week without a sweep costs nothing but its work."""
     storage, user = DiskStorage(tmp_path / "objects"), rig.new_user()
     images = ImageService(storage, repository, processor=rig.instant_processor, clock=clock)
     dying = ImageService(

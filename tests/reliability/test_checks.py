@@ -65,7 +65,9 @@ def domain() -> Iterator[Domain]:
     domain.server.server_close()
 
 
-def test_c12_a_round_trip_tells_that_all_is_well_and_leaves_nothing(place: rig.Place, clock: rig.Clock) -> None:
+@pytest.mark.contract("C12")
+def test_a_round_trip_tells_that_all_is_well(place: rig.Place, clock: rig.Clock) -> None:
+    """A round trip tells that all is well, and leaves nothing."""
     report = place.service(clock).check()
     assert report.ok, report
     names = [line.name for line in report.checks]
@@ -75,7 +77,9 @@ def test_c12_a_round_trip_tells_that_all_is_well_and_leaves_nothing(place: rig.P
     rig.check_nothing_left(place.service(clock), [], root=place.root)
 
 
-def test_c12_mended_no_line_holds_a_secret(seaweedfs: Any) -> None:
+@pytest.mark.contract("C12")
+def test_no_line_holds_a_secret(seaweedfs: Any) -> None:
+    """No line holds a secret."""
     from userimages.storages.r2 import R2Storage
 
     environ = seaweedfs.environ() | {"R2_SECRET_ACCESS_KEY": "wrong-and-secret"}
@@ -85,7 +89,8 @@ def test_c12_mended_no_line_holds_a_secret(seaweedfs: Any) -> None:
     assert seaweedfs.access_key not in repr(report)
 
 
-def test_wrong_credentials_are_told_from_a_store_that_is_away(seaweedfs: Any) -> None:
+def test_wrong_credentials_are_told_from_silence(seaweedfs: Any) -> None:
+    """Wrong credentials are told from a store that is away."""
     from userimages.storages.r2 import R2Storage
 
     lines = checked(R2Storage.from_env(seaweedfs.environ() | {"R2_SECRET_ACCESS_KEY": "wrong"}))
@@ -99,6 +104,7 @@ def test_wrong_credentials_are_told_from_a_store_that_is_away(seaweedfs: Any) ->
 
 
 def test_a_wrong_bucket_is_named(seaweedfs: Any) -> None:
+    """A wrong bucket is named."""
     from userimages.storages.r2 import R2Storage
 
     line = checked(R2Storage.from_env(seaweedfs.environ() | {"R2_BUCKET_NAME": "no-such-bucket"}))["bucket"]
@@ -106,7 +112,8 @@ def test_a_wrong_bucket_is_named(seaweedfs: Any) -> None:
     assert "R2_BUCKET_NAME" in line.hint
 
 
-def test_an_endpoint_that_was_never_asked_is_not_said_to_answer(seaweedfs: Any) -> None:
+def test_an_endpoint_never_asked_is_not_said_to_answer(seaweedfs: Any) -> None:
+    """An endpoint that was never asked is not said to answer."""
     from userimages.storages.r2 import R2Storage
 
     unsent = checked(R2Storage.from_env(seaweedfs.environ() | {"R2_BUCKET_NAME": "no/bucket"}))
@@ -120,12 +127,14 @@ def test_an_endpoint_that_was_never_asked_is_not_said_to_answer(seaweedfs: Any) 
     ("method", "name"), [("put", "write"), ("open", "read"), ("list", "storage"), ("delete", "delete")]
 )
 def test_what_the_store_refuses_is_the_line_that_fails(method: str, name: str) -> None:
+    """What the store refuses is the line that fails."""
     lines = checked(faulty(MemoryStorage(), **{method: before(StorageError("Refused.", hint="Grant it."))}))
     assert lines[name] == Check(name, ok=False, detail="Refused.", hint="Grant it.")
     assert lines["database"].ok
 
 
 def test_a_foreign_error_is_named_by_its_class_alone() -> None:
+    """A foreign error is named by its class alone."""
     line = checked(faulty(MemoryStorage(), list=before(OSError("secret"))))["storage"]
     assert not line.ok
     assert "OSError" in line.detail
@@ -133,6 +142,8 @@ def test_a_foreign_error_is_named_by_its_class_alone() -> None:
 
 
 def test_a_store_that_overwrites_is_found_out() -> None:
+    """A store that overwrites is found out."""
+
     class Overwriting(MemoryStorage):
         def put(self, key: str, data: bytes, *, mime_type: str) -> None:
             self.delete([key])
@@ -141,11 +152,13 @@ def test_a_store_that_overwrites_is_found_out() -> None:
     assert not checked(Overwriting())["create-only"].ok
 
 
-def test_a_store_that_keeps_what_was_deleted_is_found_out() -> None:
+def test_a_store_that_deletes_nothing_is_found_out() -> None:
+    """A store that keeps what was deleted is found out."""
     assert not checked(faulty(MemoryStorage(), delete=lambda call: None))["delete"].ok
 
 
 def test_probes_of_killed_checks_go_once_they_are_old() -> None:
+    """Probes of killed checks go once they are old."""
     storage = MemoryStorage()
     for age, key in ((2, "userimages-probe/old"), (0, "userimages-probe/of-another-check"), (2, "users/not-a-probe")):
         storage._objects[key] = (b"x", rig.Clock()() - timedelta(hours=age))
@@ -154,11 +167,13 @@ def test_probes_of_killed_checks_go_once_they_are_old() -> None:
 
 
 def test_wrong_bytes_are_found_out() -> None:
+    """Wrong bytes are found out."""
     assert not checked(faulty(MemoryStorage(), open=faults.wrong_bytes))["read"].ok
 
 
 @pytest.mark.parametrize("minutes", [-6, 6])
 def test_a_wrong_clock_is_found_out(minutes: int) -> None:
+    """A wrong clock is found out."""
     clock = rig.Clock()
     clock.now += timedelta(minutes=minutes)
     line = checked(MemoryStorage(), clock=clock)["clock"]
@@ -167,7 +182,8 @@ def test_a_wrong_clock_is_found_out(minutes: int) -> None:
     assert "NTP" in line.hint
 
 
-def test_a_public_domain_that_serves_what_was_written_is_well(domain: Domain) -> None:
+def test_a_public_domain_that_serves_objects_is_well(domain: Domain) -> None:
+    """A public domain that serves what was written is well."""
     line = checked(domain.storage)["public domain"]
     assert line.ok
     assert line.hint == ""
@@ -183,6 +199,7 @@ def test_a_public_domain_that_serves_what_was_written_is_well(domain: Domain) ->
     ],
 )
 def test_what_a_public_domain_serves_is_judged(domain: Domain, change: dict[str, Any], words: str) -> None:
+    """What a public domain serves is judged."""
     vars(domain).update(change)
     line = checked(domain.storage)["public domain"]
     assert not line.ok
@@ -191,12 +208,14 @@ def test_what_a_public_domain_serves_is_judged(domain: Domain, change: dict[str,
 
 
 def test_a_public_domain_that_is_away_is_told() -> None:
+    """A public domain that is away is told."""
     line = checked(MemoryStorage(public_url="http://127.0.0.1:9"))["public domain"]
     assert not line.ok
     assert "DNS" in line.hint
 
 
 def test_r2_dev_works_and_is_warned_about(domain: Domain, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R2 dev works and is warned about."""
     port = domain.server.server_port
     monkeypatch.setattr("urllib.request._opener", None)  # it keeps the proxies that it began with
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
@@ -220,7 +239,8 @@ class _BehindProxy:
         return self.storage.open(url.removeprefix("http://pub-0.r2.dev/"))
 
 
-def test_a_database_that_is_away_is_told_and_the_store_is_checked_all_the_same() -> None:
+def test_without_a_database_the_store_is_checked_too() -> None:
+    """A database that is away is told, and the store is checked all the same."""
     lines = checked(MemoryStorage(), faulty(MemoryRepository(), get=before(RepositoryError("Away.", hint="Start it."))))
     assert lines["database"] == Check("database", ok=False, detail="Away.", hint="Start it.")
     assert "schema" not in lines
@@ -229,6 +249,7 @@ def test_a_database_that_is_away_is_told_and_the_store_is_checked_all_the_same()
 
 @pytest.mark.parametrize("cached", [False, True])
 def test_a_missing_schema_is_printed_as_ddl(own_database: str, cached: bool) -> None:
+    """A missing schema is printed as DDL."""
     from userimages.repositories.sqlalchemy import SQLAlchemyRepository
 
     repository = SQLAlchemyRepository(own_database)
@@ -249,5 +270,6 @@ class _NoCache:
 
 
 def test_a_database_that_takes_no_writes_is_found_out() -> None:
+    """A database that takes no writes is found out."""
     repository = faulty(MemoryRepository(), begin_upload=before(RepositoryError("Read-only.", hint="Grant it.")))
     assert not checked(MemoryStorage(), repository)["transactions"].ok

@@ -54,6 +54,7 @@ def orphan(images: ImageService) -> str:
 
 
 def test_help_says_what_each_command_does(capsys: pytest.CaptureFixture[str]) -> None:
+    """Help says what each command does."""
     with pytest.raises(SystemExit) as exit:
         main(["--help"])
     shown = capsys.readouterr().out
@@ -63,12 +64,14 @@ def test_help_says_what_each_command_does(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    """The version is that of the package."""
     with pytest.raises(SystemExit) as exit:
         main(["--version"])
     assert (exit.value.code, capsys.readouterr().out) == (0, f"userimages {version('userimages')}\n")
 
 
-def test_a_reader_that_has_seen_enough_gets_no_traceback(tmp_path: Path) -> None:
+def test_a_reader_that_stops_early_gets_no_traceback(tmp_path: Path) -> None:
+    """A reader that has seen enough gets no traceback."""
     reading, writing = os.pipe()
     os.close(reading)
     environ = {"PATH": os.environ["PATH"], "USERIMAGES_DATA_DIR": str(tmp_path)}
@@ -81,20 +84,25 @@ def test_a_reader_that_has_seen_enough_gets_no_traceback(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("option", "value"), [("--limit", "x"), ("--limit", "0"), ("--max-share", "x")])
 def test_a_bad_number_is_shown(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A bad number is shown."""
     with pytest.raises(SystemExit) as exit:
         main(["audit", option, value])
     assert exit.value.code == 2
     assert f"{option}: '{value}' is not a" in capsys.readouterr().err
 
 
-def test_c12_check_prints_a_line_each_and_is_0_where_all_is_well(images: ImageService, capsys) -> None:
+@pytest.mark.contract("C12")
+def test_check_prints_a_line_each_where_all_is_well(images: ImageService, capsys) -> None:
+    """Check prints a line each, and its status is 0 where all is well."""
     assert main(["check"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 12
     assert all(line.startswith("ok ") for line in lines)
 
 
-def test_c12_mended_check_says_what_to_do_and_is_1(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+@pytest.mark.contract("C12")
+def test_check_says_what_to_do_and_fails(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """Check says what to do, and its status is 1."""
     storage = faulty(MemoryStorage(), put=before(StorageError("Refused.", hint="Grant write access.")))
     images = ImageService(storage, MemoryRepository(), processor=rig.instant_processor)
     monkeypatch.setattr("userimages.config.service_from_env", lambda **_: images)
@@ -105,6 +113,7 @@ def test_c12_mended_check_says_what_to_do_and_is_1(monkeypatch: pytest.MonkeyPat
 
 
 def test_check_names_every_missing_setting(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """Check names every missing setting."""
     for name in [name for name in os.environ if name.startswith(("R2_", "USERIMAGES_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("R2_ACCOUNT_ID", "account")
@@ -116,6 +125,7 @@ def test_check_names_every_missing_setting(monkeypatch: pytest.MonkeyPatch, caps
 
 
 def test_check_of_a_database_that_is_away_is_a_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys) -> None:
+    """Check of a database that is away is a line."""
     monkeypatch.setenv("USERIMAGES_DATA_DIR", str(tmp_path))
     DiskStorage(tmp_path / "objects")
     monkeypatch.setenv("USERIMAGES_DATABASE_URL", "postgresql://user:a-secret@127.0.0.1:9/none")
@@ -127,6 +137,7 @@ def test_check_of_a_database_that_is_away_is_a_line(monkeypatch: pytest.MonkeyPa
 
 
 def test_check_as_json(images: ImageService, capsys) -> None:
+    """Check as JSON."""
     assert main(["check", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["ok"] is True
@@ -134,6 +145,7 @@ def test_check_as_json(images: ImageService, capsys) -> None:
 
 
 def test_sweep_says_what_it_did(images: ImageService, capsys) -> None:
+    """Sweep says what it did."""
     assert main(["sweep"]) == 0
     assert capsys.readouterr().out.startswith("0 finished, 0 due again in an hour, 0 failed.")
     assert main(["sweep", "--json"]) == 0
@@ -146,7 +158,8 @@ def test_sweep_says_what_it_did(images: ImageService, capsys) -> None:
     }
 
 
-def test_a_sweep_that_failed_is_1(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_a_sweep_that_failed_has_a_status(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """The status of a sweep that failed is 1."""
     images = ImageService(
         faulty(MemoryStorage(), delete=before(StorageError("Refused."))),
         MemoryRepository(),
@@ -160,13 +173,15 @@ def test_a_sweep_that_failed_is_1(monkeypatch: pytest.MonkeyPatch, capsys) -> No
     assert "next sweep" in capsys.readouterr().out
 
 
-def test_an_audit_of_a_healthy_store_is_0(images: ImageService, capsys) -> None:
+def test_an_audit_of_a_healthy_store_succeeds(images: ImageService, capsys) -> None:
+    """The status of an audit of a healthy store is 0."""
     images.upload("ana", b"x", image_type="cover")
     assert main(["audit"]) == 0
     assert capsys.readouterr().out.startswith("3 objects and 1 images seen: 0 orphans")
 
 
 def test_an_audit_is_a_dry_run_unless_delete_is_given(images: ImageService, orphan: str, capsys) -> None:
+    """An audit is a dry run unless `--delete` is given."""
     assert main(["audit"]) == 1
     shown = capsys.readouterr().out
     assert f"orphan   {orphan}" in shown
@@ -178,12 +193,14 @@ def test_an_audit_is_a_dry_run_unless_delete_is_given(images: ImageService, orph
 
 
 def test_an_audit_stops_where_too_much_would_go(images: ImageService, orphan: str, capsys) -> None:
+    """An audit stops where too much would go."""
     assert main(["audit", "--delete"]) == 1
     assert "Nothing was deleted" in capsys.readouterr().out
     assert orphan in [found.key for found in images.storage.list()]
 
 
-def test_an_audit_reports_a_missing_object_and_what_can_be_done(images: ImageService, capsys) -> None:
+def test_an_audit_reports_a_missing_object(images: ImageService, capsys) -> None:
+    """An audit reports a missing object, and what can be done."""
     image = images.upload("ana", b"x", image_type="cover")
     images.storage.delete([image.key])
     assert main(["audit"]) == 1
@@ -193,6 +210,7 @@ def test_an_audit_reports_a_missing_object_and_what_can_be_done(images: ImageSer
 
 
 def test_an_audit_in_parts_says_where_to_resume(images: ImageService, orphan: str, capsys) -> None:
+    """An audit in parts says where to resume."""
     images.upload("ana", b"x", image_type="cover")
     main(["audit", "--limit", "3"])
     shown = capsys.readouterr().out
@@ -202,12 +220,14 @@ def test_an_audit_in_parts_says_where_to_resume(images: ImageService, orphan: st
 
 
 def test_an_audit_as_json_lists_everything(images: ImageService, orphan: str, capsys) -> None:
+    """An audit as JSON lists everything."""
     assert main(["audit", "--json"]) == 1
     report = json.loads(capsys.readouterr().out)
     assert report["orphans"][0]["key"] == orphan
 
 
 def test_progress_is_a_bar_on_a_terminal_only(images: ImageService, monkeypatch, capsys) -> None:
+    """Progress is a bar on a terminal only."""
     for n in range(400):
         images.upload("ana", b"%d" % n, image_type="gallery")
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
@@ -235,6 +255,7 @@ def test_progress_without_the_library_is_lines(terminal: bool, monkeypatch, caps
 
 
 def test_an_audit_that_is_cut_off_says_where_to_resume(images: ImageService, monkeypatch, capsys) -> None:
+    """An audit that is cut off says where to resume."""
     for n in range(400):
         images.upload("ana", b"%d" % n, image_type="gallery")
     keys = [found.key for found in images.storage.list("users/")]
@@ -251,7 +272,8 @@ def test_an_audit_that_is_cut_off_says_where_to_resume(images: ImageService, mon
     assert f"--after '{keys[999]}'" in capsys.readouterr().err
 
 
-def test_an_error_is_one_line_and_status_2(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_an_error_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """An error is one line, and status 2."""
     images = ImageService(
         MemoryStorage(), faulty(MemoryRepository(), list_intents=before(RepositoryError("Away.", hint="Start it.")))
     )
@@ -260,7 +282,8 @@ def test_an_error_is_one_line_and_status_2(monkeypatch: pytest.MonkeyPatch, caps
     assert capsys.readouterr().err == "userimages: Away. Start it.\n"
 
 
-def test_an_audit_of_a_wrong_store_is_not_to_be_repeated(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_an_audit_of_a_wrong_store_is_not_repeated(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """An audit of a wrong store is not to be repeated."""
     right = ImageService.in_memory()
     right.upload("ana", make_image("PNG", (9, 9)), image_type="cover")
     deleted = right.upload("ben", make_image("PNG", (9, 9)), image_type="cover")
@@ -281,16 +304,18 @@ def test_an_audit_of_a_wrong_store_is_not_to_be_repeated(monkeypatch: pytest.Mon
         (["--delete"], "Repeat it, in parts with --limit.\n"),
     ],
 )
-def test_an_audit_that_was_cut_off_before_it_saw_anything_says_how_to_go_on(
+def test_an_audit_cut_off_early_says_how_to_go_on(
     monkeypatch: pytest.MonkeyPatch, capsys, more: list[str], advice: str
 ) -> None:
+    """An audit that was cut off before it saw anything says how to go on."""
     images = ImageService(MemoryStorage(), faulty(MemoryRepository(), list_by_key=before(RepositoryError("Away."))))
     monkeypatch.setattr("userimages.config.service_from_env", lambda **_: images)
     assert main(["audit", *more]) == 2
     assert f"The audit was cut off. {advice}" in capsys.readouterr().err
 
 
-def test_a_terminal_of_another_encoding_gets_what_it_can_show(tmp_path: Path) -> None:
+def test_a_terminal_gets_what_its_encoding_can_show(tmp_path: Path) -> None:
+    """A terminal of another encoding gets what it can show."""
     environ = {**os.environ, "USERIMAGES_DATA_DIR": str(tmp_path / "d\xe4ta"), "PYTHONIOENCODING": "ascii"}
     command = [sys.executable, "-c", "from userimages.cli import main; raise SystemExit(main())", "check"]
     done = subprocess.run(command, env=environ, capture_output=True, check=False)
@@ -298,9 +323,8 @@ def test_a_terminal_of_another_encoding_gets_what_it_can_show(tmp_path: Path) ->
     assert b"d\\xe4ta" in done.stdout
 
 
-def test_a_folder_that_cannot_be_looked_at_is_no_trouble_of_the_output(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys
-) -> None:
+def test_an_unreadable_folder_is_not_an_output_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys) -> None:
+    """A folder that cannot be read is not a trouble of the output."""
     monkeypatch.setenv("USERIMAGES_DATA_DIR", str(tmp_path / ("x" * 300)))
     assert main(["sweep"]) == 2
     assert "USERIMAGES_DATA_DIR" in (told := capsys.readouterr().err)
@@ -308,7 +332,8 @@ def test_a_folder_that_cannot_be_looked_at_is_no_trouble_of_the_output(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_an_output_that_is_full_is_one_line_and_status_2(tmp_path: Path) -> None:
+def test_an_output_that_is_full_is_one_line(tmp_path: Path) -> None:
+    """An output that is full is one line, and status 2."""
     environ = {**os.environ, "USERIMAGES_DATA_DIR": str(tmp_path)}
     command = [sys.executable, "-c", "from userimages.cli import main; raise SystemExit(main())", "check"]
     with open("/dev/full", "w") as full:
@@ -319,6 +344,7 @@ def test_an_output_that_is_full_is_one_line_and_status_2(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("arguments", [["audit", "--max-share", "2"], ["audit", "--limit", "0"], ["nonsense"], []])
 def test_bad_arguments_are_refused(arguments: list[str], capsys) -> None:
+    """Bad arguments are refused."""
     with pytest.raises(SystemExit) as exit:
         main(arguments)
     assert exit.value.code == 2
@@ -326,6 +352,7 @@ def test_bad_arguments_are_refused(arguments: list[str], capsys) -> None:
 
 
 def test_the_module_runs_as_a_program(tmp_path: Path) -> None:
+    """The module runs as a program."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("R2_", "USERIMAGES_"))}
     service_from_env({"USERIMAGES_DATA_DIR": str(tmp_path / "userimages-data")})
     done = subprocess.run(
@@ -344,6 +371,7 @@ def test_the_module_runs_as_a_program(tmp_path: Path) -> None:
 def test_the_console_makes_nothing_that_is_not_there(
     command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys
 ) -> None:
+    """The console makes nothing that is not there."""
     for name in [name for name in os.environ if name.startswith(("R2_", "USERIMAGES_"))]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
@@ -359,6 +387,7 @@ def test_the_console_makes_nothing_that_is_not_there(
 
 
 def test_check_prints_the_ddl_that_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys) -> None:
+    """Check prints the DDL that is missing."""
     monkeypatch.setenv("USERIMAGES_DATA_DIR", str(tmp_path))
     service_from_env()
     with closing(sqlite3.connect(tmp_path / "userimages.sqlite3")) as connection, connection:
@@ -367,7 +396,8 @@ def test_check_prints_the_ddl_that_is_missing(monkeypatch: pytest.MonkeyPatch, t
     assert "CREATE TABLE userimages_primaries" in capsys.readouterr().out
 
 
-def test_a_missing_object_that_came_during_the_audit_is_not_reported() -> None:
+def test_an_object_that_came_during_the_audit_is_well() -> None:
+    """A missing object that came during the audit is not reported."""
     storage, repository = MemoryStorage(), MemoryRepository()
     images = ImageService(storage, repository, processor=rig.instant_processor)
 
@@ -382,7 +412,7 @@ def test_a_missing_object_that_came_during_the_audit_is_not_reported() -> None:
 
 
 @pytest.mark.parametrize("name", ["images", "make", "box.images"])
-def test_the_console_takes_the_service_of_an_application(
+def test_the_console_takes_an_application_s_service(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     """``--app module:name`` is a service or a function that returns one, in the folder where it is called."""
@@ -403,6 +433,7 @@ def test_the_console_takes_the_service_of_an_application(
     "app", ["json", "json:nothing", "no_such_module:x", "json:loads", "json:JSONDecoder", ":", "", ".x:y"]
 )
 def test_an_app_that_is_none_is_one_line(app: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An `--app` that does not exist is one line."""
     assert main(["--app", app, "sweep"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("userimages: --app")
@@ -412,6 +443,7 @@ def test_an_app_that_is_none_is_one_line(app: str, capsys: pytest.CaptureFixture
 def test_new_id_is_for_a_repository_that_has_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """`new-id` is for a repository that has one."""
     monkeypatch.setenv("USERIMAGES_DATA_DIR", str(tmp_path))
     images = service_from_env()
     before_it = images.repository.database_id()
@@ -423,6 +455,7 @@ def test_new_id_is_for_a_repository_that_has_one(
 
 
 def test_the_audit_counts_what_is_foreign(images: ImageService, capsys: pytest.CaptureFixture[str]) -> None:
+    """The audit counts what is foreign."""
     images.storage.put(new_stem("ana", "cover", OLD, "bbbbbb") + ".webp", b"theirs", mime_type="image/webp")
     images.storage.put("users/ana/notes.txt", b"?", mime_type="text/plain")
     assert main(["audit"]) == 0

@@ -51,9 +51,10 @@ def store(seaweedfs: Any, bucket: Any) -> Iterator[wire.StoreProxy]:
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("how", ["before", "at", "after"] if rig.TORTURE else ["after"])
-def test_a_connection_that_is_cut_around_a_commit_loses_nothing(
+def test_a_connection_cut_at_a_commit_loses_nothing(
     database: wire.DatabaseProxy, own_database: str, clock: rig.Clock, operation: str, how: str
 ) -> None:
+    """A connection that is cut around a commit loses nothing."""
     from userimages.repositories.sqlalchemy import SQLAlchemyRepository
 
     direct = SQLAlchemyRepository(own_database)
@@ -91,9 +92,8 @@ def test_a_connection_that_is_cut_around_a_commit_loses_nothing(
     direct.close()
 
 
-def test_a_publish_whose_commit_was_done_but_not_answered_is_a_success(
-    database: wire.DatabaseProxy, own_database: str
-) -> None:
+def test_a_publish_committed_but_unanswered_is_done(database: wire.DatabaseProxy, own_database: str) -> None:
+    """A publish whose commit was done, but not answered, is a success."""
     from userimages.repositories.sqlalchemy import SQLAlchemyRepository
 
     repository = SQLAlchemyRepository(database.url)
@@ -111,9 +111,10 @@ FAULTS = ["cut in the middle", "cut after", "503"] + ["cut before", "429", "501"
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("times", [1, 9], ids=["once", "lasting"])
-def test_no_fault_of_the_wire_to_the_store_loses_or_leaves_anything(
+def test_no_fault_of_the_wire_loses_or_leaves_anything(
     store: wire.StoreProxy, bucket: Any, clock: rig.Clock, fault: str, times: int
 ) -> None:
+    """No fault of the wire to the store loses or leaves anything."""
     repository = MemoryRepository()
     healthy = ImageService(bucket, repository, processor=rig.instant_processor, clock=clock)
     images = ImageService(store.storage, repository, processor=rig.instant_processor, clock=clock)
@@ -141,7 +142,8 @@ def test_no_fault_of_the_wire_to_the_store_loses_or_leaves_anything(
     rig.count("faults on the wire to the store", store.faults)
 
 
-def test_a_put_that_was_done_but_not_answered_is_a_success(store: wire.StoreProxy) -> None:
+def test_a_put_done_but_not_answered_is_a_success(store: wire.StoreProxy) -> None:
+    """A put that was done but not answered is a success."""
     images = ImageService(store.storage, MemoryRepository(), processor=rig.instant_processor)
     store.plan["PUT"] = ["cut after"]
     user = rig.new_user()
@@ -152,6 +154,7 @@ def test_a_put_that_was_done_but_not_answered_is_a_success(store: wire.StoreProx
 
 
 def test_an_answer_that_breaks_off_is_a_typed_error(store: wire.StoreProxy) -> None:
+    """An answer that breaks off is a typed error."""
     images = ImageService(store.storage, MemoryRepository(), processor=rig.instant_processor)
     image = images.upload(rig.new_user(), b"new" * 1000, image_type="cover")
     store.plan["GET"] = ["cut the answer"]

@@ -77,6 +77,7 @@ def there(request: pytest.FixtureRequest, tmp_path: Any) -> rig.Place:
 @pytest.mark.parametrize("kind", [*KINDS, "slow", "lands late"])
 @pytest.mark.parametrize("lasts", [False, True], ids=["once", "lasting"])
 def test_no_fault_loses_or_leaves_anything(there: rig.Place, operation: str, kind: str, lasts: bool) -> None:
+    """No fault loses or leaves anything."""
     call, reached = 0, True
     while reached:
         call += 1
@@ -136,7 +137,8 @@ def _fail_once(place: rig.Place, operation: str, kind: str, at: int, *, lasts: b
     return next(calls) > at
 
 
-def test_three_503_then_good_needs_only_patience(there: rig.Place) -> None:
+def test_a_short_outage_needs_only_patience(there: rig.Place) -> None:
+    """Three answers of 503 and then good ones need only patience."""
     user = rig.new_user()
     storage = faulty(there.storage, put=[before(faults.UNAVAILABLE)] * 3)
     images = ImageService(storage, there.repository, processor=rig.instant_processor)
@@ -148,7 +150,8 @@ def test_three_503_then_good_needs_only_patience(there: rig.Place) -> None:
     assert len(images.list(user)) == 1
 
 
-def test_after_an_outage_of_the_store_the_same_idempotency_key_works_at_once(there: rig.Place) -> None:
+def test_a_key_works_at_once_after_an_outage(there: rig.Place) -> None:
+    """After an outage of the store the same idempotency key works at once."""
     user = rig.new_user()
     down = before(faults.UNAVAILABLE)
     broken = ImageService(
@@ -164,7 +167,8 @@ def test_after_an_outage_of_the_store_the_same_idempotency_key_works_at_once(the
     rig.check_nothing_left(images, [user], root=there.root)
 
 
-def test_after_an_answer_lost_at_the_beginning_the_same_idempotency_key_works_at_once(there: rig.Place) -> None:
+def test_a_key_works_at_once_after_a_lost_answer(there: rig.Place) -> None:
+    """After an answer lost at the beginning the same idempotency key works at once."""
     user = rig.new_user()
     repository = faulty(there.repository, begin_upload=[after(faults.CONNECTION_LOST)])
     images = ImageService(there.storage, repository, processor=rig.instant_processor)
@@ -173,7 +177,8 @@ def test_after_an_answer_lost_at_the_beginning_the_same_idempotency_key_works_at
     assert images.upload(user, b"new", image_type="cover", idempotency_key="k")
 
 
-def test_a_live_first_try_still_refuses_its_idempotency_key(there: rig.Place) -> None:
+def test_a_live_first_try_still_refuses_its_key(there: rig.Place) -> None:
+    """A live first try still refuses its idempotency key."""
     user = rig.new_user()
     again: list[Exception] = []
 
@@ -188,7 +193,9 @@ def test_a_live_first_try_still_refuses_its_idempotency_key(there: rig.Place) ->
     assert len(again) == 1
 
 
-def test_c9_mended_a_deletion_whose_bytes_stay_is_told_and_swept(there: rig.Place) -> None:
+@pytest.mark.contract("C9")
+def test_a_deletion_whose_bytes_stay_is_told_and_swept(there: rig.Place) -> None:
+    """A deletion whose bytes stay is told and swept."""
     user = rig.new_user()
     storage = faulty(there.storage, delete=[before(faults.UNAVAILABLE)])
     images = ImageService(storage, there.repository, processor=rig.instant_processor)
@@ -200,7 +207,8 @@ def test_c9_mended_a_deletion_whose_bytes_stay_is_told_and_swept(there: rig.Plac
     rig.check_nothing_left(images, [user], root=there.root)
 
 
-def test_wrong_bytes_differ_from_the_digest_of_the_record(there: rig.Place) -> None:
+def test_wrong_bytes_differ_from_the_recorded_digest(there: rig.Place) -> None:
+    """Wrong bytes differ from the digest of the record."""
     images = ImageService(
         faulty(there.storage, open=faults.wrong_bytes), there.repository, processor=rig.instant_processor
     )
@@ -211,7 +219,7 @@ def test_wrong_bytes_differ_from_the_digest_of_the_record(there: rig.Place) -> N
 
 
 @pytest.mark.parametrize("number", [3, 150])
-def test_what_the_store_refuses_to_delete_does_not_keep_the_sweep_from_the_rest(there: rig.Place, number: int) -> None:
+def test_a_refused_deletion_does_not_stop_the_sweep(there: rig.Place, number: int) -> None:
     """A lock rule of a bucket, say: more of them than one batch holds, and all older than the one that can go."""
     locked, user = rig.new_user(), rig.new_user()
 
@@ -236,7 +244,8 @@ def test_what_the_store_refuses_to_delete_does_not_keep_the_sweep_from_the_rest(
     rig.check_nothing_left(there.service(rig.Clock()), [user], root=there.root)
 
 
-def test_a_store_that_is_away_ends_the_sweep_after_one_batch(there: rig.Place) -> None:
+def test_a_silent_store_ends_the_sweep_after_one_batch(there: rig.Place) -> None:
+    """A store that is away ends the sweep after one batch."""
     calls: list[Call] = []
 
     def away(call: Call) -> Any:

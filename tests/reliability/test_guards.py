@@ -186,12 +186,14 @@ def _play(scene: Callable[[Any, Any], None], parts: dict[str, Any], tmp_path: Pa
 
 @pytest.mark.parametrize("guard", SCENES)
 def test_with_its_guard_the_scene_ends_well(guard: str, tmp_path: Path) -> None:
+    """With its guard the scene ends well."""
     scene, with_it, _ = SCENES[guard]
     _play(scene, with_it, tmp_path)
 
 
 @pytest.mark.parametrize("guard", SCENES)
 def test_without_its_guard_the_scene_shows_the_harm(guard: str, tmp_path: Path) -> None:
+    """Without its guard the scene shows the harm."""
     scene, _, without_it = SCENES[guard]
     with pytest.raises((AssertionError, pytest.fail.Exception, ConflictError, LookupError)):
         _play(scene, without_it, tmp_path)

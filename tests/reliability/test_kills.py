@@ -166,7 +166,8 @@ OPERATIONS = {
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_no_kill_loses_what_was_acknowledged_or_leaves_anything_behind(place: rig.Place, name: str) -> None:
+def test_no_kill_loses_or_leaves_anything(place: rig.Place, name: str) -> None:
+    """No kill loses what was acknowledged, or leaves anything behind."""
     stride = 1 if rig.TORTURE else {"sqlite+disk": 5}.get(place.name, 17)
     step, killed = (stride + 1) // 2, True
     while killed:

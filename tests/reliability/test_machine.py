@@ -282,10 +282,12 @@ def _run(parts: Callable[[], tuple[Any, Any]]) -> None:
 
 
 def test_no_sequence_breaks_it_in_memory() -> None:
+    """No sequence breaks it in memory."""
     _run(lambda: (MemoryStorage(), MemoryRepository()))
 
 
 def test_no_sequence_breaks_it_on_sqlite_and_disk(tmp_path: Path) -> None:
+    """No sequence breaks it on SQLite and disk."""
     from userimages.repositories.sqlalchemy import SQLAlchemyRepository
     from userimages.storages.disk import DiskStorage
 
@@ -299,6 +301,7 @@ def test_no_sequence_breaks_it_on_sqlite_and_disk(tmp_path: Path) -> None:
 
 
 def test_no_sequence_breaks_it_on_postgresql(own_database: str) -> None:
+    """No sequence breaks it on PostgreSQL."""
     import psycopg
 
     from userimages.repositories.sqlalchemy import SQLAlchemyRepository

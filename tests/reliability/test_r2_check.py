@@ -14,7 +14,8 @@ def run(environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, SCRIPT], check=False, env=environ, capture_output=True, text=True)
 
 
-def test_it_leads_an_image_through_its_life_in_about_twenty_requests(seaweedfs: Any) -> None:
+def test_it_leads_an_image_through_its_life(seaweedfs: Any) -> None:
+    """About twenty requests do it."""
     done = run(seaweedfs.environ())
     assert done.returncode == 0, done.stdout + done.stderr
     last = done.stdout.splitlines()[-1]
@@ -23,13 +24,15 @@ def test_it_leads_an_image_through_its_life_in_about_twenty_requests(seaweedfs: 
     assert 15 <= int(last.split()[-2]) <= 30
 
 
-def test_without_settings_it_says_which_and_asks_nothing() -> None:
+def test_without_settings_it_says_which_are_missing() -> None:
+    """Without settings it says which are missing, and asks nothing."""
     done = run({})
     assert done.returncode == 2
     assert "R2_BUCKET_NAME" in done.stdout
 
 
 def test_wrong_credentials_are_told_without_a_secret(seaweedfs: Any) -> None:
+    """Wrong credentials are told without a secret."""
     done = run(seaweedfs.environ() | {"R2_SECRET_ACCESS_KEY": "wrong-and-secret"})
     assert done.returncode == 1
     assert "FAIL  bucket" in done.stdout

@@ -48,7 +48,8 @@ def _open_and_close(images: ImageService, id: Any) -> None:
     images.open(id).close()
 
 
-def test_uploads_with_one_idempotency_key_make_one_image(place: rig.Place, clock: rig.Clock) -> None:
+def test_uploads_with_one_key_make_one_image(place: rig.Place, clock: rig.Clock) -> None:
+    """The same idempotency key in many uploads at once makes one image."""
     images = place.service(clock)
     for _ in range(ROUNDS):
         user = rig.new_user()
@@ -65,6 +66,7 @@ def test_uploads_with_one_idempotency_key_make_one_image(place: rig.Place, clock
 
 
 def test_replace_by_many_at_once_leaves_one(place: rig.Place, clock: rig.Clock) -> None:
+    """`replace` by many at once leaves one."""
     images = place.service(clock)
     for _ in range(ROUNDS):
         user = rig.new_user()
@@ -81,7 +83,8 @@ def test_replace_by_many_at_once_leaves_one(place: rig.Place, clock: rig.Clock) 
         finish(place, clock, user)
 
 
-def test_a_deletion_during_an_upload_and_a_listing_harms_none(place: rig.Place, clock: rig.Clock) -> None:
+def test_a_deletion_during_other_calls_harms_none(place: rig.Place, clock: rig.Clock) -> None:
+    """A deletion during an upload and a listing harms neither."""
     images = place.service(clock)
     for _ in range(ROUNDS):
         user = rig.new_user()
@@ -103,7 +106,8 @@ def test_a_deletion_during_an_upload_and_a_listing_harms_none(place: rig.Place, 
         finish(place, clock, user)
 
 
-def test_delete_user_during_uploads_leaves_only_what_came_later(place: rig.Place, clock: rig.Clock) -> None:
+def test_delete_user_leaves_only_what_came_later(place: rig.Place, clock: rig.Clock) -> None:
+    """What is uploaded meanwhile goes, or came later."""
     images = place.service(clock)
     for _ in range(ROUNDS):
         user = rig.new_user()
@@ -119,6 +123,7 @@ def test_delete_user_during_uploads_leaves_only_what_came_later(place: rig.Place
 
 
 def test_sweeps_at_once_share_the_work(place: rig.Place, clock: rig.Clock) -> None:
+    """Sweeps at once share the work."""
     user = rig.new_user()
     broken = ImageService(
         faulty(place.storage, delete=faults.before(faults.TIMED_OUT)),
@@ -142,9 +147,8 @@ def test_sweeps_at_once_share_the_work(place: rig.Place, clock: rig.Clock) -> No
 
 
 @pytest.mark.parametrize("hours", [0, 2], ids=["after the first look", "after both looks"])
-def test_an_upload_that_the_sweep_overtakes_fails_and_leaves_nothing(
-    place: rig.Place, clock: rig.Clock, hours: int
-) -> None:
+def test_an_upload_that_the_sweep_overtakes_fails(place: rig.Place, clock: rig.Clock, hours: int) -> None:
+    """An upload that the sweep overtakes fails, and leaves nothing."""
     user = rig.new_user()
 
     def linger() -> None:
@@ -166,7 +170,8 @@ def test_an_upload_that_the_sweep_overtakes_fails_and_leaves_nothing(
     finish(place, clock, user)
 
 
-def test_a_sweep_racing_with_the_publish_ends_in_one_of_two_ways(place: rig.Place, clock: rig.Clock) -> None:
+def test_a_sweep_racing_with_publish_ends_in_two_ways(place: rig.Place, clock: rig.Clock) -> None:
+    """A sweep racing with the publish ends in one of two ways."""
     for _ in range(ROUNDS):
         user = rig.new_user()
         gate = threading.Barrier(2)
@@ -196,7 +201,7 @@ def test_a_sweep_racing_with_the_publish_ends_in_one_of_two_ways(place: rig.Plac
         finish(place, clock, user)
 
 
-def test_processes_that_share_nothing_but_the_backends_keep_one_primary(place: rig.Place, clock: rig.Clock) -> None:
+def test_processes_keep_one_primary(place: rig.Place, clock: rig.Clock) -> None:
     """Each child was forked with the service, as workers are; it uploads, makes primary and deletes."""
     user = rig.new_user()
     images = place.service(clock)

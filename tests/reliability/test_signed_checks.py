@@ -110,7 +110,7 @@ def test_a_rule_with_other_keys_is_found_out(domain: Domain) -> None:
     assert lines["unsigned URL"].ok
 
 
-def test_a_domain_that_fails_is_not_taken_for_a_refusal(domain: Domain) -> None:
+def test_a_failing_domain_is_not_taken_for_a_refusal(domain: Domain) -> None:
     """A 500 for the unsigned URL tells nothing about the rule."""
     domain.rule = lambda path, token: 200 if token else 500
     lines = checked(domain.storage)

@@ -504,10 +504,12 @@ def forgets_the_primaries(good: Any, *, after: str = "", limit: int = 1000) -> A
 
 
 def test_a_good_repository_passes() -> None:
+    """A good repository passes."""
     assert list(failures(MemoryRepository)) == []
 
 
 def test_each_method_is_broken_in_two_ways_at_least() -> None:
+    """Each method is broken in two ways at least."""
     from userimages.protocols import ImageRepository
 
     methods = {name for name in vars(ImageRepository) if not name.startswith("_")}
@@ -519,4 +521,5 @@ def test_each_method_is_broken_in_two_ways_at_least() -> None:
     ("method", "wrong"), [pytest.param(m, w, id=f"{m}-{n}") for m, ways in BREAKS.items() for n, w in ways.items()]
 )
 def test_the_contract_notices_a_method_that(method: str, wrong: Break) -> None:
+    """The contract notices a method that is broken."""
     assert next(failures(lambda: broken(method, wrong)), None), "the contract let it pass"

@@ -49,11 +49,13 @@ def database() -> Database:
 
 
 @pytest.mark.parametrize("sqlstate", ["40001", "40P01", "55P03"])
-def test_a_transaction_that_was_chosen_to_die_is_begun_again(database: Database, sqlstate: str) -> None:
+def test_a_transaction_chosen_to_die_is_begun_again(database: Database, sqlstate: str) -> None:
+    """A transaction that was chosen to die is begun again."""
     assert failing(database, DriverError(sqlstate=sqlstate), times=2) == 3
 
 
-def test_it_is_not_begun_again_for_ever(database: Database) -> None:
+def test_it_is_not_begun_again_without_end(database: Database) -> None:
+    """It is not begun again without end."""
     runs: list[int] = []
 
     def work(connection: object) -> None:
@@ -66,7 +68,7 @@ def test_it_is_not_begun_again_for_ever(database: Database) -> None:
 
 
 @pytest.mark.parametrize("alone", [False, True])
-def test_work_on_a_connection_that_was_lost_is_begun_again(database: Database, alone: bool) -> None:
+def test_work_on_a_lost_connection_is_begun_again(database: Database, alone: bool) -> None:
     """A transaction was undone; a single statement is one that may be repeated."""
     runs: list[int] = []
 
@@ -125,7 +127,8 @@ def test_work_on_a_connection_that_was_lost_is_begun_again(database: Database, a
         (DriverError("something about ana", sqlstate="XX000"), r"failed. \(DriverError, XX000\)"),
     ],
 )
-def test_a_failure_says_what_to_look_at_and_no_name(database: Database, error: DriverError, says: str) -> None:
+def test_a_failure_says_what_to_check_and_no_name(database: Database, error: DriverError, says: str) -> None:
+    """A failure says what to look at and no name."""
     with pytest.raises(RepositoryError, match=says) as caught:
         failing(database, error)
     assert "ana" not in str(caught.value)
@@ -136,14 +139,14 @@ def test_a_failure_says_what_to_look_at_and_no_name(database: Database, error: D
     ("error", "busy"), [("40001", True), ("55P03", True), ("57P01", False), ("42P01", False), (None, False)]
 )
 def test_what_certainly_did_nothing_says_so(database: Database, error: str | None, busy: bool) -> None:
+    """What certainly did nothing says so."""
     with pytest.raises(RepositoryError) as caught:
         failing(database, DriverError(sqlstate=error))
     assert isinstance(caught.value, DatabaseBusyError) is busy
 
 
-def test_text_that_the_database_cannot_hold_is_an_error_of_ours(
-    postgresql: str, engine_of: Callable[..., Engine]
-) -> None:
+def test_text_that_no_database_holds_is_a_clear_error(postgresql: str, engine_of: Callable[..., Engine]) -> None:
+    """Text that the database cannot hold is an error of this library."""
     address = postgresql.replace("postgresql://", "postgresql+psycopg://")
     with engine_of(address, isolation_level="AUTOCOMMIT").connect() as connection:
         connection.execute(text("CREATE DATABASE latin ENCODING LATIN1 TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"))
@@ -155,12 +158,14 @@ def test_text_that_the_database_cannot_hold_is_an_error_of_ours(
 
 
 def test_an_engine_that_renames_schemas_is_refused(engine_of: Callable[..., Engine]) -> None:
+    """An engine that renames schemas is refused."""
     with pytest.raises(ConfigurationError, match="schema_translate_map"):
         SQLAlchemyRepository(engine_of("sqlite://").execution_options(schema_translate_map={None: "app"}))
 
 
 @pytest.mark.parametrize("url", ["sqlite+aiosqlite:///images.db", "postgresql+asyncpg://host/name"])
-def test_a_driver_for_asyncio_is_refused_with_what_to_write(url: str) -> None:
+def test_a_driver_for_asyncio_is_refused_with_advice(url: str) -> None:
+    """A driver for asyncio is refused, with what to write in its place."""
     with pytest.raises(ConfigurationError, match="asyncio"):
         SQLAlchemyRepository(url)
 
@@ -169,11 +174,13 @@ def test_a_driver_for_asyncio_is_refused_with_what_to_write(url: str) -> None:
     "error", [DriverError(sqlstate="23503"), DriverError(sqlstate="23001"), DriverError(sqlstate="23505")]
 )
 def test_a_refusal_is_a_conflict_and_not_repeated(database: Database, error: DriverError) -> None:
+    """A refusal is a conflict and not repeated."""
     with pytest.raises(ConflictError):
         failing(database, error, times=1, kind=exc.IntegrityError)
 
 
-def test_a_connection_lost_in_commit_is_an_outcome_unknown(postgresql: str, engine_of: Callable[..., Engine]) -> None:
+def test_a_connection_lost_in_commit_leaves_it_unknown(postgresql: str, engine_of: Callable[..., Engine]) -> None:
+    """The outcome of a connection lost in COMMIT is unknown."""
     address = postgresql.replace("postgresql://", "postgresql+psycopg://")
     engine, other = engine_of(address), engine_of(address)
     repository = SQLAlchemyRepository(engine)
@@ -195,7 +202,8 @@ def test_a_connection_lost_in_commit_is_an_outcome_unknown(postgresql: str, engi
     assert repository.update(image.id, {"caption": "newer"})
 
 
-def test_a_file_that_cannot_be_written_is_read_and_not_waited_for(tmp_path: Path) -> None:
+def test_a_read_only_file_is_read_and_not_waited_for(tmp_path: Path) -> None:
+    """A file that cannot be written is read, and not waited for."""
     path = tmp_path / "images.db"
     repository = SQLAlchemyRepository(make_url(f"sqlite:///{path}"))
     repository.create_schema()
@@ -227,7 +235,7 @@ def test_nobody_waits_for_the_log_of_sqlite(tmp_path: Path) -> None:
         assert reader.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_an_idle_connection_that_was_closed_fails_nothing(postgresql: str, own_database: str) -> None:
+def test_a_closed_idle_connection_fails_nothing(postgresql: str, own_database: str) -> None:
     """The server closes all connections of the pool: every call of the next request succeeds, uploads too."""
     import psycopg
 
@@ -266,6 +274,7 @@ def test_whatever_a_driver_raises_is_an_error_of_ours(database: Database, failur
 
 
 def test_other_date_styles_are_no_foreign_exception(postgresql: str, own_database: str) -> None:
+    """Other date styles are no foreign exception."""
     repository = SQLAlchemyRepository(make_url(own_database).update_query_dict({"options": "-c DateStyle=German"}))
     repository.create_schema()
     with pytest.raises(RepositoryError):
@@ -275,6 +284,7 @@ def test_other_date_styles_are_no_foreign_exception(postgresql: str, own_databas
 
 @pytest.mark.parametrize("option", ["pgbouncer=true", "schema=public", "connection_limit=5"])
 def test_an_option_of_another_library_is_named(option: str) -> None:
+    """An option of another library is named."""
     with pytest.raises(ConfigurationError, match=option.partition("=")[0]):
         SQLAlchemyRepository(f"postgresql://ana@localhost/x?{option}&sslmode=disable")
 

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from userimages.repositories.sqlalchemy import SQLAlchemyRepository
 from userimages.testing.records import new_image, new_user, publish
 
@@ -34,9 +36,9 @@ def race(url: str, runners: Sequence[tuple[str, int]], ids: Sequence[object] = (
     assert not failures, failures[0][-2000:]
 
 
-def test_c10_mended_set_primary_by_processes_never_fails_and_never_shows_two_or_none(
-    url: str, repository: SQLAlchemyRepository
-) -> None:
+@pytest.mark.contract("C10")
+def test_set_primary_by_processes_always_shows_one(url: str, repository: SQLAlchemyRepository) -> None:
+    """It never fails, and never shows two primaries or none."""
     user = new_user()
     images = [publish(repository, new_image(user), is_primary=True) for _ in range(4)]
     race(url, [*[("set_primary", CALLS)] * CALLERS, ("watch", CALLS)], [image.id for image in images])
@@ -44,6 +46,7 @@ def test_c10_mended_set_primary_by_processes_never_fails_and_never_shows_two_or_
 
 
 def test_create_schema_by_processes_at_once(url: str) -> None:
+    """Create schema by processes at once."""
     race(url, [("create_schema", 3)] * 4)
     repository = SQLAlchemyRepository(url)
     assert repository.missing_schema() == ()

@@ -59,6 +59,7 @@ def test_the_printed_ddl_makes_a_whole_database(url: str, engine_of: EngineOf) -
 
 
 def test_each_database_has_an_id_of_its_own(url: str, engine_of: EngineOf) -> None:
+    """Each database has an id of its own."""
     repository = SQLAlchemyRepository(engine_of(url))
     repository.create_schema()
     first = repository.database_id()
@@ -82,6 +83,7 @@ def test_a_database_that_lost_its_id_says_so(url: str, engine_of: EngineOf) -> N
 
 
 def test_a_schema_of_a_newer_release_is_refused(url: str, engine_of: EngineOf) -> None:
+    """A schema of a newer release is refused."""
     engine = engine_of(url)
     repository = SQLAlchemyRepository(engine)
     repository.create_schema()
@@ -92,6 +94,7 @@ def test_a_schema_of_a_newer_release_is_refused(url: str, engine_of: EngineOf) -
 
 
 def test_a_schema_of_an_older_release_is_raised(url: str, engine_of: EngineOf) -> None:
+    """A schema of an older release is raised."""
     engine = engine_of(url)
     repository = SQLAlchemyRepository(engine)
     repository.create_schema()
@@ -142,6 +145,7 @@ def test_what_create_schema_cannot_mend_is_reported(url: str, engine_of: EngineO
 
 
 def test_another_collation_is_reported_on_postgresql(postgresql: str, own_database: str, engine_of: EngineOf) -> None:
+    """Another collation is reported on PostgreSQL."""
     engine = engine_of(own_database.replace("postgresql://", "postgresql+psycopg://"))
     repository = SQLAlchemyRepository(engine)
     run(engine, *(each.replace('COLLATE "C" ', "") for each in repository.missing_schema()))
@@ -149,6 +153,7 @@ def test_another_collation_is_reported_on_postgresql(postgresql: str, own_databa
 
 
 def test_nothing_differs_in_a_schema_of_this_release(url: str, engine_of: EngineOf) -> None:
+    """Nothing differs in a schema of this release."""
     repository = SQLAlchemyRepository(engine_of(url))
     repository.create_schema()
     assert repository.schema_differences() == ()

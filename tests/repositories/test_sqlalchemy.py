@@ -49,7 +49,9 @@ def given(url: str, engine_of: EngineOf, **options: object) -> tuple[Engine, SQL
 # statements
 
 
-def test_c8_a_page_is_one_statement_and_one_round_trip(url: str, engine_of: EngineOf) -> None:
+@pytest.mark.contract("C8")
+def test_a_page_is_one_statement_and_one_round_trip(url: str, engine_of: EngineOf) -> None:
+    """A page is one statement and one round trip."""
     engine, repository = given(url, engine_of)
     user = new_user()
     images = [publish(repository, new_image(user), is_primary=True) for _ in range(5)]
@@ -62,7 +64,8 @@ def test_c8_a_page_is_one_statement_and_one_round_trip(url: str, engine_of: Engi
     assert len(executed) == 4, executed
 
 
-def test_publishing_as_primary_is_one_statement_on_postgresql(postgresql: str, engine_of: EngineOf) -> None:
+def test_publishing_as_primary_is_one_statement(postgresql: str, engine_of: EngineOf) -> None:
+    """On PostgreSQL publishing as primary is one statement."""
     engine, repository = given(postgresql, engine_of)
     first = new_image(new_user())
     intent = begin_upload(repository, first)
@@ -72,7 +75,8 @@ def test_publishing_as_primary_is_one_statement_on_postgresql(postgresql: str, e
     assert [each.split()[0] for each in executed] == ["SET", "WITH"]
 
 
-def test_columns_of_ours_may_be_null_in_statements_of_the_application(url: str, engine_of: EngineOf) -> None:
+def test_columns_may_be_null_in_an_outer_join(url: str, engine_of: EngineOf) -> None:
+    """Columns of the library may be null in statements of the application."""
     engine, _ = given(url, engine_of)
     one = select(literal(1).label("one")).subquery()
     columns = select(images.c.id, images.c.uploaded_at, images.c.image_type)
@@ -81,7 +85,8 @@ def test_columns_of_ours_may_be_null_in_statements_of_the_application(url: str, 
     assert found == (None, None, None)
 
 
-def test_a_missing_image_and_another_user_s_cost_the_same_statements(url: str, engine_of: EngineOf) -> None:
+def test_a_missing_image_costs_what_a_foreign_one_does(url: str, engine_of: EngineOf) -> None:
+    """A missing image and another user's cost the same statements."""
     engine, repository = given(url, engine_of)
     image = publish(repository, new_image(new_user()))
     executed: list[str] = []
@@ -96,7 +101,9 @@ def test_a_missing_image_and_another_user_s_cost_the_same_statements(url: str, e
 
 
 @pytest.mark.parametrize("further", [False, True])
-def test_c6_a_page_comes_from_the_index_in_its_order(url: str, engine_of: EngineOf, further: bool) -> None:
+@pytest.mark.contract("C6")
+def test_a_page_comes_from_the_index_in_its_order(url: str, engine_of: EngineOf, further: bool) -> None:
+    """A page comes from the index in its order."""
     engine, repository = given(url, engine_of)
     user = new_user()
     images = [publish(repository, new_image(user)) for _ in range(20)]
@@ -117,7 +124,9 @@ def test_c6_a_page_comes_from_the_index_in_its_order(url: str, engine_of: Engine
         assert "ROW(uploaded_at, id) <" in plan.partition("Index Cond")[2]
 
 
-def test_c4_mended_the_schema_allows_one_primary(url: str, engine_of: EngineOf) -> None:
+@pytest.mark.contract("C4")
+def test_the_schema_allows_one_primary(url: str, engine_of: EngineOf) -> None:
+    """The schema allows one primary."""
     engine, repository = given(url, engine_of)
     image = publish(repository, new_image(new_user()), is_primary=True)
     other = publish(repository, new_image(image.user))
@@ -133,9 +142,10 @@ def test_c4_mended_the_schema_allows_one_primary(url: str, engine_of: EngineOf) 
 
 
 @pytest.mark.parametrize("rule", ["", "ON DELETE RESTRICT", "DEFERRABLE INITIALLY DEFERRED"])
-def test_a_foreign_key_of_the_application_refuses_before_anything_is_changed(
+def test_a_foreign_key_refuses_before_any_change(
     repository: SQLAlchemyRepository, url: str, engine_of: EngineOf, rule: str
 ) -> None:
+    """A foreign key of the application refuses before anything is changed."""
     engine = engine_of(url.replace("postgresql://", "postgresql+psycopg://"))
     image = publish(repository, new_image(new_user()), is_primary=True)
     sqlite = engine.dialect.name == "sqlite"
@@ -156,9 +166,10 @@ def test_a_foreign_key_of_the_application_refuses_before_anything_is_changed(
     assert delete_one(repository, image.id)
 
 
-def test_a_row_of_the_caller_that_is_not_committed_yet_is_not_waited_for_for_ever(
+def test_an_uncommitted_row_is_waited_for_a_while(
     repository: SQLAlchemyRepository, url: str, engine_of: EngineOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A row of the caller that is not committed yet is not waited for without end."""
     if url.startswith("sqlite"):
         pytest.skip("SQLite has a busy time-out of its own")
     monkeypatch.setattr(database, "PATIENCE", 0.2)
@@ -195,6 +206,7 @@ def test_a_row_of_the_caller_that_is_not_committed_yet_is_not_waited_for_for_eve
     ids=lambda options: str(options.get("isolation_level", "default")),
 )
 def test_a_given_engine_keeps_its_ways_and_ours_hold(url: str, engine_of: EngineOf, options: dict[str, object]) -> None:
+    """A given engine keeps its ways and ours hold."""
     engine, repository = given(url, engine_of, **options)
     with engine.connect() as connection:
         before = _ways(connection)
@@ -231,6 +243,7 @@ class TestSQLiteWhereTheApplicationBegins(RepositoryContract):
 
 
 def test_an_engine_of_our_own_is_durable_and_waits(tmp_path: Path, postgresql: str) -> None:
+    """An engine of our own is durable and waits."""
     engine = open_engine(f"sqlite:///{tmp_path}/images.db")
     with engine.connect() as connection:
         assert _ways(connection) == ["wal", 1, 2, 30_000]
@@ -243,6 +256,7 @@ def test_an_engine_of_our_own_is_durable_and_waits(tmp_path: Path, postgresql: s
 
 
 def test_a_database_in_memory_is_one_for_all_threads() -> None:
+    """A database in memory is one for all threads."""
     repository = SQLAlchemyRepository("sqlite://")
     repository.create_schema()
     image = publish(repository, new_image(new_user()))
@@ -254,13 +268,15 @@ def test_a_database_in_memory_is_one_for_all_threads() -> None:
     repository.close()
 
 
-def test_a_static_pool_in_memory_will_do_for_tests(engine_of: EngineOf) -> None:
+def test_a_static_pool_in_memory_works_for_tests(engine_of: EngineOf) -> None:
+    """A static pool in memory will do for tests."""
     _, repository = given("sqlite://", engine_of, poolclass=StaticPool)
     image = publish(repository, new_image(new_user()), is_primary=True)
     assert delete_one(repository, image.id)
 
 
-def test_all_repositories_of_one_database_in_memory_take_turns(engine_of: EngineOf) -> None:
+def test_repositories_of_one_memory_take_turns(engine_of: EngineOf) -> None:
+    """All repositories of one database in memory take turns."""
     engine, one = given("sqlite://", engine_of, poolclass=StaticPool, connect_args={"check_same_thread": False})
     other, user, inside = SQLAlchemyRepository(engine), new_user(), []
 
@@ -286,7 +302,8 @@ def test_all_repositories_of_one_database_in_memory_take_turns(engine_of: Engine
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 @pytest.mark.parametrize("make", [MemoryRepository, lambda: SQLAlchemyRepository("sqlite://")])
-def test_a_child_does_not_wait_for_a_lock_that_a_thread_of_its_parent_held(make: Any) -> None:
+def test_a_child_never_waits_for_a_lock_of_its_parent(make: Any) -> None:
+    """A child does not wait for a lock that a thread of its parent held."""
     repository = make()
     getattr(repository, "create_schema", int)()
     lock = getattr(repository, "_lock", None) or repository._database._turn._lock
@@ -299,12 +316,14 @@ def test_a_child_does_not_wait_for_a_lock_that_a_thread_of_its_parent_held(make:
 
 
 def test_a_pool_without_a_free_connection_says_so(url: str, engine_of: EngineOf) -> None:
+    """A pool without a free connection says so."""
     engine, repository = given(url, engine_of, pool_size=1, max_overflow=0, pool_timeout=0.01)
     with engine.connect(), pytest.raises(RepositoryError, match="pool"):
         repository.list("ana", limit=1)
 
 
 def test_a_lock_that_is_held_too_long_says_so(tmp_path: Path, engine_of: EngineOf) -> None:
+    """A lock that is held too long says so."""
     engine, repository = given(f"sqlite:///{tmp_path}/app.db", engine_of, connect_args={"timeout": 0})
     with engine.connect() as connection:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -312,7 +331,8 @@ def test_a_lock_that_is_held_too_long_says_so(tmp_path: Path, engine_of: EngineO
             begin_upload(repository, new_image("ana"))
 
 
-def test_a_connection_that_the_server_closed_is_replaced(postgresql: str, engine_of: EngineOf) -> None:
+def test_a_connection_closed_by_the_server_is_replaced(postgresql: str, engine_of: EngineOf) -> None:
+    """A connection that the server closed is replaced."""
     engine, repository = given(postgresql, engine_of)
     image = publish(repository, new_image(new_user()))
     close_all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'app'"
@@ -328,7 +348,8 @@ def test_a_connection_that_the_server_closed_is_replaced(postgresql: str, engine
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
 @pytest.mark.parametrize("owned", [True, False])
-def test_a_repository_made_before_a_fork_works_on_both_sides(url: str, owned: bool) -> None:
+def test_a_repository_works_on_both_sides_of_a_fork(url: str, owned: bool) -> None:
+    """A repository made before a fork works on both sides."""
     program = """
 import os, sys
 from sqlalchemy import create_engine
@@ -363,6 +384,7 @@ if owned == "False":
 
 
 def test_missing_tables_say_create_schema(url: str) -> None:
+    """Missing tables say `create_schema`."""
     repository = SQLAlchemyRepository(url)
     for call in (lambda: repository.list("ana", limit=1), lambda: begin_upload(repository, new_image("ana"))):
         with pytest.raises(RepositoryError, match=r"create_schema\(\)"):
@@ -381,7 +403,8 @@ def test_missing_tables_say_create_schema(url: str) -> None:
         ("postgresql://ana:s3cr3t@no-such-host.invalid/images", "does not answer"),
     ],
 )
-def test_a_database_that_cannot_be_opened_says_what_to_look_at(tmp_path: Path, where: str, says: str) -> None:
+def test_a_database_that_cannot_be_opened_says_why(tmp_path: Path, where: str, says: str) -> None:
+    """A database that cannot be opened says what to check."""
     (tmp_path / "rubbish.db").write_bytes(b"rubbish" * 1000)
     repository = SQLAlchemyRepository(where.format(tmp_path))
     with pytest.raises(RepositoryError, match=says) as caught:
@@ -391,6 +414,7 @@ def test_a_database_that_cannot_be_opened_says_what_to_look_at(tmp_path: Path, w
 
 
 def test_a_missing_database_or_role_says_so(postgresql: str) -> None:
+    """A missing database or role says so."""
     for url, says in (
         (postgresql.replace("/postgres?", "/no_such_database?"), "no database of this name"),
         (postgresql.replace("postgres:@", "no_such_role:@"), "user or password"),
@@ -413,7 +437,8 @@ def test_a_missing_database_or_role_says_so(postgresql: str) -> None:
         "nosuch://s3cr3t@host",
     ],
 )
-def test_what_is_no_database_of_ours_is_refused_without_its_url(address: Any) -> None:
+def test_an_unknown_database_is_refused(address: Any) -> None:
+    """An unsupported database is refused, and its URL is not in the message."""
     with pytest.raises(ConfigurationError) as caught:
         SQLAlchemyRepository(address)
     assert "s3cr3t" not in str(caught.value)
@@ -427,6 +452,7 @@ def test_what_is_no_database_of_ours_is_refused_without_its_url(address: Any) ->
     ],
 )
 def test_a_missing_extra_says_how_to_install_it(module: str, url: str, extra: str) -> None:
+    """A missing extra says how to install it."""
     program = f"""
 import sys
 sys.modules[{module!r}] = None
@@ -441,7 +467,9 @@ except ConfigurationError as error:
     assert f"pip install '{extra}'" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def test_c7_mended_a_publication_is_whole_or_nothing(repository: SQLAlchemyRepository) -> None:
+@pytest.mark.contract("C7")
+def test_a_publication_is_whole_or_nothing(repository: SQLAlchemyRepository) -> None:
+    """A publication is whole or nothing."""
     image = publish(repository, new_image(new_user()), is_primary=True)
     broken = new_image(image.user)
     intent = begin_upload(repository, broken)
@@ -456,7 +484,9 @@ def test_c7_mended_a_publication_is_whole_or_nothing(repository: SQLAlchemyRepos
 # the schema
 
 
-def test_c6_mended_the_schema_is_complete_after_one_call_and_repeatable(url: str) -> None:
+@pytest.mark.contract("C6")
+def test_the_schema_is_complete_after_one_call(url: str) -> None:
+    """The schema is complete after one call, which can be repeated."""
     repository = SQLAlchemyRepository(url)
     missing = repository.missing_schema()
     assert [ddl.split()[2] for ddl in missing if ddl.startswith("CREATE TABLE")] == [
@@ -480,9 +510,8 @@ def test_c6_mended_the_schema_is_complete_after_one_call_and_repeatable(url: str
         ("ALTER TABLE userimages_intents DROP COLUMN claimed", "ADD COLUMN claimed BOOLEAN DEFAULT"),
     ],
 )
-def test_what_is_missing_is_named_and_added_and_nothing_else_changed(
-    url: str, engine_of: EngineOf, broken: str, ddl: str
-) -> None:
+def test_what_is_missing_is_named_and_added(url: str, engine_of: EngineOf, broken: str, ddl: str) -> None:
+    """What is missing is named and added, and nothing else is changed."""
     engine, repository = given(url, engine_of)
     image = publish(repository, new_image(new_user()))
     with engine.begin() as connection:
@@ -497,6 +526,7 @@ def test_what_is_missing_is_named_and_added_and_nothing_else_changed(
 
 
 def test_the_ddl_that_is_named_can_be_applied_by_hand(url: str, engine_of: EngineOf) -> None:
+    """The DDL that is named can be applied by hand."""
     engine = engine_of(url.replace("postgresql://", "postgresql+psycopg://"))
     repository = SQLAlchemyRepository(engine)
     with engine.begin() as connection:
@@ -506,7 +536,8 @@ def test_the_ddl_that_is_named_can_be_applied_by_hand(url: str, engine_of: Engin
     assert publish(repository, new_image(new_user()), is_primary=True)
 
 
-def test_keys_are_in_byte_order_whatever_the_language_of_the_database(postgresql: str, engine_of: EngineOf) -> None:
+def test_keys_are_in_byte_order_in_any_language(postgresql: str, engine_of: EngineOf) -> None:
+    """Keys are in byte order, whatever the language of the database."""
     engine, _ = given(postgresql, engine_of)
     column = "table_name = 'userimages_images' AND column_name = 'key'"
     with engine.connect() as connection:
@@ -515,6 +546,7 @@ def test_keys_are_in_byte_order_whatever_the_language_of_the_database(postgresql
 
 
 def test_the_same_intent_twice_is_a_conflict(repository: SQLAlchemyRepository) -> None:
+    """The same intent twice is a conflict."""
     intent = begin_upload(repository, new_image(new_user()))
     with pytest.raises(ConflictError, match="id"):
         repository.begin_upload(intent, now=NOW)

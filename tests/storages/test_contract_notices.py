@@ -254,16 +254,19 @@ def failures(method: str, storage: type[MemoryStorage]) -> list[str]:
 
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda each: each.__name__)
 def test_the_contract_notices_a_broken_method(broken):
+    """The contract notices a broken method."""
     method = next(each for each in ("put", "open", "delete", "list", "url") if each in vars(broken))
 
     assert failures(method, broken)
 
 
 def test_a_good_storage_passes_the_contract():
+    """A good storage passes the contract."""
     assert failures("", MemoryStorage) == []
 
 
 def test_every_method_is_broken_in_two_ways_at_least():
+    """Every method is broken in two ways at least."""
     ways = [each.__name__.lower() for each in BROKEN]
 
     assert all(sum(way.startswith(method) for way in ways) >= 2 for method in ("put", "open", "delete", "list", "url"))

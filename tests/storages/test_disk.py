@@ -50,6 +50,7 @@ def files(folder):
 @pytest.mark.contract("C3")
 @pytest.mark.parametrize("key", BAD_KEYS)
 def test_a_key_that_is_not_a_path_inside_is_refused(tmp_path, key):
+    """A key that is not a path inside is refused."""
     storage = DiskStorage(tmp_path / "root")
 
     for request in (lambda: put(storage, key), lambda: storage.open(key), lambda: storage.delete([key])):
@@ -66,6 +67,7 @@ def test_a_key_that_is_not_a_path_inside_is_refused(tmp_path, key):
     )
 )
 def test_no_key_leads_out_of_the_root(tmp_path, key):
+    """No key leads out of the root."""
     storage = DiskStorage(tmp_path / "deep" / "root")
 
     with suppress(StorageError):
@@ -78,6 +80,7 @@ def test_no_key_leads_out_of_the_root(tmp_path, key):
 
 @pytest.mark.parametrize("level", ["users", "users/ana", "users/ana/images", KEY])
 def test_a_planted_link_is_never_followed(storage, tmp_path, level):
+    """A planted link is never followed."""
     outside = tmp_path / "outside"
     planted = tmp_path / "root" / level
     target = outside / KEY.removeprefix(level).removeprefix("/") if level != KEY else outside / "cat.jpg"
@@ -99,6 +102,7 @@ def test_a_planted_link_is_never_followed(storage, tmp_path, level):
 
 
 def test_a_link_in_the_way_is_named_as_the_problem(storage, tmp_path):
+    """A link in the way is named as the problem."""
     (tmp_path / "root" / "users").symlink_to(tmp_path)
 
     with pytest.raises(StorageError, match="symbolic link"):
@@ -106,6 +110,7 @@ def test_a_link_in_the_way_is_named_as_the_problem(storage, tmp_path):
 
 
 def test_a_planted_temporary_folder_is_not_followed(tmp_path):
+    """A planted temporary folder is not followed."""
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / ".tmp").symlink_to(tmp_path)
 
@@ -178,6 +183,7 @@ def test_a_killed_put_leaves_nothing_after_a_delete(storage, tmp_path, monkeypat
 
 
 def test_a_delete_leaves_temporary_files_of_other_keys(storage, tmp_path, monkeypatch):
+    """A delete leaves temporary files of other keys."""
     killed_at("link", storage, monkeypatch)
 
     storage.delete([KEY + ".webp", "users/ana/images/dog.jpg"])
@@ -187,6 +193,7 @@ def test_a_delete_leaves_temporary_files_of_other_keys(storage, tmp_path, monkey
 
 
 def test_the_same_put_succeeds_after_a_kill(storage, monkeypatch):
+    """The same put succeeds after a kill."""
     killed_at("link", storage, monkeypatch)
 
     put(storage)
@@ -194,6 +201,7 @@ def test_the_same_put_succeeds_after_a_kill(storage, monkeypatch):
 
 
 def test_a_put_syncs_the_file_and_every_new_folder(storage, tmp_path, monkeypatch):
+    """A put syncs the file and every new folder."""
     synced, fsync = [], os.fsync
     monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.fstat(fd).st_ino), fsync(fd))[1])
     put(storage)
@@ -208,6 +216,7 @@ def test_a_put_syncs_the_file_and_every_new_folder(storage, tmp_path, monkeypatc
 
 @pytest.mark.parametrize("processes", [4])
 def test_of_many_processes_one_wins(storage, processes):
+    """Of many processes one wins."""
     children = []
     for number in range(processes):
         child = os.fork()
@@ -245,6 +254,8 @@ def test_of_many_processes_one_wins(storage, processes):
     ids=errno.errorcode.get,
 )
 def test_a_failure_is_named_and_leaves_nothing(storage, tmp_path, monkeypatch, number, words):
+    """A failure is named and leaves nothing."""
+
     def fail(fd):
         raise OSError(number, "about users/ana")
 
@@ -293,6 +304,7 @@ def mounted(tmp_path):
 
 
 def test_a_full_disk_goes_on_when_there_is_room(mounted):
+    """A full disk goes on when there is room."""
     storage = DiskStorage(mounted("size=1m"))
     put(storage, "users/a/1", b"x" * 600_000)
     with pytest.raises(StorageError, match="disk is full"):
@@ -336,6 +348,7 @@ def test_a_file_system_without_links_is_refused(tmp_path, monkeypatch, number):
 
 
 def test_a_root_that_cannot_be_a_folder_is_refused(tmp_path):
+    """A root that cannot be a folder is refused."""
     (tmp_path / "file").write_bytes(b"")
 
     with pytest.raises(ConfigurationError, match="cannot be used"):
@@ -343,6 +356,7 @@ def test_a_root_that_cannot_be_a_folder_is_refused(tmp_path):
 
 
 def test_a_root_that_goes_away_is_not_an_empty_one(storage, tmp_path):
+    """A root that goes away is not an empty one."""
     put(storage)
     (tmp_path / "root").rename(tmp_path / "elsewhere")
 
@@ -411,6 +425,7 @@ def test_a_put_whose_folder_is_deleted_succeeds(storage):
 
 
 def test_a_delete_goes_on_after_a_folder_that_fails(storage, tmp_path):
+    """A delete goes on after a folder that fails."""
     put(storage)
     (tmp_path / "root" / "users" / "aaa").symlink_to(tmp_path)
 
@@ -423,6 +438,7 @@ def test_a_delete_goes_on_after_a_folder_that_fails(storage, tmp_path):
 
 
 def test_what_is_not_a_plain_file_is_not_an_object(storage, tmp_path):
+    """What is not a plain file is not an object."""
     put(storage)
     os.mkfifo(tmp_path / "root" / "users" / "pipe")
 
@@ -434,12 +450,14 @@ def test_what_is_not_a_plain_file_is_not_an_object(storage, tmp_path):
 
 
 def test_a_start_beyond_any_file_gives_nothing(storage):
+    """A start beyond any file gives nothing."""
     put(storage)
 
     assert read(storage, KEY, start=2**70) == read(storage, KEY, start=2**70, length=1) == b""
 
 
 def test_a_listing_enters_only_the_folders_it_needs(storage, monkeypatch):
+    """A listing enters only the folders it needs."""
     for user in "abcde":
         put(storage, f"users/{user}/images/cat.jpg")
     entered, scandir = [], os.scandir
@@ -456,6 +474,7 @@ def test_a_listing_enters_only_the_folders_it_needs(storage, monkeypatch):
 
 
 def test_a_listing_passes_over_what_was_deleted(storage):
+    """A listing passes over what was deleted."""
     keys = [f"users/{user}/images/cat.jpg" for user in "abc"]
     for key in keys:
         put(storage, key)
@@ -475,6 +494,7 @@ def test_the_temporary_folder_is_never_listed(storage, tmp_path):
 
 
 def test_a_stored_file_may_be_read_by_a_web_server(storage, tmp_path):
+    """A stored file may be read by a web server."""
     umask = os.umask(0o022)
     try:
         put(storage)
@@ -505,6 +525,8 @@ def test_the_group_of_a_setgid_root_is_kept(tmp_path, made_before):
 
 
 def test_no_descriptor_stays_open(storage):
+    """No descriptor stays open."""
+
     def descriptors():
         return len(os.listdir("/proc/self/fd" if sys.platform == "linux" else "/dev/fd"))
 

@@ -70,6 +70,7 @@ def test_the_endpoint_follows_from_the_account():
 
 @pytest.mark.contract("C21")
 def test_from_env_equals_the_constructor(monkeypatch):
+    """`from_env` gives the same as the constructor."""
     for name, value in FULL.items():
         monkeypatch.setenv(name, value)
 
@@ -79,6 +80,7 @@ def test_from_env_equals_the_constructor(monkeypatch):
 @pytest.mark.contract("C21")
 @pytest.mark.parametrize("absent", ["", None, " \n"])
 def test_every_missing_setting_is_named_at_once(absent):
+    """Every missing setting is named at once."""
     environ = {
         name: value for name, value in (FULL | {"R2_BUCKET_NAME": absent, "R2_ACCOUNT_ID": absent}).items() if value
     }
@@ -113,12 +115,14 @@ def test_an_unknown_setting_is_named():
     "account", ["a1b2", ACCOUNT[:-1], ACCOUNT + "0", ACCOUNT[:-1] + "g", f"https://{ACCOUNT}.r2.cloudflarestorage.com"]
 )
 def test_an_account_id_that_cannot_be_one_is_refused(account):
+    """An account id that cannot be one is refused."""
     with pytest.raises(ConfigurationError, match="R2_ACCOUNT_ID is not an account id"):
         R2Storage.from_env(FULL | {"R2_ACCOUNT_ID": account})
     assert R2Storage.from_env(FULL | {"R2_ACCOUNT_ID": account, "R2_ENDPOINT_URL": "http://127.0.0.1:9"})
 
 
 def test_the_jurisdictions_are_those_of_r2():
+    """The jurisdictions are those of R2."""
     for written, endpoint in (("EU", ".eu."), ("fedramp", ".fedramp."), ("default", "."), ("Default", ".")):
         storage = R2Storage.from_env(FULL | {"R2_JURISDICTION": written})
         assert storage.endpoint == f"https://{ACCOUNT}{endpoint}r2.cloudflarestorage.com"
@@ -136,6 +140,7 @@ def test_an_endpoint_with_a_path_is_refused(path):
 
 
 def test_all_settings_that_are_wrong_are_named_at_once():
+    """All settings that are wrong are named at once."""
     environ = FULL | {"R2_ACCOUNT_ID": "a", "R2_JURISDICTION": "b", "R2_BUCKET_NAME": "", "R2_REGION": "auto"}
 
     words = "Missing: R2_BUCKET_NAME.*Unknown: R2_REGION.*R2_ACCOUNT_ID is.*R2_JURISDICTION is"
@@ -144,14 +149,17 @@ def test_all_settings_that_are_wrong_are_named_at_once():
 
 
 def test_a_line_end_after_a_value_is_not_part_of_it():
+    """A line end after a value is not part of it."""
     assert R2Storage.from_env({name: f"{value}\n" for name, value in FULL.items()}) == R2Storage(**REQUIRED)
 
 
 def test_the_secret_is_not_in_the_repr():
+    """The secret is not in the repr."""
     assert "the secret" not in repr(R2Storage(**REQUIRED))
 
 
 def test_without_boto3_the_error_says_what_to_install(monkeypatch):
+    """Without boto3 the error says what to install."""
     monkeypatch.setitem(sys.modules, "boto3", None)
 
     with pytest.raises(ConfigurationError, match=r"pip install 'userimages\[r2\]'"):
@@ -159,6 +167,7 @@ def test_without_boto3_the_error_says_what_to_install(monkeypatch):
 
 
 def test_boto3_is_not_loaded_before_the_first_request():
+    """boto3 is not loaded before the first request."""
     program = f"""
 import sys
 from userimages.storages.r2 import R2Storage
@@ -170,6 +179,7 @@ assert "boto3" not in sys.modules and "botocore" not in sys.modules
 
 
 def test_the_aws_profile_of_this_machine_has_no_say(monkeypatch, tmp_path):
+    """The AWS profile of this machine has no say."""
     config = tmp_path / "config"
     config.write_text("[default]\nregion = eu-west-1\nendpoint_url = https://elsewhere.example.com\nmax_attempts = 9\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
@@ -200,6 +210,7 @@ def test_no_aws_variable_of_this_machine_has_a_say(monkeypatch):
 
 
 def test_the_trusted_certificates_are_read(monkeypatch):
+    """The trusted certificates are read."""
     monkeypatch.setenv("AWS_CA_BUNDLE", "/etc/proxy.pem")
 
     assert R2Storage(**REQUIRED).client._endpoint.http_session._verify == "/etc/proxy.pem"
@@ -217,6 +228,7 @@ def test_a_request_to_a_store_that_hangs_ends():
 
 @pytest.mark.contract("C22")
 def test_checksums_are_not_left_to_boto3():
+    """Checksums are not left to boto3."""
     config = R2Storage(**REQUIRED).client.meta.config
 
     assert config.request_checksum_calculation == config.response_checksum_validation == "when_required"
@@ -227,6 +239,7 @@ def test_checksums_are_not_left_to_boto3():
 
 @pytest.mark.contract("C5")
 def test_a_public_domain_gives_percent_encoded_urls():
+    """A public domain gives percent-encoded URLs."""
     storage = R2Storage(**REQUIRED, public_url="img.example.com")
 
     assert storage.url("users/a%20b/images/c~1.jpg") == "https://img.example.com/users/a%2520b/images/c~1.jpg"
@@ -234,11 +247,13 @@ def test_a_public_domain_gives_percent_encoded_urls():
 
 @pytest.mark.contract("C5")
 def test_without_a_public_domain_there_is_no_url():
+    """Without a public domain there is no URL."""
     assert R2Storage(**REQUIRED).url("users/a/images/b.jpg") is None
 
 
 @pytest.mark.parametrize("written", ["img.example.com", "https://img.example.com", "https://img.example.com/"])
 def test_a_public_domain_may_come_with_its_scheme(written):
+    """A public domain may come with its scheme."""
     assert R2Storage(**REQUIRED, public_url=written).public_url == "https://img.example.com"
 
 
@@ -246,6 +261,7 @@ def test_a_public_domain_may_come_with_its_scheme(written):
     "written", ["http://img.example.com", "img.example.com/media", "img .com", "a@b", "b\u00fc.de"]
 )
 def test_a_public_domain_that_is_not_a_host_is_refused(written):
+    """A public domain that is not a host is refused."""
     with pytest.raises(ConfigurationError, match="R2_PUBLIC_DOMAIN"):
         R2Storage(**REQUIRED, public_url=written)
 
@@ -289,6 +305,7 @@ def test_what_a_put_does_not_send(r2_moto, sent_by):
 
 @pytest.mark.contract("C22")
 def test_private_objects_are_not_for_shared_caches(r2_seaweedfs):
+    """Private objects are not for shared caches."""
     key = new_key()
     r2_seaweedfs.put(key, b"cat", mime_type="image/png")
     found = r2_seaweedfs.client.head_object(Bucket=r2_seaweedfs.bucket_name, Key=key)
@@ -297,6 +314,7 @@ def test_private_objects_are_not_for_shared_caches(r2_seaweedfs):
 
 
 def test_open_is_one_request_with_the_range_in_it(r2_moto, sent_by):
+    """Open is one request with the range in it."""
     key = new_key()
     r2_moto.put(key, b"0123456789", mime_type="image/jpeg")
     sent = sent_by(r2_moto)
@@ -322,6 +340,7 @@ def test_delete_sends_a_thousand_keys_at_once(r2_moto, sent_by):
 
 
 def test_list_asks_for_a_page_when_it_is_wanted(r2_moto, sent_by, before):
+    """List asks for a page when it is wanted."""
     for number in range(5):
         r2_moto.put(f"users/ana/images/{number}", b"cat", mime_type="image/jpeg")
     sent = sent_by(r2_moto)
@@ -342,6 +361,7 @@ def test_list_asks_for_a_page_when_it_is_wanted(r2_moto, sent_by, before):
 
 
 def test_a_put_from_many_threads_makes_one_client():
+    """A put from many threads makes one client."""
     storage = R2Storage(**REQUIRED)
 
     assert len(set(map(id, at_once([lambda: storage.client] * 8)))) == 1

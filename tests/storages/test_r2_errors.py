@@ -62,6 +62,7 @@ ALL = pytest.mark.parametrize("request_of", [put, open_, delete, list_])
     ],
 )
 def test_an_answer_says_which_setting_to_check(scripted, request_of, answer, error, words):
+    """An answer says which setting to check."""
     status, code = answer
     scripted.answers += [Answer(status, code)] * 4
 
@@ -75,7 +76,7 @@ def test_an_answer_says_which_setting_to_check(scripted, request_of, answer, err
 
 
 @pytest.mark.parametrize(("status", "code"), [(403, "AccessDenied"), (403, "")])
-def test_a_403_may_mean_that_the_object_is_missing(scripted, status, code):
+def test_a_refusal_may_mean_that_the_object_is_missing(scripted, status, code):
     """A key that may not list must not learn whether an object exists."""
     scripted.answers += [Answer(status, code), Answer(status, code)]
 
@@ -87,6 +88,7 @@ def test_a_403_may_mean_that_the_object_is_missing(scripted, status, code):
 
 
 def test_a_missing_object_is_not_a_missing_bucket(scripted):
+    """A missing object is not a missing bucket."""
     scripted.answers += [Answer(404, "NoSuchKey"), Answer(404, "NoSuchBucket")]
 
     with pytest.raises(ObjectNotFoundError):
@@ -100,6 +102,7 @@ def test_a_missing_object_is_not_a_missing_bucket(scripted):
 
 
 def test_a_retry_finds_what_the_first_try_has_stored(scripted):
+    """A retry finds what the first try has stored."""
     scripted.answers += [UNANSWERED, Answer(412, "PreconditionFailed"), Answer(headers=HEADERS_OF_CAT)]
 
     put(scripted.storage)
@@ -117,6 +120,7 @@ def test_a_retry_finds_what_the_first_try_has_stored(scripted):
     ids=["another size", "another digest", "no digest"],
 )
 def test_other_bytes_under_the_key_are_an_error(scripted, there):
+    """Other bytes under the key are an error."""
     scripted.answers += [Answer(412, "PreconditionFailed"), there]
 
     with pytest.raises(KeyTakenError):
@@ -133,6 +137,7 @@ def test_a_conflict_is_repeated(scripted):
 
 
 def test_a_conflict_that_stays_is_an_error(scripted):
+    """A conflict that stays is an error."""
     scripted.answers += [Answer(409, "ConditionalRequestConflict")] * 9
 
     with pytest.raises(StorageUnavailableError, match="in the way"):
@@ -141,6 +146,7 @@ def test_a_conflict_that_stays_is_an_error(scripted):
 
 
 def test_a_store_that_does_not_answer_is_asked_twice(scripted):
+    """A store that does not answer is asked twice."""
     scripted.answers += [UNANSWERED] * 2
 
     with pytest.raises(StorageUnavailableError) as caught:
@@ -151,6 +157,7 @@ def test_a_store_that_does_not_answer_is_asked_twice(scripted):
 
 @pytest.mark.parametrize("first", [UNANSWERED, Answer(500, "InternalError")])
 def test_a_refused_retry_says_nothing_of_the_first(scripted, first):
+    """A refused retry says nothing of the first."""
     scripted.answers += [first, Answer(403, "AccessDenied")]
 
     with pytest.raises(StorageUnavailableError):
@@ -169,6 +176,7 @@ def test_a_body_that_ends_early_is_unavailable(scripted):
 
 
 def test_a_stream_closed_early_frees_its_connection(scripted):
+    """A stream closed early frees its connection."""
     scripted.answers.append(Answer(body=b"0" * 1_000_000, headers=ETAG))
     stream = scripted.storage.open(KEY)
     answer = stream.raw._body._raw_stream
@@ -192,6 +200,7 @@ def test_a_key_that_was_not_deleted_is_an_error(scripted):
 
 
 def test_a_key_that_was_missing_counts_as_deleted(scripted):
+    """A key that was missing counts as deleted."""
     body = f"<DeleteResult><Error><Key>{KEY}</Key><Code>NoSuchKey</Code></Error></DeleteResult>"
     scripted.answers.append(Answer(body=body.encode()))
 
@@ -217,6 +226,7 @@ def deleted(*keys):
     ids=["nothing", "a page", "another document", "no key", "fewer keys", "another key", "all keys"],
 )
 def test_only_keys_that_the_answer_names_are_deleted(scripted, answer):
+    """Only keys that the answer names are deleted."""
     scripted.answers += [answer] * 2
 
     if answer == deleted("a", "b", "c"):
@@ -227,6 +237,7 @@ def test_only_keys_that_the_answer_names_are_deleted(scripted, answer):
 
 
 def test_a_listing_out_of_byte_order_stops(scripted):
+    """A listing out of byte order stops."""
     found = "".join(
         f"<Contents><Key>{key}</Key><Size>1</Size><LastModified>2026-01-01T00:00:00Z</LastModified></Contents>"
         for key in ("a/b", "a-b/c")
@@ -242,6 +253,7 @@ def test_a_listing_out_of_byte_order_stops(scripted):
 @pytest.mark.parametrize("page", [b"<html><p>Welcome to your router", b"<html></html>", b""])
 @pytest.mark.parametrize("verb", [list_, put, delete, open_])
 def test_an_answer_that_is_not_of_s3_is_unavailable(scripted, verb, page):
+    """An answer that is not of S3 is unavailable."""
     scripted.answers += [Answer(body=page)] * 2
 
     with pytest.raises(StorageUnavailableError):
@@ -261,6 +273,7 @@ def test_a_redirect_is_not_followed(scripted, request_of, status):
 
 @pytest.mark.parametrize("verb", [put, open_, list_])
 def test_a_page_not_found_is_not_a_missing_object(scripted, verb):
+    """A page not found is not a missing object."""
     scripted.answers += [Answer(404, body=b"<html>Nothing here")] * 2
 
     with pytest.raises(StorageUnavailableError, match="R2_ENDPOINT_URL"):
@@ -287,6 +300,7 @@ def test_an_object_gone_before_the_check_is_unknown(scripted):
     ],
 )
 def test_a_setting_that_leads_nowhere_is_named(request_of, settings, words):
+    """A setting that leads nowhere is named."""
     with pytest.raises(StorageError, match=words):
         request_of(R2Storage.from_env(MOTO_ENVIRON | settings))
 
@@ -299,6 +313,7 @@ def test_a_wrong_secret_and_a_wrong_key_differ(seaweedfs):
 
 
 def test_a_missing_bucket_is_named(moto):
+    """A missing bucket is named."""
     with pytest.raises(StorageError, match="R2_BUCKET_NAME"):
         put(R2Storage.from_env(MOTO_ENVIRON | {"R2_BUCKET_NAME": "missing"}))
 
@@ -321,7 +336,8 @@ def named(error, name):
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda each: each.__name__)
-def test_every_error_of_botocore_becomes_one_of_ours(error):
+def test_every_error_of_botocore_is_translated(error):
+    """Every error of botocore becomes one of this library."""
     with pytest.raises(StorageError) as caught, translate_errors():
         raise named(error, error.__name__)
 
@@ -344,6 +360,7 @@ def test_every_error_of_botocore_becomes_one_of_ours(error):
     ids=lambda each: f"{each.__module__}.{each.__name__}",
 )
 def test_every_missing_answer_has_its_own_message(error):
+    """Every missing answer has its own message."""
     with pytest.raises(StorageUnavailableError) as caught, translate_errors():
         raise named(error, error.__name__)
 

@@ -39,6 +39,7 @@ class TestByType(StorageContract):
 @pytest.mark.contract("C3")
 @pytest.mark.parametrize("make", [lambda _: MemoryStorage(), DiskStorage], ids=["memory", "disk"])
 def test_a_key_is_never_overwritten(tmp_path, make):
+    """A key is never overwritten."""
     storage = make(tmp_path)
     storage.put("users/ana/images/cat.jpg", b"cat", mime_type="image/jpeg")
 

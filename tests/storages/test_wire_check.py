@@ -48,6 +48,7 @@ def sha256(data):
 
 @pytest.mark.contract("C22")
 def test_a_put_with_the_defaults_of_boto3_is_refused(moto):
+    """A put with the defaults of boto3 is refused."""
     client = client_of()
     check = check_wire(client)
 
@@ -61,6 +62,7 @@ def test_a_put_with_the_defaults_of_boto3_is_refused(moto):
 
 @pytest.mark.contract("C22")
 def test_upload_fileobj_with_the_defaults_is_refused(moto):
+    """`upload_fileobj` with the defaults is refused."""
     client = client_of()
     check_wire(client)
 
@@ -69,6 +71,7 @@ def test_upload_fileobj_with_the_defaults_is_refused(moto):
 
 
 def test_expect_is_refused(moto):
+    """`Expect: 100-continue` is refused."""
     client = client_of(**PLAIN)
     check_wire(client)
 
@@ -101,6 +104,7 @@ def test_expect_is_refused(moto):
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_an_option_that_r2_does_not_take_is_refused(client, options, words):
+    """An option that R2 does not take is refused."""
     check_wire(client)
 
     with pytest.raises(WireError, match=words):
@@ -108,6 +112,7 @@ def test_an_option_that_r2_does_not_take_is_refused(client, options, words):
 
 
 def test_two_checksums_are_refused(client):
+    """Two checksums are refused."""
     check_wire(client)
 
     with pytest.raises(WireError, match="more than one checksum: content-md5, x-amz-checksum-sha256"):
@@ -132,6 +137,7 @@ def test_an_operation_that_is_not_needed_is_refused(client, operation, arguments
 
 
 def test_more_than_a_thousand_deletions_are_refused(client):
+    """More than a thousand deletions are refused."""
     check_wire(client)
 
     with pytest.raises(WireError, match="deletes 1001 keys"):
@@ -180,6 +186,7 @@ def test_a_refusal_is_raised_once(moto, mode):
     ],
 )
 def test_a_body_unlike_its_headers_is_refused(headers, words):
+    """A body unlike its headers is refused."""
     request = SimpleNamespace(method="PUT", url="https://host/bucket/key", headers=headers, body=io.BytesIO(b"cat"))
 
     with pytest.raises(WireError, match=words):

@@ -1,4 +1,3 @@
-# ruff: noqa: D102 - a test is named for the fact it shows
 """What every processor must do, as tests. Subclass ``ProcessorContract`` and write one fixture.
 
 ::
@@ -52,28 +51,33 @@ class ProcessorContract:
 
     @pytest.mark.parametrize("image_type", ImageType)
     def test_a_photo_of_every_type_is_processed(self, processor: Processor, image_type: ImageType) -> None:
+        """A photo of every type is processed."""
         processed = processor(make_image("JPEG", (400, 300)), image_type)
         assert processed.main.data
 
     @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF"])
     def test_the_facts_are_those_of_the_bytes(self, processor: Processor, format: str) -> None:
+        """The facts are those of the bytes."""
         for rendition in renditions(processor(make_image(format, (400, 300)), ImageType.PROFILE)):
             image = opened(rendition)
             assert image.size == (rendition.width, rendition.height)
             assert Image.MIME[image.format or ""] == rendition.mime_type
 
     def test_the_formats_have_an_extension(self, processor: Processor) -> None:
+        """The formats have an extension."""
         for mode in ("RGB", "RGBA"):
             for rendition in renditions(processor(make_image("PNG", (400, 300), mode=mode), ImageType.GALLERY)):
                 assert rendition.mime_type in EXTENSIONS
 
     def test_the_names_of_variants_fit_into_a_key(self, processor: Processor) -> None:
+        """The names of variants fit into a key."""
         for image_type in ImageType:
             for name in processor(make_image("JPEG", (400, 300)), image_type).variants:
                 assert VARIANT_NAME.fullmatch(name)
 
     @pytest.mark.parametrize("size", [(1, 1), (3, 2), (50, 40), (1, 300), (300, 1), (700, 500)])
     def test_nothing_is_larger_than_its_source(self, processor: Processor, size: tuple[int, int]) -> None:
+        """Nothing is larger than its source."""
         for image_type in ImageType:
             processed = processor(make_image("PNG", size), image_type)
             assert_within(processed.main, size)
@@ -82,6 +86,7 @@ class ProcessorContract:
 
     @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
     def test_the_image_is_upright(self, processor: Processor, orientation: int) -> None:
+        """The image is upright."""
         upright = corner_marked()
         stored = upright.rotate(_TURN_BACK.get(orientation, 0), expand=True)
         file = io.BytesIO()
@@ -91,6 +96,7 @@ class ProcessorContract:
         assert is_red(image), "it is upside down"
 
     def test_no_metadata_and_no_tail_is_stored(self, processor: Processor) -> None:
+        """No metadata and no tail is stored."""
         for data in (
             make_image("JPEG", (320, 240), gps=True, xmp=_XMP, comment=_SCRIPT, trailing=_SCRIPT),
             make_image("PNG", (320, 240), mode="RGBA", gps=True, trailing=_SCRIPT),
@@ -102,22 +108,26 @@ class ProcessorContract:
                     assert trace not in rendition.data, f"{trace!r} is in the output"
 
     def test_the_placeholder_is_short_ascii(self, processor: Processor) -> None:
+        """The placeholder is short ASCII."""
         for mode in ("RGB", "RGBA", "L"):
             placeholder = processor(make_image("PNG", (320, 240), mode=mode), ImageType.COVER).placeholder
             assert placeholder.isascii()
             assert len(placeholder) <= 64
 
     def test_an_empty_file_is_refused(self, processor: Processor) -> None:
+        """An empty file is refused."""
         with pytest.raises(EmptyImageError):
             processor(b"", ImageType.PROFILE)
 
     @pytest.mark.parametrize("name", _HOSTILE)
     def test_what_is_not_an_image_is_refused(self, processor: Processor, name: str) -> None:
+        """What is not an image is refused."""
         with pytest.raises(RejectedImageError):
             processor(_HOSTILE[name], ImageType.PROFILE)
 
     @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF"])
     def test_a_damaged_image_is_processed_or_refused(self, processor: Processor, format: str) -> None:
+        """A damaged image is processed or refused."""
         for data in damaged(make_image(format, (64, 48))):
             try:
                 processor(data, ImageType.GALLERY)
@@ -125,6 +135,7 @@ class ProcessorContract:
                 continue
 
     def test_threads_do_not_disturb_each_other(self, processor: Processor) -> None:
+        """Threads do not disturb each other."""
         files = [make_image("JPEG", (300 + 10 * number, 200), seed=number) for number in range(4)]
         alone = [processor(data, ImageType.GALLERY) for data in files]
         with ThreadPoolExecutor(4) as pool:
@@ -132,6 +143,7 @@ class ProcessorContract:
         assert together == alone * 3
 
     def test_the_limit_of_bytes_is_a_number(self, processor: Processor) -> None:
+        """The limit of bytes is a number."""
         assert getattr(processor, "max_bytes", 1) > 0
 
 

@@ -1,4 +1,3 @@
-# ruff: noqa: D102 - a test is named for the fact it shows
 """The sentences of ``begin_upload`` and ``publish``: one part of ``RepositoryContract``."""
 
 from functools import partial
@@ -37,17 +36,20 @@ class PublicationContract:
     # begin
 
     def test_begin_inserts_the_intent_whole(self, repository: ImageRepository) -> None:
+        """`begin_upload` inserts the intent whole."""
         intent = new_intent(new_image(new_user()), idempotency_key="a key")
         assert repository.begin_upload(intent, now=NOW) is None
         assert claim_expired_of(repository, intent.user, NOW + LEASE) == [intent]
 
-    def test_begin_returns_the_image_that_the_key_already_made(self, repository: ImageRepository) -> None:
+    def test_begin_returns_the_image_that_the_key_made(self, repository: ImageRepository) -> None:
+        """Begin returns the image that the key already made."""
         first = publish(repository, new_image(new_user()), is_primary=True, idempotency_key="k")
         again = new_intent(new_image(first.user), idempotency_key="k")
         assert repository.begin_upload(again, now=NOW) == first
         assert claim_expired_of(repository, first.user, NOW + LEASE) == [], "an intent was inserted"
 
-    def test_begin_refuses_a_key_that_made_an_image_of_another_file(self, repository: ImageRepository) -> None:
+    def test_begin_refuses_a_key_of_another_file(self, repository: ImageRepository) -> None:
+        """A key that made an image of another file is refused."""
         first = publish(repository, new_image(new_user()), idempotency_key="k")
         again = attrs.evolve(new_intent(new_image(first.user), idempotency_key="k"), input_sha256="e" * 64)
         with pytest.raises(ConflictError):
@@ -55,12 +57,14 @@ class PublicationContract:
         assert claim_expired_of(repository, first.user, NOW + LEASE) == [], "an intent was inserted"
 
     def test_begin_refuses_a_key_that_a_live_intent_holds(self, repository: ImageRepository) -> None:
+        """Begin refuses a key that a live intent holds."""
         first = begin_upload(repository, new_image(new_user()), idempotency_key="k")
         with pytest.raises(ConflictError):
             begin_upload(repository, new_image(first.user), idempotency_key="k", now=first.lease_until - TICK)
         assert claim_expired_of(repository, first.user, NOW + LEASE) == [first], "the second intent was inserted"
 
-    def test_begin_takes_the_key_from_an_intent_that_is_over(self, repository: ImageRepository) -> None:
+    def test_begin_takes_the_key_from_an_expired_intent(self, repository: ImageRepository) -> None:
+        """The key is taken from an intent whose lease is over."""
         image, other = new_image(new_user()), new_image(new_user())
         late = begin_upload(repository, image, idempotency_key="k")
         next_try = begin_upload(
@@ -71,11 +75,13 @@ class PublicationContract:
         assert ids(repository.list(image.user, limit=9)) == [other.id]
 
     def test_begin_takes_the_key_from_a_claimed_intent(self, repository: ImageRepository) -> None:
+        """Begin takes the key from a claimed intent."""
         late = begin_upload(repository, new_image(new_user()), idempotency_key="k")
         assert claim_expired_of(repository, late.user, late.lease_until) == [late]
         begin_upload(repository, new_image(late.user), idempotency_key="k", now=late.lease_until)
 
-    def test_keys_are_per_user_and_exact_and_none_is_no_key(self, repository: ImageRepository) -> None:
+    def test_keys_are_per_user_and_exact(self, repository: ImageRepository) -> None:
+        """Keys are per user and exact, and None is not a key."""
         user = new_user()
         for key in ("k", "K", "k ", None, None):
             begin_upload(repository, new_image(user), idempotency_key=key)
@@ -83,6 +89,7 @@ class PublicationContract:
         assert len(claim_expired_of(repository, user, NOW + LEASE)) == 5
 
     def test_of_many_with_one_key_at_once_one_goes_on(self, repository: ImageRepository) -> None:
+        """Of many with one key at once one goes on."""
         for held in (False, True):
             user = new_user()
             if held:
@@ -92,6 +99,7 @@ class PublicationContract:
             assert sum(isinstance(outcome, Intent) for outcome in at_once(tries, ConflictError)) == 1
 
     def test_uploads_with_one_key_at_once_make_one_image(self, repository: ImageRepository) -> None:
+        """Uploads with one key at once make one image."""
         user = new_user()
         tries = [partial(upload, repository, new_image(user), idempotency_key="k") for _ in range(12)]
         made = {image.id for image in at_once(tries, ConflictError) if isinstance(image, UserImage)}
@@ -101,6 +109,7 @@ class PublicationContract:
     # publish
 
     def test_published_is_listed_and_its_intent_gone(self, repository: ImageRepository) -> None:
+        """What is published is listed, and its intent is gone."""
         image = new_image(new_user())
         intent = begin_upload(repository, image)
         assert not repository.list(image.user, limit=9)
@@ -109,6 +118,7 @@ class PublicationContract:
         assert claim_expired_of(repository, image.user, NOW + LEASE) == []
 
     def test_publish_again_is_safe(self, repository: ImageRepository) -> None:
+        """Publish again is safe."""
         image = new_image(new_user())
         intent = begin_upload(repository, image, idempotency_key="k")
         first = repository.publish(intent, image, is_primary=True, replace=True)
@@ -116,7 +126,8 @@ class PublicationContract:
         assert repository.publish(intent, image, is_primary=True, replace=True) in (None, first)
         assert list(repository.list(image.user, limit=9)) == [first.image]
 
-    def test_publish_changes_nothing_once_the_intent_cannot_be(self, repository: ImageRepository) -> None:
+    def test_publish_changes_nothing_without_its_intent(self, repository: ImageRepository) -> None:
+        """Publish changes nothing once the intent is gone or claimed."""
         kept = publish(repository, new_image(new_user()), is_primary=True)
         for lost in (
             lambda intent: repository.finish([intent]),
@@ -129,18 +140,21 @@ class PublicationContract:
             assert repository.get(image.id) is None
             assert list(repository.list(kept.user, limit=9)) == [kept]
 
-    def test_publish_goes_by_the_intent_and_not_by_the_clock(self, repository: ImageRepository) -> None:
+    def test_publish_goes_by_the_intent_not_by_the_clock(self, repository: ImageRepository) -> None:
+        """Publish goes by the intent, and not by the clock."""
         image = new_image(new_user())
         intent = begin_upload(repository, image, now=NOW + 9 * LEASE)
         assert repository.publish(intent, image, is_primary=False, replace=False)
 
     def test_one_intent_published_by_many_makes_one_image(self, repository: ImageRepository) -> None:
+        """One intent published by many makes one image."""
         image = new_image(new_user())
         intent = begin_upload(repository, image)
         each = partial(repository.publish, intent, image, is_primary=False, replace=False)
         assert sum(isinstance(outcome, PublishResult) for outcome in at_once([each] * 6)) == 1
 
     def test_an_intent_is_either_published_or_claimed(self, repository: ImageRepository) -> None:
+        """An intent is either published or claimed."""
         for _ in range(5):
             image = new_image(new_user())
             intent = begin_upload(repository, image)
@@ -152,6 +166,7 @@ class PublicationContract:
             assert (published is None) == (repository.get(image.id) is None)
 
     def test_is_primary_makes_the_image_the_only_primary(self, repository: ImageRepository) -> None:
+        """`is_primary` makes the image the only primary."""
         user = new_user()
         for image_type in (GALLERY, PROFILE, GALLERY):
             image = publish(repository, new_image(user, image_type), is_primary=True)
@@ -159,6 +174,7 @@ class PublicationContract:
             assert primary_ids(repository, user) == [image.id]
 
     def test_an_image_is_not_primary_unless_asked(self, repository: ImageRepository) -> None:
+        """An image is not primary unless asked."""
         image = publish(repository, attrs.evolve(new_image(new_user()), is_primary=True))
         assert not image.is_primary
         assert primary_ids(repository, image.user) == []
@@ -167,6 +183,7 @@ class PublicationContract:
         assert primary_ids(repository, image.user) == [chosen.id]
 
     def test_replace_deletes_the_others_of_the_type(self, repository: ImageRepository) -> None:
+        """`replace` deletes the others of the type."""
         user = new_user()
         old = [publish(repository, new_image(user, PROFILE), is_primary=True) for _ in range(3)]
         kept = publish(repository, new_image(user, COVER)), publish(repository, new_image(new_user(), PROFILE))
@@ -181,12 +198,14 @@ class PublicationContract:
         assert primary_ids(repository, user) == []
         assert by_id(claim_expired_of(repository, user, NOW)) == by_id(published.replaced)
 
-    def test_replace_of_the_primary_by_a_primary_leaves_one(self, repository: ImageRepository) -> None:
+    def test_replacing_the_primary_by_a_primary_leaves_one(self, repository: ImageRepository) -> None:
+        """Replace of the primary by a primary leaves one."""
         old = publish(repository, new_image(new_user()), is_primary=True)
         image = publish(repository, new_image(old.user), is_primary=True, replace=True)
         assert primary_ids(repository, old.user) == [image.id]
 
     def test_two_that_replace_at_once_leave_one(self, repository: ImageRepository) -> None:
+        """Two that replace at once leave one."""
         user = new_user()
         publish(repository, new_image(user))
         tries = [partial(publish, repository, new_image(user), is_primary=True, replace=True) for _ in range(6)]

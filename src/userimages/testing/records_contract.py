@@ -1,4 +1,3 @@
-# ruff: noqa: D102 - a test is named for the fact it shows
 """What a repository does with records beyond one user's listing: one part of ``RepositoryContract``."""
 
 import json
@@ -35,6 +34,7 @@ class RecordsContract:
     # types and facts
 
     def test_a_type_is_any_name(self, repository: ImageRepository) -> None:
+        """A type is any name."""
         image = publish(repository, new_image(new_user(), "banner_2"), is_primary=True)
         publish(repository, new_image(image.user, COVER))
         assert ids(repository.list(image.user, limit=9, image_type="banner_2")) == [image.id]
@@ -42,18 +42,21 @@ class RecordsContract:
         assert type(image.image_type) is str
 
     def test_the_recipe_is_read_where_it_is_needed(self, repository: ImageRepository) -> None:
+        """The recipe is read where it is needed."""
         image = publish(repository, new_image(new_user()))
         seen = repository.get(image.id)
         assert seen
         assert [seen.recipe, *(each.recipe for each in rows_of(repository, image))] == [image.recipe] * 2
 
     def test_records_hash_and_pages_pickle(self, repository: ImageRepository) -> None:
+        """Records hash and pages pickle."""
         image = publish(repository, new_image(new_user()))
         page = repository.list(image.user, limit=9)
         assert {image, *page, repository.get(image.id)} == {image}
         assert pickle.loads(pickle.dumps(page)) == page
 
     def test_meta_comes_back_as_it_was(self, repository: ImageRepository) -> None:
+        """`meta` comes back as it was."""
         for values in _METAS:
             image = publish(repository, attrs.evolve(new_image(new_user()), meta=values))
             for seen in (image, repository.get(image.id), *repository.list(image.user, limit=1)):
@@ -64,6 +67,7 @@ class RecordsContract:
     # get_many, recent, usage
 
     def test_get_many_finds_those_that_are_there(self, repository: ImageRepository) -> None:
+        """`get_many` finds those that are there."""
         images = [publish(repository, new_image(new_user(), PROFILE), is_primary=True) for _ in range(3)]
         publish(repository, new_image(images[0].user))
         wanted = [*ids(images), uuid4(), images[0].id]
@@ -72,6 +76,7 @@ class RecordsContract:
         assert by_id(repository.get_many(ids(images) + [uuid4() for _ in range(997)])) == by_id(images)
 
     def test_recent_is_newest_first_over_all_users(self, repository: ImageRepository) -> None:
+        """`recent` is newest first, over all users."""
         start = datetime(8000, 1, 1, tzinfo=UTC) + timedelta(seconds=uuid4().int % 10**9)
         steps = (2, 0, 1, 3)
         users = sorted((new_user() for _ in steps), reverse=True)  # the order of the keys is another than that of time
@@ -82,6 +87,7 @@ class RecordsContract:
         assert below == newest_first[2:]
 
     def test_recent_narrows_to_one_type(self, repository: ImageRepository) -> None:
+        """`recent` narrows to one type."""
         start = datetime(8000, 1, 1, tzinfo=UTC) + timedelta(seconds=uuid4().int % 10**9)
         rare = f"t{uuid4().hex[:12]}"
         images = [
@@ -93,6 +99,7 @@ class RecordsContract:
         assert list(repository.recent(limit=9, image_type=rare, after=images[2].id)) == [images[0]]
 
     def test_usage_counts_images_and_all_their_bytes(self, repository: ImageRepository) -> None:
+        """Usage counts images and all their bytes."""
         user = new_user()
         assert attrs.astuple(repository.usage(user)) == (0, 0)
         sizes = (3_000_000_000, 5, 2_000_000_000)
@@ -108,6 +115,7 @@ class RecordsContract:
     # update
 
     def test_update_sets_what_it_names(self, repository: ImageRepository) -> None:
+        """Update sets what it names."""
         image = publish(repository, new_image(new_user()))
         meta = Meta.of({"alt": "Ein Hund"})
         assert repository.update(image.id, {"meta": meta}) == attrs.evolve(image, meta=meta)
@@ -117,6 +125,7 @@ class RecordsContract:
         assert repository.get(image.id) == changed
 
     def test_update_refuses_other_names(self, repository: ImageRepository) -> None:
+        """Update refuses other names."""
         image = publish(repository, new_image(new_user()))
         for name in ("captoin", "user", "image_type", "key", "is_primary", "id"):
             with pytest.raises(InvalidFieldError):
@@ -126,6 +135,7 @@ class RecordsContract:
     # primaries of two scopes
 
     def test_one_primary_of_each_type(self, repository: ImageRepository) -> None:
+        """One primary of each type."""
         user = new_user()
         profile, cover, other = (publish(repository, new_image(user, name)) for name in (PROFILE, COVER, PROFILE))
         for image in (profile, cover, other):
@@ -137,6 +147,7 @@ class RecordsContract:
         assert not repository.primaries([user])
 
     def test_publishing_makes_one_of_each_type(self, repository: ImageRepository) -> None:
+        """Publishing makes one of each type."""
         user = new_user()
         for replace in (False, True):
             made = [_publish_of_type(repository, new_image(user, name), replace) for name in (PROFILE, COVER)]
@@ -146,6 +157,7 @@ class RecordsContract:
         assert len(primary_ids(repository, user)) == 2
 
     def test_the_old_primary_stays_that_of_its_type(self, repository: ImageRepository) -> None:
+        """The old primary stays that of its type."""
         user = new_user()
         overall = publish(repository, new_image(user, PROFILE), is_primary=True)
         cover = publish(repository, new_image(user, COVER))
@@ -159,6 +171,7 @@ class RecordsContract:
         assert not repository.primaries([user])
 
     def test_one_over_all_types_ends_those_of_types(self, repository: ImageRepository) -> None:
+        """One over all types ends those of types."""
         user = new_user()
         profile, cover = (
             _publish_of_type(repository, new_image(user, name), replace=False) for name in (PROFILE, COVER)
@@ -171,6 +184,7 @@ class RecordsContract:
         assert primary_ids(repository, user) == [published.id]
 
     def test_choosing_leaves_other_users_alone(self, repository: ImageRepository) -> None:
+        """Choosing leaves other users alone."""
         one, other = (publish(repository, new_image(new_user(), PROFILE), is_primary=True) for _ in range(2))
         _choose(repository, one)
         repository.set_primary(one.id)
@@ -178,6 +192,7 @@ class RecordsContract:
         assert ids(repository.primaries([other.user])) == primary_ids(repository, other.user) == [other.id]
 
     def test_a_deleted_image_is_primary_of_nothing(self, repository: ImageRepository) -> None:
+        """A deleted image is primary of nothing."""
         for per_type in (False, True):
             image = publish(repository, new_image(new_user(), PROFILE))
             repository.set_primary(image.id, per_type=per_type)
@@ -188,6 +203,7 @@ class RecordsContract:
     # the database
 
     def test_the_id_of_the_database_stays(self, repository: ImageRepository) -> None:
+        """The id of the database stays."""
         database_id = getattr(repository, "database_id", None)
         if database_id is None:
             pytest.skip("this repository has no database_id(), which is optional")

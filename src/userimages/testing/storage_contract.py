@@ -1,4 +1,3 @@
-# ruff: noqa: D102 - a test is named for the fact it shows
 """What every storage must do, as tests. Subclass ``StorageContract`` and write one fixture.
 
 ::
@@ -41,12 +40,14 @@ class StorageContract:
         raise NotImplementedError("Override the fixture `storage` and return your storage.")
 
     def test_put_stores_every_byte(self, storage: Storage) -> None:
+        """A put stores every byte."""
         for size in (1, 2, 255, 65_537, 3_000_001):
             key, data = new_key(), (_CAT * (size // len(_CAT) + 1))[:size]
             storage.put(key, data, mime_type="image/jpeg")
             expect(read(storage, key), data)
 
     def test_put_takes_every_key_of_the_grammar(self, storage: Storage) -> None:
+        """Put takes every key of the grammar."""
         for user in ("0", "A.b_c-d", "%C3%A9%20%2E", "~" + "0" * 40, "z" * 84 + uuid4().hex):
             key = f"{new_user()}{user}/images/gallery_1795000000000000_aaaaaaaaaaaaaaaa.1280.webp"[:240]
             storage.put(key, key.encode(), mime_type="image/webp")
@@ -54,12 +55,14 @@ class StorageContract:
             assert keys_of(storage, key) == [key]
 
     def test_put_of_the_same_bytes_again_is_a_success(self, storage: Storage) -> None:
+        """Put of the same bytes again is a success."""
         key = new_key()
         for _ in range(3):
             storage.put(key, _CAT, mime_type="image/jpeg")
         expect(read(storage, key), _CAT)
 
     def test_put_of_other_bytes_is_refused(self, storage: Storage) -> None:
+        """Put of other bytes is refused."""
         key = new_key()
         storage.put(key, _CAT, mime_type="image/jpeg")
         for other in (_CAT[:-1] + b"!", b"!" + _CAT[1:], _CAT[:-1], _CAT + b"!", b"!"):
@@ -68,6 +71,7 @@ class StorageContract:
             expect(read(storage, key), _CAT)
 
     def test_put_writes_again_what_was_deleted(self, storage: Storage) -> None:
+        """Put writes again what was deleted."""
         key = new_key()
         storage.put(key, _CAT, mime_type="image/jpeg")
         storage.delete([key])
@@ -75,6 +79,7 @@ class StorageContract:
         expect(read(storage, key), b"another cat")
 
     def test_put_of_one_key_from_many_threads_lets_one_win(self, storage: Storage) -> None:
+        """Put of one key from many threads lets one win."""
         for _ in range(2):
             key, rivals = new_key(), [bytes([number]) * 10_000 for number in range(8)]
             outcomes = at_once([partial(put, storage, key, data) for data in rivals])
@@ -82,11 +87,13 @@ class StorageContract:
             expect(read(storage, key), rivals[outcomes.index(None)])
 
     def test_put_of_the_same_bytes_from_many_threads(self, storage: Storage) -> None:
+        """Put of the same bytes from many threads."""
         key = new_key()
         assert at_once([partial(put, storage, key, _CAT)] * 8) == [None] * 8
         expect(read(storage, key), _CAT)
 
     def test_put_of_many_keys_from_many_threads(self, storage: Storage) -> None:
+        """Put of many keys from many threads."""
         user = new_user()
         written = {f"{user}/images/{number}.jpg": b"%d" % number * 1000 for number in range(40)}
         with ThreadPoolExecutor(8) as pool:
@@ -96,6 +103,7 @@ class StorageContract:
             expect(read(storage, key), data)
 
     def test_put_never_shows_a_part(self, storage: Storage) -> None:
+        """Put never shows a part."""
         key, data = new_key(), _CAT * 2000
         with ThreadPoolExecutor(1) as pool:
             writing = pool.submit(storage.put, key, data, mime_type="image/jpeg")
@@ -106,6 +114,7 @@ class StorageContract:
         expect(read(storage, key), data)
 
     def test_open_of_a_missing_key_is_an_error_at_once(self, storage: Storage) -> None:
+        """Open of a missing key is an error at once."""
         key = new_key()
         storage.put(key, _CAT, mime_type="image/jpeg")
         for missing in (new_key(), key + ".webp", key[:-1]):
@@ -114,6 +123,7 @@ class StorageContract:
                     storage.open(missing, start=start, length=length)
 
     def test_open_gives_the_range_that_is_asked_for(self, storage: Storage) -> None:
+        """Open gives the range that is asked for."""
         key, size = new_key(), len(_CAT)
         storage.put(key, _CAT, mime_type="image/jpeg")
         for start in (0, 1, 1000, size - 1, size, size + 1, 10 * size):
@@ -122,6 +132,7 @@ class StorageContract:
                 expect(read(storage, key, start=start, length=length), wanted, f" with start={start}, length={length}")
 
     def test_open_gives_a_stream_that_is_read_in_pieces(self, storage: Storage) -> None:
+        """Open gives a stream that is read in pieces."""
         key, data = new_key(), _CAT * 100
         storage.put(key, data, mime_type="image/jpeg")
         with storage.open(key) as one, storage.open(key, start=7) as other:
@@ -132,6 +143,7 @@ class StorageContract:
         assert one.closed
 
     def test_open_gives_a_stream_that_may_be_closed_early(self, storage: Storage) -> None:
+        """Open gives a stream that may be closed early."""
         key, data = new_key(), _CAT * 1000
         storage.put(key, data, mime_type="image/jpeg")
         for _ in range(60):  # more than a pool of connections holds
@@ -141,6 +153,7 @@ class StorageContract:
         expect(read(storage, key), data)
 
     def test_delete_removes_all_the_keys_and_no_other(self, storage: Storage) -> None:
+        """Delete removes all the keys and no other."""
         user = new_user()
         kept = [f"{user}/images/cat{end}" for end in (".jpg.webp", ".jp", ".jpgs", "", "2.jpg")]
         gone = [f"{user}/images/cat.jpg", f"{user}/images/dog.jpg", f"{user}2/images/cat.jpg"]
@@ -153,6 +166,7 @@ class StorageContract:
                 storage.open(key)
 
     def test_delete_of_missing_keys_is_fine(self, storage: Storage) -> None:
+        """Delete of missing keys is fine."""
         key = new_key()
         storage.put(key, _CAT, mime_type="image/jpeg")
         storage.delete([])
@@ -163,6 +177,7 @@ class StorageContract:
         assert keys_of(storage, key) == []
 
     def test_delete_takes_more_keys_than_one_request(self, storage: Storage) -> None:
+        """Delete takes more keys than one request."""
         user = new_user()
         keys = [f"{user}/images/{number:04}.jpg" for number in range(2100)]
         there = [keys[0], keys[999], keys[1000], keys[1999], keys[2000], keys[2099]]
@@ -172,6 +187,7 @@ class StorageContract:
         assert keys_of(storage, f"{user}/") == []
 
     def test_list_tells_key_size_and_time(self, storage: Storage) -> None:
+        """A list tells key, size and time."""
         key, before = new_key(), datetime.now(UTC)
         storage.put(key, _CAT, mime_type="image/jpeg")
         (found,) = storage.list(key)
@@ -180,6 +196,7 @@ class StorageContract:
         assert before - _CLOCK_SKEW < found.modified < datetime.now(UTC) + _CLOCK_SKEW
 
     def test_list_takes_a_prefix_that_ends_anywhere(self, storage: Storage) -> None:
+        """List takes a prefix that ends anywhere."""
         user = new_user()
         keys = sorted(
             f"{user}{end}" for end in ("/images/ab.jpg", "/images/abc.jpg", "/images/b.jpg", "x/images/a.jpg")
@@ -198,6 +215,7 @@ class StorageContract:
             assert keys_of(storage, prefix) == [key for key in keys if key.startswith(prefix)]
 
     def test_list_goes_on_after_a_key(self, storage: Storage) -> None:
+        """List goes on after a key."""
         user = new_user()
         keys = sorted(f"{user}{part}/images/{name}" for part in ("", "x") for name in ("a", "a.256.webp", "b", "b_1"))
         for key in keys:
@@ -206,6 +224,7 @@ class StorageContract:
             assert keys_of(storage, user, after=after) == [key for key in keys if key > after], after
 
     def test_list_is_in_byte_order_of_the_whole_key(self, storage: Storage) -> None:
+        """List is in byte order of the whole key."""
         user = new_user()
         names = ("a", "a-b", "a.b", "a%20b", "A", "ab", "a~", "0", "_", "~0")
         keys = [f"{user}{name}/images/{file}" for name in names for file in ("z.jpg", "z-1.jpg", "z")]
@@ -216,6 +235,7 @@ class StorageContract:
             assert keys_of(storage, user, after=after) == sorted(key for key in keys if key > after)
 
     def test_list_yields_more_than_one_page_lazily(self, storage: Storage) -> None:
+        """List yields more than one page lazily."""
         user = new_user()
         keys = [f"{user}/images/{number:04}.jpg" for number in range(1005)]
         with ThreadPoolExecutor(8) as pool:
@@ -228,6 +248,7 @@ class StorageContract:
         storage.delete(keys)
 
     def test_list_goes_on_while_what_it_gave_is_deleted(self, storage: Storage) -> None:
+        """List goes on while what it gave is deleted."""
         user = new_user()
         keys = [f"{user}{number:02}/images/cat.jpg" for number in range(20)]
         for key in keys:
@@ -239,6 +260,7 @@ class StorageContract:
         assert seen == keys
 
     def test_url_is_none_or_percent_encoded(self, storage: Storage) -> None:
+        """A URL is None or percent-encoded."""
         for key in (new_key(), "users/%C3%A9%20b/images/cat~1_2-3.jpg"):
             url = storage.url(key)
             path = "" if url is None else url.partition("?")[0]  # what signs a URL stands in its query

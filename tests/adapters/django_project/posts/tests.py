@@ -39,6 +39,7 @@ class Fresh:
         assert not os.path.exists("userimages-data")
 
     def test_a_picture_is_uploaded_shown_and_deleted(self):
+        """A picture is uploaded, shown and deleted."""
         image = upload(is_primary=True)
         shown = Image.objects.get(user="ana")
         assert (shown.id, shown.url, shown.srcset) == (image.id, image.url, image.srcset())
@@ -51,6 +52,7 @@ class Fresh:
         assert images().delete_user("ana").left == ()
 
     def test_a_retry_gets_the_first_answer(self):
+        """A retry gets the first answer."""
         first = upload(idempotency_key="k")
         assert upload(idempotency_key="k").id == first.id
         with self.assertRaises(ConflictError):
@@ -58,6 +60,7 @@ class Fresh:
         assert len(images().list("ana")) == 1
 
     def test_a_picture_that_a_row_shows_stays(self):
+        """A picture that a row shows stays."""
         image = upload()
         post = Post.objects.create(title="Hello", cover_id=image.id)
         upload("ben")
@@ -70,11 +73,13 @@ class Fresh:
         assert images().delete_user("ana").images == 1
 
     def test_a_refused_file_leaves_nothing(self):
+        """A refused file leaves nothing."""
         with self.assertRaises(RejectedImageError):
             images().upload("ana", b"no picture", image_type="gallery")
         assert not images().list("ana")
 
     def test_the_operators_commands_run(self):
+        """The operator's commands run."""
         upload()
         out = io.StringIO()
         for command in (("sweep",), ("audit",), ("check",)):
@@ -83,6 +88,7 @@ class Fresh:
         assert "0 missing" in out.getvalue()
 
     def test_the_api_answers(self):
+        """The API answers."""
         ana = User.objects.create_user("ana")
         self.client.force_login(ana)
         picture = io.BytesIO(JPEG)
@@ -93,12 +99,14 @@ class Fresh:
         assert self.client.get(answer.json()["image"]["url"]).status_code == 200
 
     def test_settings_of_a_test_count(self):
+        """Settings of a test count."""
         with override_settings(USERIMAGES_RECIPES={"banner": Recipe(variants={"64": Fit(64, 64)})}):
             assert upload(image_type="banner").image_type == "banner"
 
 
 class InATransaction(Fresh, TestCase):
     def test_fifty_posts_need_two_queries(self):
+        """Fifty posts need two queries."""
         for number in range(50):
             Post.objects.create(title=f"Post {number}", cover_id=upload().id)
         for page, queries in (("/selected/", 1), ("/prefetched/", 2)):
@@ -108,6 +116,7 @@ class InATransaction(Fresh, TestCase):
             assert text.count("variant=320") >= 50
 
     def test_a_form_stores_what_it_checked(self):
+        """A form stores what it checked."""
         self.client.force_login(User.objects.create_user("ana"))
         bad = io.BytesIO(b"GIF89a no picture")
         bad.name = "cat.gif"
@@ -121,7 +130,8 @@ class InATransaction(Fresh, TestCase):
         assert 'accept="image/jpeg,' in page
         assert "<img src=" in page
 
-    def test_the_pictures_of_a_deleted_user_go_after_the_commit(self):
+    def test_pictures_of_a_deleted_user_go_after_commit(self):
+        """The pictures of a deleted user go after the commit."""
         ana = User.objects.create_user("ana")
         kept = upload(name_of(ana))
         gone = upload(name_of(ana))
@@ -146,9 +156,11 @@ class OfAClass(TestCase):
         assert not images().list("ana")
 
     def test_it_is_there_for_each(self):
+        """It is there for each."""
         self.check()
 
     def test_it_is_there_for_the_other(self):
+        """It is there for the other."""
         self.check()
 
 
@@ -158,6 +170,7 @@ class InATransactionAgain(Fresh, TestCase):
 
 class Committed(Fresh, TransactionTestCase):
     def test_the_pictures_of_a_deleted_user_go(self):
+        """The pictures of a deleted user go."""
         ana = User.objects.create_user("ana")
         image = upload(name_of(ana))
         with transaction.atomic():
@@ -172,6 +185,7 @@ class CommittedAgain(Fresh, TransactionTestCase):
 
 class Served(LiveServerTestCase):
     def test_four_clients_at_once(self):
+        """Four clients at once."""
         url = self.live_server_url
 
         def page(_):
@@ -184,6 +198,7 @@ class Served(LiveServerTestCase):
             assert list(pool.map(page, range(12))) == [3] * 12
 
     def test_nothing_was_left(self):
+        """Nothing was left."""
         assert not images().list("ana")
         assert not list(images().storage.list())
 
@@ -198,6 +213,7 @@ class Admin(TestCase):
         return [(each.level_tag, str(each)) for each in answer.context["messages"]]
 
     def test_a_refused_deletion_shows_one_message(self):
+        """A refused deletion shows one message."""
         with connection.cursor() as cursor:  # a table that Django does not know
             kind = "uuid" if connection.vendor == "postgresql" else "char(32)"
             cursor.execute(f"CREATE TABLE pins (image {kind} REFERENCES userimages_images (id))")
@@ -214,6 +230,7 @@ class Admin(TestCase):
         assert [image.id for image in images().list("ana")] == [kept.id]
 
     def test_images_are_listed_captioned_and_made_primary(self):
+        """Images are listed, captioned and made primary."""
         image = upload()
         assert f'<img src="{image.variant(100).url}' in self.client.get(self.LIST).content.decode()
         change = f"{self.LIST}{image.id}/change/"
@@ -228,7 +245,8 @@ class Admin(TestCase):
         deleted = self.client.post(f"{self.LIST}{image.id}/delete/", {"post": "yes"}, follow=True)
         assert [level for level, _ in self.messages(deleted)] == ["success"]
 
-    def test_a_user_whose_picture_another_shows_can_be_deleted(self):
+    def test_a_user_whose_picture_is_shown_can_be_deleted(self):
+        """A user whose picture another shows can be deleted."""
         ana = User.objects.create_user("ana")
         image = upload(name_of(ana))
         Post.objects.create(title="Hello", cover_id=image.id)
@@ -239,8 +257,10 @@ class Admin(TestCase):
 
 class Checks(TestCase):
     def test_the_project_is_well(self):
+        """The project is well."""
         call_command("check", fail_level="WARNING")
         call_command("makemigrations", check=True, dry_run=True, verbosity=0)
 
     def test_the_data_of_development_is_not_touched(self):
+        """The data of development is not touched."""
         assert not Path("userimages-data").exists()
