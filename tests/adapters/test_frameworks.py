@@ -158,21 +158,25 @@ async def asgi_headers(app, path, headers):
     return {name.decode(): value.decode() for name, value in sent[0]["headers"]}
 
 
+def begun_upload(light, headers=""):
+    """Return the connection of an upload that has begun and sends nothing more."""
+    where = urlsplit(light.url)
+    connection = socket.create_connection((where.hostname, where.port))
+    connection.sendall(
+        f"POST /api/upload_user_image/ HTTP/1.1\r\nHost: {where.netloc}\r\n{headers}"
+        "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 100000\r\n\r\n--b\r\n".encode()
+    )
+    return connection
+
+
 @pytest.mark.contract("C13")
 def test_idle_uploads_stop_nothing(light):
     """An upload that has begun and sends nothing more costs a coroutine on FastAPI, and no thread."""
     if light.framework != "fastapi":
         pytest.skip("where a request is a thread, a slow client costs one")
-    where = urlsplit(light.url)
-    head = (
-        f"POST /api/upload_user_image/ HTTP/1.1\r\nHost: {where.netloc}\r\n"
-        "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 100000\r\n\r\n--b\r\n"
-    )
     idle, threads = [], threading.active_count()
     try:
-        for _ in range(200):
-            idle.append(socket.create_connection((where.hostname, where.port)))
-            idle[-1].sendall(head.encode())
+        idle.extend(begun_upload(light) for _ in range(200))
         with light.session() as session:
             for _ in range(3):
                 assert session.get(f"{light.url}/api/user_images/ana/", timeout=10).status_code == 200
@@ -191,13 +195,8 @@ def test_a_refused_body_that_stops_is_given_up(light):
     """The rest of a refused body is waited for, but not without an end: the answer comes though the rest does not."""
     if light.framework != "fastapi":
         pytest.skip("where a request is a thread, a slow client costs one")
-    where = urlsplit(light.url)
-    head = (
-        f"POST /api/upload_user_image/ HTTP/1.1\r\nHost: {where.netloc}\r\nOrigin: https://elsewhere.example\r\n"
-        "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 100000\r\n\r\n--b\r\n"
-    )
-    with socket.create_connection((where.hostname, where.port), timeout=4 * DRAIN_SECONDS) as connection:
-        connection.sendall(head.encode())
+    with begun_upload(light, "Origin: https://elsewhere.example\r\n") as connection:
+        connection.settimeout(4 * DRAIN_SECONDS)
         assert connection.recv(65536).split()[1] == b"403"
 
 
