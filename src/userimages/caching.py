@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
@@ -142,7 +143,14 @@ class CachingRepository:
         """Return what a repository offers beyond the protocol, such as ``database_id``."""
         if name == "repository":  # not there yet, while this is copied or unpickled
             raise AttributeError(name)
-        return getattr(self.repository, name)
+        found = getattr(self.repository, name)
+        return partial(self._revise, found) if name == "revise" else found
+
+    def _revise(
+        self, revise: Callable[..., UserImage | None], intent: Intent, image: UserImage, **how: Any
+    ) -> UserImage | None:
+        """Revise in the repository, then renew the user's listings, also if the outcome is unknown."""
+        return self._changed(lambda: revise(intent, image, **how), image.user)
 
     def _changed(self, change: Callable[[], Changed], user: str | None) -> Changed:
         """Make a change, then renew the listings of its users, also if it fails, because it may have happened."""

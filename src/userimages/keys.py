@@ -1,7 +1,8 @@
 """The grammar of the keys under which objects are stored.
 
 A key is ``users/{segment}/images/{image_type}_{microseconds}_{owner}{random}{ext}``, and the key of a variant is
-``{same stem}.{name}{ext}``.
+``{same stem}.{name}{ext}``. A variant that was made again has a version of six base32 characters:
+``{same stem}.{name}-{version}{ext}``.
 
 ``segment`` stands for the user: percent-encoded, or ``~`` and 40 hex digits of its SHA-256 if that would be longer than
 120 bytes. It is pure ASCII and one path segment, and no two users share one.
@@ -45,6 +46,7 @@ _KEY = re.compile(
     rf"(?:\.{VARIANT_NAME.pattern}(?:-[a-z2-7]{{6}})?)?"  # a variant that was made again has a version
     rf"(?:{'|'.join(map(re.escape, EXTENSIONS.values()))})"
 )
+_VERSION = re.compile(r"\.[^./]+-[a-z2-7]{6}\.[a-z]+$")
 
 
 @attrs.frozen
@@ -93,9 +95,20 @@ def new_stem(user: str, image_type: str, at: datetime, owner: str = NO_OWNER) ->
     return f"{user_prefix(user)}{image_type}_{microseconds(at)}_{owner}{_base32(os.urandom(10))}"
 
 
-def object_key(stem: str, mime_type: str, variant: str | None = None) -> str:
+def object_key(stem: str, mime_type: str, variant: str | None = None, *, version: str = "") -> str:
     """Return the key of the image itself or, with *variant*, of that variant."""
-    return stem + ("" if variant is None else f".{variant}") + EXTENSIONS[mime_type]
+    named = "" if variant is None else f".{variant}-{version}" if version else f".{variant}"
+    return stem + named + EXTENSIONS[mime_type]
+
+
+def new_version() -> str:
+    """Return what tells the key of a variant that is made again from all that were made before."""
+    return _base32(os.urandom(5))[:6]
+
+
+def has_version(key: str) -> bool:
+    """Tell whether *key* is of a variant that was made again. A variant may also be named as if it were."""
+    return _VERSION.search(key) is not None
 
 
 def parse_key(key: str) -> ParsedKey | None:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from userimages import validation
 from userimages.lifecycle.audit import audit, delete_orphans
 from userimages.lifecycle.deletion import OnDeleted
+from userimages.lifecycle.rebuild import rebuild_all
 from userimages.lifecycle.sweep import sweep
-from userimages.model import AuditReport, CheckReport, SweepReport
-from userimages.protocols import ImageRepository, Storage
+from userimages.logs import log_event
+from userimages.model import AuditReport, CheckReport, RebuildReport, SweepReport
+from userimages.protocols import ImageRepository, Processor, Storage
 
 
 class Maintenance:
@@ -18,9 +20,13 @@ class Maintenance:
     if TYPE_CHECKING:  # what the service has
         storage: Storage
         repository: ImageRepository
+        processor: Processor
         _clock: Callable[[], datetime]
         _on_deleted: OnDeleted | None
         _owner: Callable[[], str]
+
+        @property
+        def image_types(self) -> tuple[str, ...]: ...  # noqa: D102
 
     def sweep(self) -> SweepReport:
         """Finish uploads and deletions that were cut off. Safe to run anywhere, any number at once, every minute."""
@@ -51,6 +57,38 @@ class Maintenance:
         if not (delete and report.orphans):
             return report
         return delete_orphans(self.storage, self.repository, report, max_share=max_share, on_deleted=self._on_deleted)
+
+    def rebuild_all(
+        self, *, after: str = "", limit: int = 1000, progress: Callable[[RebuildReport], None] | None = None
+    ) -> RebuildReport:
+        """Make new variants of stored images whose recipe has changed: one page of work, for a loop or a task queue.
+
+        They are made from the stored image, under new keys. Id, URL and date of the image stay, and the old variants
+        stay for 24 hours. Any number of calls may run at once and be repeated, beside uploads and deletions.
+
+        Args:
+            after: the ``stopped_at`` of the report before; ``""`` for the first page.
+            limit: 1 to 10,000 images, of any type.
+            progress: is called after each image with the report so far.
+
+        Raises:
+            ConfigurationError: the repository cannot revise, or a recipe does not work. Nothing was done.
+            BusyError, StorageError, RepositoryError: a part failed. What was done is done: repeat the call.
+        """
+        validation.check_rebuild(after=after, limit=limit)
+        with log_event("rebuild_all") as facts:
+            report = rebuild_all(
+                self.storage,
+                self.repository,
+                self.processor,
+                image_types=self.image_types,
+                clock=self._clock,
+                after=after,
+                limit=limit,
+                progress=progress,
+            )
+            facts |= {"rebuilt": report.rebuilt, "failed": len(report.failed)}
+        return report
 
     def check(self) -> CheckReport:
         """Try the storage and the repository for real and say, line by line, what is well and what to do."""

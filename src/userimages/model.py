@@ -86,7 +86,13 @@ class Variants(Mapping[str, Variant]):
         return self._named
 
     def __getitem__(self, name: str) -> Variant:
-        return self._ready()[name]
+        try:
+            return self._ready()[name]
+        except KeyError:
+            raise KeyError(
+                f"There is no variant {name!r}, only {', '.join(self) or 'the image itself'}. "
+                "If the recipe has changed, a rebuild is due: images.rebuild_all()."
+            ) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._ready())
@@ -308,6 +314,9 @@ FACTS = tuple(field.name for field in attrs.fields(UserImage) if field.name not 
 CHANGEABLE = ("caption", "meta")
 """The facts that an update may change."""
 
+REVISED = ("stored_bytes", "placeholder", "variants", "recipe")
+"""The facts that a rebuild changes."""
+
 
 def _similar(one: UserImage | Variant, other: UserImage | Variant) -> bool:
     """Tell whether two sizes have one shape, up to the rounding of the smaller to whole pixels."""
@@ -484,6 +493,21 @@ class AuditReport:
     deleted: int = 0
     stopped_at: str | None = None
     note: str = ""
+
+
+@attrs.frozen
+class RebuildReport:
+    """What a rebuild did.
+
+    ``rebuilt`` counts the images that have new variants, ``current`` those whose variants are of the present recipe,
+    and ``failed`` lists the ids of those that could not be made again: they keep what they had, and the log says why.
+    ``stopped_at`` is the key after which to go on, or None if the last image has been reached.
+    """
+
+    rebuilt: int = 0
+    current: int = 0
+    failed: tuple[UUID, ...] = ()
+    stopped_at: str | None = None
 
 
 @attrs.frozen

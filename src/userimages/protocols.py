@@ -80,7 +80,12 @@ class ImageRepository(Protocol):
     that scope and, in the same transaction, delete the rows that the rule forbids. So reads need not know the rule.
 
     Optional: ``database_id() -> str`` names the database for the keys of its objects. Without it, repositories share
-    one owner.
+    one owner. And ``revise(intent, image, *, of, keep_until) -> UserImage | None``, without which nothing can be
+    rebuilt, gives an image new variants, in one transaction: if its ``key``, ``recipe`` and ``variants`` are those of
+    *of*, as it was read, and the intent is neither gone nor claimed, delete the intent; set ``variants``, ``recipe``,
+    ``placeholder`` and ``stored_bytes`` to those of *image*, and no other fact; insert an intent for the objects that
+    only the old record named, if there are any, with the lease *keep_until*; and return the image. Otherwise nothing
+    changes, and None is returned. Of two callers at once, one revises.
     """
 
     def begin_upload(self, intent: Intent, *, now: datetime) -> UserImage | None:

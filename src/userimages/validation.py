@@ -374,6 +374,13 @@ def check_audit(*, delete: bool, after: str, limit: int | None, max_share: float
         raise InvalidFieldError(f"The share {_shown(max_share)} is not a number from 0 to 1.", field="max_share")
 
 
+def check_rebuild(*, after: str, limit: int) -> None:
+    """Validate the arguments of ``rebuild_all``."""
+    _check_text(after, "after")
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= 10_000:
+        raise InvalidFieldError(f"The limit {_shown(limit)} is not a whole number from 1 to 10,000.", field="limit")
+
+
 def check_range(start: int, length: int | None) -> None:
     """Refuse a byte range that is not of whole numbers from 0 up."""
     for name, value in (("start", start), ("length", length)):

@@ -14,8 +14,9 @@ from uuid import uuid4
 
 import attrs
 
-from userimages import ImageRepository, ImageService, Storage, UserImage
+from userimages import ImageRepository, ImageService, Processor, Storage, UserImage
 from userimages.keys import user_segment
+from userimages.model import ProcessedImage
 from userimages.testing import instant_processor
 
 TORTURE = bool(os.environ.get("USERIMAGES_TORTURE"))
@@ -59,9 +60,30 @@ class Place:
     url: str
     root: Path | None = None
 
-    def service(self, clock: Clock) -> ImageService:
+    def service(self, clock: Clock, processor: Processor = instant_processor) -> ImageService:
         """Make a service here."""
-        return ImageService(self.storage, self.repository, processor=instant_processor, clock=clock)
+        return ImageService(self.storage, self.repository, processor=processor, clock=clock)
+
+
+@attrs.frozen
+class Recipe:
+    """The instant processor by a recipe: what the variants hold is told by its name, which variants by *names*."""
+
+    name: str
+    names: tuple[str, ...] = ("64", "256")
+
+    def recipe_id(self, image_type: str) -> str:
+        """Return what stands for this recipe."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
+
+    def __call__(self, data: bytes, image_type: str) -> ProcessedImage:
+        """Make the variants of any bytes."""
+        made = instant_processor(data, image_type)
+        variants = {
+            name: attrs.evolve(made.variants["64"], data=made.main.data + f"{name} {self.name}".encode())
+            for name in self.names
+        }
+        return attrs.evolve(made, variants=variants)
 
 
 def new_user() -> str:

@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from userimages.errors import ConflictError
-from userimages.model import Intent, PublishResult, Usage, UserImage
+from userimages.model import REVISED, Intent, PublishResult, Usage, UserImage
 from userimages.repositories.memory import MemoryRepository
 from userimages.testing.repository_contract import RepositoryContract
 
@@ -503,6 +503,114 @@ def forgets_the_primaries(good: Any, *, after: str = "", limit: int = 1000) -> A
     return tuple(attrs.evolve(each, is_primary=False) for each in good.list_by_key(after=after, limit=limit))
 
 
+@breaks("revise")
+def revises_what_is_another_by_now(good: Any, intent: Intent, image: UserImage, *, of: UserImage, **until: Any) -> Any:
+    return good.revise(intent, image, of=good.get(image.id) or of, **until)
+
+
+@breaks("revise")
+def compares_the_recipe_alone(good: Any, intent: Intent, image: UserImage, *, of: UserImage, **until: Any) -> Any:
+    found = good.get(image.id)
+    return good.revise(intent, image, of=found if found and found.recipe == of.recipe else of, **until)
+
+
+@breaks("revise")
+def compares_the_variants_alone(good: Any, intent: Intent, image: UserImage, *, of: UserImage, **until: Any) -> Any:
+    found = good.get(image.id)
+    return good.revise(intent, image, of=found if found and found.variants == of.variants else of, **until)
+
+
+@breaks("revise")
+def needs_no_intent(good: Any, intent: Intent, image: UserImage, **how: Any) -> Any:
+    again = attrs.evolve(intent, id=UUID(int=intent.id.int + 1))
+    good.begin_upload(again, now=intent.lease_until)
+    done = good.revise(again, image, **how)
+    good.finish([again, intent] if done else [again])
+    return done
+
+
+@breaks("revise")
+def revises_what_a_sweep_claimed(good: Any, intent: Intent, image: UserImage, **how: Any) -> Any:
+    if (held := good.__self__._intents.get(intent.id)) is not None:
+        good.__self__._intents[intent.id] = attrs.evolve(held, claimed=False)
+    return good.revise(intent, image, **how)
+
+
+@breaks("revise")
+def leaves_the_intent_of_a_revision(good: Any, intent: Intent, image: UserImage, **how: Any) -> Any:
+    done = good.revise(intent, image, **how)
+    if done:
+        good.begin_upload(intent, now=intent.lease_until)
+    return done
+
+
+@breaks("revise")
+def revises_the_answer_only(good: Any, intent: Intent, image: UserImage, *, of: UserImage, **until: Any) -> Any:
+    done = good.revise(intent, image, of=of, **until)
+    if done:
+        row = good.__self__._rows[image.id]
+        good.__self__._rows[image.id] = attrs.evolve(row, image=of)
+    return done
+
+
+@breaks("revise")
+def writes_the_whole_record(good: Any, intent: Intent, image: UserImage, **how: Any) -> Any:
+    done = good.revise(intent, image, **how)
+    return done and good.update(image.id, {"caption": image.caption, "meta": image.meta})
+
+
+def _with_intents(good: Any, change: Callable[[Intent], Intent | None], *arguments: Any, **how: Any) -> Any:
+    """Revise, and change the intents that this inserts."""
+    intents = good.__self__._intents
+    before = set(intents)
+    done = good.revise(*arguments, **how)
+    for id in set(intents) - before:
+        changed = change(intents.pop(id))
+        if changed is not None:
+            intents[id] = changed
+    return done
+
+
+@breaks("revise")
+def forgets_the_old_objects(good: Any, *arguments: Any, **how: Any) -> Any:
+    return _with_intents(good, lambda intent: None, *arguments, **how)
+
+
+@breaks("revise")
+def gives_no_grace(good: Any, *arguments: Any, **how: Any) -> Any:
+    return _with_intents(
+        good, lambda each: attrs.evolve(each, lease_until=datetime(1970, 1, 1, tzinfo=UTC)), *arguments, **how
+    )
+
+
+@breaks("revise")
+def gives_up_what_is_still_named(good: Any, intent: Intent, image: UserImage, *, of: UserImage, **until: Any) -> Any:
+    keys = of.object_keys[1:]
+    change = lambda each: attrs.evolve(each, object_keys=keys)  # noqa: E731
+    return _with_intents(good, change, intent, image, of=of, **until)
+
+
+@breaks("revise")
+def leaves_an_intent_of_nothing(good: Any, intent: Intent, image: UserImage, **how: Any) -> Any:
+    done = good.revise(intent, image, **how)
+    if done:
+        empty = attrs.evolve(intent, id=UUID(int=intent.id.int + 1), object_keys=())
+        good.begin_upload(empty, now=intent.lease_until)
+    return done
+
+
+def _breaks_one_fact(name: str) -> None:
+    def keeps(good: Any, intent: Intent, image: UserImage, *, of: UserImage, **until: Any) -> Any:
+        return good.revise(intent, attrs.evolve(image, **{name: getattr(of, name)}), of=of, **until)
+
+    keeps.__name__ = f"keeps_the_{name}"
+    breaks("revise")(keeps)
+
+
+for _name in REVISED:
+    _breaks_one_fact(_name)
+
+
 def test_a_good_repository_passes() -> None:
     """A good repository passes."""
     assert list(failures(MemoryRepository)) == []
@@ -513,7 +621,7 @@ def test_each_method_is_broken_in_two_ways_at_least() -> None:
     from userimages.protocols import ImageRepository
 
     methods = {name for name in vars(ImageRepository) if not name.startswith("_")}
-    assert BREAKS.keys() == methods
+    assert BREAKS.keys() == methods | {"revise"}
     assert all(len(ways) >= 2 for ways in BREAKS.values())
 
 

@@ -20,6 +20,7 @@ If it is unknown whether a call took effect, its outcome is read again. It is ne
 ``upload.py``    store an image: begin, put, publish; undo what did not succeed
 ``deletion.py``  delete the objects of an image, or all images of a user
 ``sweep.py``     finish the uploads and deletions that were cut off
+``rebuild.py``   make new variants of stored images, when a recipe has changed
 ``audit.py``     compare the store with the records
 ``check.py``     try the storage and the repository, and say what is wrong
 ===============  ======================================================================

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import attrs
@@ -29,7 +29,9 @@ from userimages.protocols import ImageRepository, Processor, Storage
 LEASE = timedelta(minutes=10)  # an upload that takes longer is taken for dead, and swept
 _PARALLEL_PUTS = 8
 _RECIPE_ID = re.compile("[0-9a-f]{16}")
-_PUBLISH_TRIES = 3
+_COMMIT_TRIES = 3
+
+T = TypeVar("T")
 
 
 def build_image(
@@ -47,17 +49,12 @@ def build_image(
     Raises:
         ConfigurationError: the processor made a media type or named a variant that no key can hold.
     """
-    _check_processed(processed)
+    check_processed(processed)
     stem = keys.new_stem(user, image_type, at, owner)
     main = processed.main
     main_key, main_sha256 = keys.object_key(stem, main.mime_type), _sha256(main.data)
-    objects, by_bytes = {main_key: main}, {(main.mime_type, main_sha256): main_key}
-    variants = {}
-    for name, each in processed.variants.items():
-        sha256 = _sha256(each.data)
-        key = by_bytes.setdefault((each.mime_type, sha256), keys.object_key(stem, each.mime_type, name))
-        objects[key] = each
-        variants[name] = Variant(key, each.width, each.height, len(each.data), each.mime_type, sha256)
+    variants, made = build_variants(processed.variants, stem, {(main.mime_type, main_sha256): main_key})
+    objects = {main_key: main, **made}
     image = UserImage(
         id=id or ids.new_id(at),
         user=user,
@@ -76,6 +73,24 @@ def build_image(
         **facts,
     )
     return image, objects
+
+
+def build_variants(
+    renditions: Mapping[str, Rendition], stem: str, by_bytes: Mapping[tuple[str, str], str], *, version: str = ""
+) -> tuple[dict[str, Variant], dict[str, Rendition]]:
+    """Return the variants of an image by name, and by key those objects that are new.
+
+    *by_bytes* has the keys that the image has already, by media type and SHA-256.
+    """
+    by_bytes = dict(by_bytes)
+    variants, objects = {}, {}
+    for name, each in renditions.items():
+        content = each.mime_type, _sha256(each.data)
+        if content not in by_bytes:
+            by_bytes[content] = keys.object_key(stem, each.mime_type, name, version=version)
+            objects[by_bytes[content]] = each
+        variants[name] = Variant(by_bytes[content], each.width, each.height, len(each.data), *content)
+    return variants, objects
 
 
 def store(
@@ -100,23 +115,54 @@ def store(
         StorageError: an object could not be put. What was put is deleted, at once or by the sweep.
         RepositoryError: the outcome is unknown, also after it was tried again and read again.
     """
-    existing = _begin(repository, intent, now=clock())
+    existing = begin(repository, intent, now=clock())
     if existing is not None:
         return PublishResult(existing)
-    failures = put_objects(storage, objects)
-    if failures:
-        _undo(storage, repository, intent, failures, now=clock())
-        raise next(iter(failures.values()))
-    try:
-        published = _publish(repository, intent, image, **options)
-    except Exception as exc:
-        if not (may_have_happened(exc) or isinstance(exc, DatabaseBusyError)):  # a busy database is not asked again
-            _undo(storage, repository, intent, {}, now=clock())
-        raise
+
+    def seen() -> PublishResult | None:
+        found = repository.get(image.id)
+        return None if found is None else PublishResult(found)
+
+    published = put_and_commit(
+        storage,
+        repository,
+        intent,
+        objects,
+        commit=lambda: repository.publish(intent, image, **options),
+        seen=seen,
+        clock=clock,
+    )
     if published is None:
         delete_objects(storage, intent.object_keys)
         raise ConflictError("The upload took too long, so its lease ended and it was swept.", hint="Upload it again.")
     return published
+
+
+def put_and_commit(
+    storage: Storage,
+    repository: ImageRepository,
+    intent: Intent,
+    objects: Mapping[str, Rendition],
+    *,
+    commit: Callable[[], T | None],
+    seen: Callable[[], T | None],
+    clock: Callable[[], datetime],
+) -> T | None:
+    """Put the *objects* that *intent* names, and only then *commit* the change that makes a record name them.
+
+    *seen* reads whether an earlier try, whose answer was lost, has committed it. Return None if it cannot be committed.
+    Then the caller deletes what was put.
+    """
+    failures = put_objects(storage, objects)
+    if failures:
+        undo(storage, repository, intent, failures, now=clock())
+        raise next(iter(failures.values()))
+    try:
+        return _committed(commit, seen)
+    except Exception as exc:
+        if not (may_have_happened(exc) or isinstance(exc, DatabaseBusyError)):  # a busy database is not asked again
+            undo(storage, repository, intent, {}, now=clock())
+        raise
 
 
 def recipe_id(processor: Processor, image_type: str) -> str:
@@ -134,6 +180,8 @@ def recipe_id(processor: Processor, image_type: str) -> str:
 
 def put_objects(storage: Storage, objects: Mapping[str, Rendition]) -> dict[str, Exception]:
     """Put the objects side by side. Return what failed, by key, once every PUT has ended."""
+    if not objects:
+        return {}
     from concurrent.futures import ThreadPoolExecutor
 
     def put(key: str) -> Exception | None:
@@ -151,7 +199,7 @@ def put_objects(storage: Storage, objects: Mapping[str, Rendition]) -> dict[str,
     return {key: failure for key, failure in zip(objects, outcomes, strict=True) if failure}
 
 
-def _begin(repository: ImageRepository, intent: Intent, *, now: datetime) -> UserImage | None:
+def begin(repository: ImageRepository, intent: Intent, *, now: datetime) -> UserImage | None:
     """Record the intent. If that may have happened, remove it, so that the caller can retry with the same key."""
     try:
         return repository.begin_upload(intent, now=now)
@@ -162,30 +210,30 @@ def _begin(repository: ImageRepository, intent: Intent, *, now: datetime) -> Use
         raise
 
 
-def _publish(repository: ImageRepository, intent: Intent, image: UserImage, **options: bool) -> PublishResult | None:
-    """Publish the image. If the outcome is unknown, try again and read again, but never undo it."""
+def _committed(commit: Callable[[], T | None], seen: Callable[[], T | None]) -> T | None:
+    """Commit. If the outcome is unknown, try again and read again, but never undo it."""
     unknown = False
-    for tries_left in reversed(range(_PUBLISH_TRIES)):
+    for tries_left in reversed(range(_COMMIT_TRIES)):
         try:
-            published = repository.publish(intent, image, **options)
-            if published is None and (found := repository.get(image.id)):
-                return PublishResult(found)  # by an earlier try, whose answer was lost
-        except ConflictError:  # it proves that the intent was still there, so no earlier try has published
+            committed = commit()
+            if committed is None:
+                return seen()  # by an earlier try, whose answer was lost
+        except ConflictError:  # it proves that the intent was still there, so no earlier try has committed
             raise
         except Exception as exc:
             if isinstance(exc, UserImagesError) and not may_have_happened(exc):
-                if unknown:  # this try did nothing, but an earlier one may have published
+                if unknown:  # this try did nothing, but an earlier one may have committed
                     raise RepositoryError(exc.message, hint=exc.hint) from exc
                 raise
             unknown = True
             if not tries_left:
                 raise
         else:
-            return published
+            return committed
     return None
 
 
-def _undo(
+def undo(
     storage: Storage,
     repository: ImageRepository,
     intent: Intent,
@@ -216,7 +264,7 @@ def _undo(
         log_left_over(intent, exc)
 
 
-def _check_processed(processed: ProcessedImage) -> None:
+def check_processed(processed: ProcessedImage) -> None:
     """Refuse what a processor made if no key can hold it."""
     made = {processed.main.mime_type, *(each.mime_type for each in processed.variants.values())}
     if unknown := sorted(made - keys.EXTENSIONS.keys()):

@@ -11,7 +11,8 @@ import attrs
 from userimages.errors import ConflictError
 from userimages.fork_safety import reset_after_fork
 from userimages.ids import new_id, utcnow
-from userimages.model import DISTANT_PAST, SECOND_LOOK, Intent, PublishResult, Usage, UserImage
+from userimages.model import DISTANT_PAST, REVISED, SECOND_LOOK, Intent, PublishResult, Usage, UserImage
+from userimages.repositories.revision import is_still, retirement
 from userimages.validation import check_changes
 
 Scope = tuple[str, str]  # a user, and "" or the name of a type
@@ -153,6 +154,19 @@ class MemoryRepository:
             if row is None:
                 return None
             self._rows[id] = row = attrs.evolve(row, image=attrs.evolve(row.image, **changes))
+            return self._seen(row)
+
+    def revise(self, intent: Intent, image: UserImage, *, of: UserImage, keep_until: datetime) -> UserImage | None:
+        """Give an image the variants of *image*, if it still is as *of* and the intent is there; None if not."""
+        with self._lock:
+            row, held = self._rows.get(image.id), self._intents.get(intent.id)
+            if row is None or held is None or held.claimed or not is_still(row.image, of):
+                return None
+            del self._intents[intent.id]
+            revised = attrs.evolve(row.image, **{name: getattr(image, name) for name in REVISED})
+            if old := retirement(row.image, revised, keep_until):
+                self._intents[old.id] = old
+            self._rows[image.id] = row = attrs.evolve(row, image=_bare(revised))
             return self._seen(row)
 
     def usage(self, user: str) -> Usage:

@@ -10,7 +10,17 @@ import attrs
 
 from userimages.errors import ConfigurationError, ConflictError, RepositoryError
 from userimages.ids import new_id, utcnow
-from userimages.model import DISTANT_PAST, FACTS, SECOND_LOOK, Intent, PublishResult, Usage, UserImage, Variants
+from userimages.model import (
+    DISTANT_PAST,
+    FACTS,
+    REVISED,
+    SECOND_LOOK,
+    Intent,
+    PublishResult,
+    Usage,
+    UserImage,
+    Variants,
+)
 from userimages.validation import check_changes
 
 try:
@@ -24,6 +34,7 @@ except ModuleNotFoundError as error:
 from userimages.repositories import schema, sqlite, statements
 from userimages.repositories.database import Database
 from userimages.repositories.errors import MISSING
+from userimages.repositories.revision import is_still, retirement
 from userimages.repositories.tables import metadata
 
 __all__ = ["SQLAlchemyRepository", "metadata"]
@@ -231,6 +242,25 @@ class SQLAlchemyRepository:
         check_changes(changes)
         statement = statements.UPDATE[user is not None].values(changes)
         return self._database.write(lambda connection: self._change(connection, statement, id, user))
+
+    def revise(self, intent: Intent, image: UserImage, *, of: UserImage, keep_until: datetime) -> UserImage | None:
+        """Give an image the variants of *image*, if it still is as *of* and the intent is there; None if not."""
+        changes = {name: getattr(image, name) for name in REVISED}
+        taken = {"the_intent": intent.id, "the_idempotency_key": intent.idempotency_key}
+
+        def work(connection: Connection) -> UserImage | None:
+            row = connection.execute(statements.LOCKED, {"the_id": image.id}).one_or_none()
+            found = None if row is None else _image(_WHOLE, row)
+            if found is None or not is_still(found, of):
+                return None
+            if not connection.execute(statements.TAKE_INTENT, taken).rowcount:
+                return None
+            old = retirement(found, image, keep_until)
+            if old is not None:
+                connection.execute(statements.BEGIN, _intent_row(old))
+            return self._change(connection, statements.UPDATE[False].values(changes), image.id, None)
+
+        return self._database.write(work, reads_first=True)
 
     def begin_delete(self, ids: Sequence[UUID], *, user: str | None = None) -> Sequence[Intent]:
         """Delete the images, and insert and return the intents that name their objects.

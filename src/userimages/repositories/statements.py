@@ -89,6 +89,7 @@ PAGES = _each(_page)
 RECENT = _each(_recent)
 _ANY = select(*_FACTS, _IS_PRIMARY)
 GET = of_one(_ANY)
+LOCKED = GET[False].with_for_update(of=images)
 GET_MANY = select(*_LISTED, _IS_PRIMARY).where(_IDS)
 MADE_BY_KEY = _ANY.add_columns(images.c.input_sha256).where(
     _USER, images.c.idempotency_key == bindparam("the_idempotency_key")

@@ -48,9 +48,10 @@ from userimages.testing.records import (
     rows_of,
 )
 from userimages.testing.records_contract import RecordsContract
+from userimages.testing.revision_contract import RevisionContract
 
 
-class RepositoryContract(PublicationContract, RecordsContract):
+class RepositoryContract(PublicationContract, RecordsContract, RevisionContract):
     """The sentences of ``userimages.protocols.ImageRepository``, each as a test."""
 
     @pytest.fixture
