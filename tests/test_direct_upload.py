@@ -37,7 +37,7 @@ from userimages.storages.disk import DiskStorage
 from userimages.storages.memory import MemoryStorage
 from userimages.storages.r2 import R2Storage
 from userimages.testing import faulty, make_image
-from userimages.testing.faults import before
+from userimages.testing.faults import Call, before
 
 SIGNER = UrlSigner(["a-key-of-at-least-32-characters-1234"])
 CAT = b"meow" * 300
@@ -131,22 +131,22 @@ def test_finishing_twice_gives_the_same_image(direct: ImageService, user: str) -
     assert len(direct.list(user)) == 1
 
 
-def test_many_finishes_at_once_make_one_image(direct: ImageService, user: str) -> None:
+def test_many_finishes_at_once_make_one_image(memory: ImageService) -> None:
     """The others get it too, or hear that one is at work."""
-    ticket = begin(direct, user)
-    put(direct, ticket)
+    ticket = begin(memory, "ana")
+    put(memory, ticket)
 
     def finish(_: int) -> object:
         with suppress(ConflictError):
-            return direct.finish_upload(user, ticket.id, image_type="gallery").id
+            return memory.finish_upload("ana", ticket.id, image_type="gallery").id
         return "busy"
 
     with ThreadPoolExecutor(20) as pool:
         outcomes = set(pool.map(finish, range(50)))
     assert outcomes <= {ticket.id, "busy"}
     assert ticket.id in outcomes
-    assert len(direct.list(user)) == 1
-    assert len([*direct.storage.list(f"users/{user}/")]) == 3
+    assert len(memory.list("ana")) == 1
+    assert len([*memory.storage.list("users/ana/")]) == 3
 
 
 def test_what_was_not_put_is_not_found(direct: ImageService, user: str) -> None:
@@ -201,17 +201,44 @@ def test_a_second_put_is_refused_also_after_finish(direct: ImageService, user: s
     assert staged(direct, user) == []
 
 
-def test_a_deleted_picture_does_not_come_back(direct: ImageService, user: str) -> None:
-    """A client that repeats its last request gets 404."""
+@pytest.mark.parametrize("way", ["delete", "delete_user", "replace"])
+def test_a_deleted_picture_does_not_come_back(direct: ImageService, user: str, clock: Clock, way: str) -> None:
+    """A client that repeats its last requests gets 404, and what it has put again is swept."""
     ticket = begin(direct, user)
     put(direct, ticket)
     direct.finish_upload(user, ticket.id, image_type="gallery")
-    direct.delete(ticket.id)
+    if way == "replace":
+        direct.upload(user, b"new", image_type="gallery", replace=True)
+    else:
+        getattr(direct, way)(ticket.id if way == "delete" else user)
+        assert staged(direct, user) == []
 
-    with pytest.raises(TicketNotFoundError):
-        direct.finish_upload(user, ticket.id, image_type="gallery")
-    assert len(direct.list(user)) == 0
+    for _ in range(2):
+        with pytest.raises(TicketNotFoundError):
+            direct.finish_upload(user, ticket.id, image_type="gallery")
+        assert put(direct, ticket) in (200, 412)  # late, or again
+    assert len(staged(direct, user)) == 1
+    assert ticket.id not in {each.id for each in direct.list(user)}
+    sweep_all(direct, clock)
     assert staged(direct, user) == []
+
+
+def test_what_is_deleted_meanwhile_stays_away(memory: ImageService) -> None:
+    """A finish that has read the staged bytes already cannot publish what another one made and somebody deleted."""
+    ticket = begin(memory, "ana")
+    put(memory, ticket)
+
+    def finish_and_delete(call: Call) -> object:
+        first = ImageService(memory.storage, repository, processor=memory.processor, signer=SIGNER)
+        first.delete(first.finish_upload("ana", ticket.id, image_type="gallery").id)
+        return call.do()
+
+    repository = memory.repository
+    memory.repository = faulty(repository, begin_upload=finish_and_delete)
+    with pytest.raises(ConflictError):
+        memory.finish_upload("ana", ticket.id, image_type="gallery")
+    assert len(memory.list("ana")) == 0
+    assert [*memory.storage.list()] == []
 
 
 def test_a_user_leaves_nothing_staged(direct: ImageService, user: str) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from userimages import validation
+from userimages.errors import TicketNotFoundError
 from userimages.ids import UploadClock, instant_of, new_id
 from userimages.lifecycle import tickets
 from userimages.logs import log_event
@@ -74,13 +75,17 @@ class DirectUpload:
         The image has the id of the ticket. A retry gets the first answer, and none once the image was deleted.
 
         Raises:
-            TicketNotFoundError: nothing was put, not by this user, or the ticket is older than 30 minutes.
+            TicketNotFoundError: nothing was put, it is not a ticket of this user, it is older than 30 minutes, or its
+                image was deleted.
             ConflictError: another call finishes this ticket at the moment.
         """
         user, id = validation.checked_user(user), validation.checked_id(ticket_id)
+        is_open = tickets.is_open(self.repository, user, id, now=self._clock())  # first: publishing the image ends it
         if found := self.repository.get(id, user=user):
             return self.with_urls(found)
-        staged = tickets.read_staged(self.storage, user, id, limit=self.max_bytes, now=self._clock())
+        if not is_open:
+            raise TicketNotFoundError("This upload is over, or was never begun.", hint="Begin one: begin_upload().")
+        staged = tickets.read_staged(self.storage, user, id, limit=self.max_bytes)
         facts = {"is_primary": is_primary, "caption": caption, "meta": meta, "replace": replace}
         return self._upload(user, staged, image_type, tickets.reserved_key(id), instant_of(id), id, **facts)
 

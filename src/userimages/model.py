@@ -394,9 +394,9 @@ SECOND_LOOK = timedelta(hours=1)  # by which a claim moves the lease on
 class Intent:
     """Work in hand: it names objects before they are written or deleted, as an intent log does.
 
-    ``lease_until`` is the instant after which the sweep may claim the work. ``claimed`` tells that a sweep did so, and
-    that nobody can publish the intent any more. ``input_sha256`` is 64 hex digits of the uploaded file; it is compared
-    when an idempotency key comes back.
+    ``lease_until`` is the instant after which the sweep may claim the work. ``claimed`` tells that a sweep did so, or
+    that the ticket of a direct upload has made its image; nobody can publish the intent any more. ``input_sha256`` is
+    64 hex digits of the uploaded file; it is compared when an idempotency key comes back.
     """
 
     id: UUID

@@ -110,6 +110,10 @@ class ImageRepository(Protocol):
         *is_primary*, make it primary as ``set_primary`` does. With *replace*, do for every other image of this user and
         type what ``begin_delete`` does.
 
+        If another intent has the id of the image, that is the ticket of a direct upload. Claim it in the same
+        transaction, as ``claim_expired`` does; if it was claimed before, nothing changes, and None is returned. So one
+        ticket makes one image, and none again once that was deleted.
+
         Raises:
             ConflictError: a foreign key of the application refuses to let a replaced image go. Nothing changed.
             RepositoryError: the outcome may be unknown; calling again with the same arguments is safe.

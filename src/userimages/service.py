@@ -384,7 +384,7 @@ class ImageService(DirectUpload, Maintenance):
         """
         user = validation.checked_user(user)
         with log_event("delete_user") as facts:
-            staged = tickets.delete_staged(self.storage, user)  # first, so that no retry brings an image back
+            staged = tickets.delete_staged(self.storage, user)
             deletion, failure = delete_all(self.storage, self.repository, user, self._on_deleted)
             facts["images"] = deletion.images
             if failure := failure or staged:

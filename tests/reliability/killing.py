@@ -103,7 +103,7 @@ def _be_the_child(place: rig.Place, clock: rig.Clock, work: Any, step: int, writ
         steps = Steps(step)
         _step_inside(steps)
         port = {name: Stepping(getattr(place, name), steps) for name in ("storage", "repository")}
-        images = ImageService(port["storage"], port["repository"], processor=rig.instant_processor, clock=clock)
+        images = rig.service(port["storage"], port["repository"], clock)
         work(images, lambda line: os.write(writer, f"{line}\n".encode()) and None)
         status = 0
     except BaseException:

@@ -2,10 +2,13 @@
 
 import contextlib
 import hashlib
+import io
 import os
+import threading
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,10 +16,12 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import attrs
+import requests
 
-from userimages import ImageRepository, ImageService, Processor, Storage, UserImage
-from userimages.keys import user_segment
+from userimages import ImageRepository, ImageService, KeyTakenError, Processor, Storage, Ticket, UserImage
+from userimages.keys import staging_prefix, user_segment
 from userimages.model import ProcessedImage
+from userimages.signing import UrlSigner
 from userimages.testing import instant_processor
 
 TORTURE = bool(os.environ.get("USERIMAGES_TORTURE"))
@@ -31,8 +36,10 @@ REPOSITORY_METHODS = [
     "begin_delete",
     "finish",
     "claim_expired",
+    "list_intents",
 ]
 FIGURES: Counter[str] = Counter()
+SIGNER = UrlSigner(["a-key-of-at-least-32-characters-1234"])
 FAR = datetime(9000, 1, 1, tzinfo=UTC)
 
 
@@ -62,7 +69,7 @@ class Place:
 
     def service(self, clock: Clock, processor: Processor = instant_processor) -> ImageService:
         """Make a service here."""
-        return ImageService(self.storage, self.repository, processor=processor, clock=clock)
+        return service(self.storage, self.repository, clock, processor)
 
 
 @attrs.frozen
@@ -84,6 +91,31 @@ class Recipe:
             for name in self.names
         }
         return attrs.evolve(made, variants=variants)
+
+
+def service(storage: Any, repository: Any, clock: Clock, processor: Processor = instant_processor) -> ImageService:
+    """Make a service that signs, so that there are direct uploads to every store."""
+    return ImageService(storage, repository, processor=processor, clock=clock, signer=SIGNER)
+
+
+def put_directly(images: ImageService, ticket: Ticket, data: bytes) -> str:
+    """Send *data* as a browser does, to the store or to our own route, and tell what became of it."""
+    if ticket.url.startswith("http"):
+        status = requests.put(ticket.url, data=data, headers=dict(ticket.headers), timeout=30).status_code
+        return {200: "stored", 412: "taken"}.get(status, "refused")
+    put = images.allowed_put(ticket.id, urlsplit(ticket.url).query)
+    if put is None:
+        return "refused"
+    try:
+        images.put_staged(put, io.BytesIO(data))
+    except KeyTakenError:
+        return "taken"
+    return "stored"
+
+
+def staged(images: ImageService, user: str) -> list[str]:
+    """Return the keys of what is staged for *user*."""
+    return [found.key for found in images.storage.list(staging_prefix(user))]
 
 
 def new_user() -> str:
@@ -118,6 +150,7 @@ def check_nothing_left(images: ImageService, users: Collection[str], *, root: Pa
     for user in users:
         stored = {found.key for found in images.storage.list(f"users/{user_segment(user)}/")}
         named = {key for image in everything(images, user) for key in image.object_keys}
+        assert staged(images, user) == [], "something is left of a direct upload"
         assert stored == named, f"{len(stored - named)} objects without a row, {len(named - stored)} rows without"
     left = [each for each in images.repository.claim_expired(FAR, limit=1000) if each.user in (users or {each.user})]
     assert left == [], "an intent is left"
@@ -131,6 +164,30 @@ def sweep_twice(images: ImageService, clock: Clock) -> None:
     assert images.sweep().failed == 0
     clock.move(hours=2)
     assert images.sweep().failed == 0
+
+
+def at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Start all calls together and return what each gave or raised."""
+    gate = threading.Barrier(len(calls))
+
+    def caught(call: Callable[[], Any]) -> Any:
+        gate.wait()
+        try:
+            return call()
+        except Exception as exc:
+            return exc
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(caught, calls))
+
+
+def finish(place: Place, clock: Clock, user: str) -> None:
+    """Sweep what is left, and see that nothing is."""
+    images = place.service(clock)
+    check_whole(images, user)
+    sweep_twice(images, clock)
+    check_whole(images, user)
+    check_nothing_left(images, [user], root=place.root)
 
 
 def new_database(url: str, name: str) -> str:

@@ -1,39 +1,21 @@
 """SIGKILL at every step of every operation: nothing acknowledged is lost, and the sweeps leave nothing behind."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
+import direct_scenes
 import killing
 import pytest
 import rig
+from scenes import Ack, Operation, Scene
 
 from userimages import ImageService, UserImage
 
 # Python 3.12 and newer warn of a fork beside threads; the child here touches none of theirs.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-Ack = Callable[[str], None]
 KILLS: Counter[str] = Counter()
-
-
-@attrs.frozen
-class Scene:
-    """What there is before the child starts: a user's images, the first of them primary."""
-
-    user: str
-    clock: rig.Clock
-    there: Sequence[UserImage]
-
-
-@attrs.frozen
-class Operation:
-    """What is set up, what the child does, and what must hold after it has died or ended."""
-
-    work: Callable[[Scene, ImageService, Ack], None]
-    judge: Callable[[Scene, dict[str, UserImage], Sequence[str], ImageService], None]
-    there: Sequence[str] = ()
-    prepare: Callable[[Scene, ImageService, rig.Clock], None] = lambda *_: None
 
 
 def upload(scene: Scene, images: ImageService, ack: Ack) -> None:
@@ -162,6 +144,7 @@ OPERATIONS = {
     "delete": Operation(delete, deleted, ["profile", "cover"]),
     "delete_user": Operation(delete_user, user_gone, ["profile", "cover"]),
     "sweep": Operation(sweep, swept, ["profile", "cover"], leave_work),
+    **direct_scenes.OPERATIONS,
 }
 
 
@@ -187,7 +170,7 @@ def _kill_once(place: rig.Place, operation: Operation, step: int) -> bool:
         for n, type in enumerate(operation.there)
     ]
     scene = attrs.evolve(scene, there=there)
-    operation.prepare(scene, images, clock)
+    scene = attrs.evolve(scene, prepared=operation.prepare(scene, images, clock))
     outcome = killing.run_and_kill(place, clock, lambda child, ack: operation.work(scene, child, ack), step=step)
     assert outcome.killed or outcome.acknowledged
     listed = rig.check_whole(images, scene.user)

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import threading
-from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -20,30 +19,6 @@ CALLERS = 50 if rig.TORTURE else 16
 ROUNDS = 20 if rig.TORTURE else 2
 
 
-def at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
-    """Start all calls together and return what each gave or raised."""
-    gate = threading.Barrier(len(calls))
-
-    def caught(call: Callable[[], Any]) -> Any:
-        gate.wait()
-        try:
-            return call()
-        except Exception as exc:
-            return exc
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return list(pool.map(caught, calls))
-
-
-def finish(place: rig.Place, clock: rig.Clock, user: str) -> None:
-    """Sweep what is left, and see that nothing is."""
-    images = place.service(clock)
-    rig.check_whole(images, user)
-    rig.sweep_twice(images, clock)
-    rig.check_whole(images, user)
-    rig.check_nothing_left(images, [user], root=place.root)
-
-
 def _open_and_close(images: ImageService, id: Any) -> None:
     images.open(id).close()
 
@@ -53,7 +28,7 @@ def test_uploads_with_one_key_make_one_image(place: rig.Place, clock: rig.Clock)
     images = place.service(clock)
     for _ in range(ROUNDS):
         user = rig.new_user()
-        outcomes = at_once(
+        outcomes = rig.at_once(
             [lambda u=user: images.upload(u, b"same", image_type="cover", idempotency_key="k")] * CALLERS
         )
         made = {each.id for each in outcomes if not isinstance(each, Exception)}
@@ -62,7 +37,7 @@ def test_uploads_with_one_key_make_one_image(place: rig.Place, clock: rig.Clock)
         assert all(isinstance(each, ConflictError) for each in refused), refused
         assert images.upload(user, b"same", image_type="cover", idempotency_key="k").id in made
         rig.count("parallel uploads with one key", len(outcomes))
-        finish(place, clock, user)
+        rig.finish(place, clock, user)
 
 
 def test_replace_by_many_at_once_leaves_one(place: rig.Place, clock: rig.Clock) -> None:
@@ -71,7 +46,7 @@ def test_replace_by_many_at_once_leaves_one(place: rig.Place, clock: rig.Clock) 
     for _ in range(ROUNDS):
         user = rig.new_user()
         images.upload(user, b"old", image_type="profile", is_primary=True)
-        outcomes = at_once(
+        outcomes = rig.at_once(
             [
                 lambda n=n, u=user: images.upload(u, bytes([n]), image_type="profile", is_primary=True, replace=True)
                 for n in range(8)
@@ -80,7 +55,7 @@ def test_replace_by_many_at_once_leaves_one(place: rig.Place, clock: rig.Clock) 
         assert not [each for each in outcomes if isinstance(each, Exception)]
         (left,) = images.list(user)
         assert left.is_primary
-        finish(place, clock, user)
+        rig.finish(place, clock, user)
 
 
 def test_a_deletion_during_other_calls_harms_none(place: rig.Place, clock: rig.Clock) -> None:
@@ -89,7 +64,7 @@ def test_a_deletion_during_other_calls_harms_none(place: rig.Place, clock: rig.C
     for _ in range(ROUNDS):
         user = rig.new_user()
         there = [images.upload(user, bytes([n]), image_type="gallery") for n in range(4)]
-        outcomes = at_once(
+        outcomes = rig.at_once(
             [
                 *(partial(images.delete, each.id) for each in there[:3]),
                 *(partial(images.delete, each.id) for each in there[:3]),
@@ -103,7 +78,7 @@ def test_a_deletion_during_other_calls_harms_none(place: rig.Place, clock: rig.C
         assert all(isinstance(each, ImageNotFoundError | ObjectNotFoundError) for each in failed), failed
         assert sum(isinstance(each, ImageNotFoundError) for each in outcomes[:6]) == 3, "each was deleted by one"
         assert len(images.list(user)) == 4
-        finish(place, clock, user)
+        rig.finish(place, clock, user)
 
 
 def test_delete_user_leaves_only_what_came_later(place: rig.Place, clock: rig.Clock) -> None:
@@ -114,12 +89,12 @@ def test_delete_user_leaves_only_what_came_later(place: rig.Place, clock: rig.Cl
         for n in range(3):
             images.upload(user, bytes([n]), image_type="gallery", is_primary=True)
         uploads = [lambda n=n, u=user: images.upload(u, b"new%d" % n, image_type="cover") for n in range(4)]
-        outcomes = at_once([*uploads, *[lambda u=user: images.delete_user(u)] * 2])
+        outcomes = rig.at_once([*uploads, *[lambda u=user: images.delete_user(u)] * 2])
         assert not [each for each in outcomes if isinstance(each, Exception)]
         deleted = sum(each.images for each in outcomes[4:])
         assert len(images.list(user)) == 7 - deleted
         assert deleted >= 3
-        finish(place, clock, user)
+        rig.finish(place, clock, user)
 
 
 def test_sweeps_at_once_share_the_work(place: rig.Place, clock: rig.Clock) -> None:
@@ -136,14 +111,14 @@ def test_sweeps_at_once_share_the_work(place: rig.Place, clock: rig.Clock) -> No
         with pytest.raises(KeyboardInterrupt):
             broken.upload(user, bytes([n]), image_type="gallery")
     clock.move(minutes=16)
-    outcomes = at_once([place.service(clock).sweep] * 4)
+    outcomes = rig.at_once([place.service(clock).sweep] * 4)
     assert sum(each.claimed for each in outcomes) == 6
     assert sum(each.failed for each in outcomes) == 0
     clock.move(hours=2)
-    outcomes = at_once([place.service(clock).sweep] * 4)
+    outcomes = rig.at_once([place.service(clock).sweep] * 4)
     assert sum(each.failed for each in outcomes) == 0
     assert [each.id for each in place.service(clock).list(user)] == [kept.id]
-    finish(place, clock, user)
+    rig.finish(place, clock, user)
 
 
 @pytest.mark.parametrize("hours", [0, 2], ids=["after the first look", "after both looks"])
@@ -167,7 +142,7 @@ def test_an_upload_that_the_sweep_overtakes_fails(place: rig.Place, clock: rig.C
     with pytest.raises(ConflictError, match="lease"):
         slow.upload(user, b"slow", image_type="cover")
     assert not place.service(clock).list(user)
-    finish(place, clock, user)
+    rig.finish(place, clock, user)
 
 
 def test_a_sweep_racing_with_publish_ends_in_two_ways(place: rig.Place, clock: rig.Clock) -> None:
@@ -198,7 +173,7 @@ def test_a_sweep_racing_with_publish_ends_in_two_ways(place: rig.Place, clock: r
                 image = None
             swept.result()
         assert len(place.service(clock).list(user)) == (image is not None)
-        finish(place, clock, user)
+        rig.finish(place, clock, user)
 
 
 def test_processes_keep_one_primary(place: rig.Place, clock: rig.Clock) -> None:
@@ -239,4 +214,4 @@ def test_processes_keep_one_primary(place: rig.Place, clock: rig.Clock) -> None:
     assert (none, several) == (0, 0)
     assert reads > 0
     rig.count("reads beside writers in other processes", reads)
-    finish(place, clock, user)
+    rig.finish(place, clock, user)

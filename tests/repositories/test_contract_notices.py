@@ -144,6 +144,53 @@ def replaces_every_type(good: Any, intent: Intent, image: UserImage, *, is_prima
     return published
 
 
+def without_a_ticket(good: Any, intent: Intent, image: UserImage, **how: bool) -> Any:
+    """Publish as if there were no ticket, and give it back as it was."""
+    intents = good.__self__._intents
+    ticket = None if image.id == intent.id else intents.pop(image.id, None)
+    published = good.publish(intent, image, **how)
+    if ticket is not None:
+        intents[image.id] = ticket
+    return published
+
+
+@breaks("publish")
+def leaves_the_ticket_open(good: Any, intent: Intent, image: UserImage, **how: bool) -> Any:
+    ticket = good.__self__._intents.get(image.id)
+    return (
+        good.publish(intent, image, **how)
+        if ticket and ticket.claimed
+        else without_a_ticket(good, intent, image, **how)
+    )
+
+
+@breaks("publish")
+def makes_a_second_image_of_a_ticket(good: Any, intent: Intent, image: UserImage, **how: bool) -> Any:
+    ticket = good.__self__._intents.get(image.id)
+    return (
+        without_a_ticket(good, intent, image, **how)
+        if ticket and ticket.claimed
+        else good.publish(intent, image, **how)
+    )
+
+
+@breaks("publish")
+def claims_the_ticket_in_any_case(good: Any, intent: Intent, image: UserImage, **how: bool) -> Any:
+    published = good.publish(intent, image, **how)
+    ticket = good.__self__._intents.get(image.id)
+    if published is None and ticket is not None:
+        good.__self__._intents[image.id] = attrs.evolve(ticket, claimed=True)
+    return published
+
+
+@breaks("publish")
+def forgets_the_ticket(good: Any, intent: Intent, image: UserImage, **how: bool) -> Any:
+    published = good.publish(intent, image, **how)
+    if published is not None:
+        good.__self__._intents.pop(image.id, None)
+    return published
+
+
 @breaks("publish")
 def keeps_urls(good: Any, intent: Intent, image: UserImage, **how: bool) -> Any:
     published = good.publish(intent, image, **how)

@@ -68,7 +68,7 @@ def test_publishing_as_primary_is_one_statement(postgresql: str, engine_of: Engi
     """On PostgreSQL publishing as primary is one statement."""
     engine, repository = given(postgresql, engine_of)
     first = new_image(new_user())
-    intent = begin_upload(repository, first)
+    intent = begin_upload(repository, first, id=first.id)
     executed = []
     event.listen(engine, "before_cursor_execute", lambda *arguments: executed.append(arguments[2]))
     assert repository.publish(intent, first, is_primary=True, replace=False)

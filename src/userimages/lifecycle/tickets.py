@@ -5,12 +5,17 @@ A *ticket* is an intent that names one staged object, and whose idempotency key 
     begin_ticket ──> [intent of the ticket] ── the browser puts the staged object ──> read_staged
                             │                                                            │
                             │                                     the bytes are uploaded as any others are; the image
-                            │                                     has the id of the ticket, its intent another one
+                            │                                     has the id of the ticket, its intent another one;
+                            │                                     the transaction that publishes it claims the ticket
                             │
                             └── the lease ends, used or not ──> the sweep deletes the staged object, as always
 
-Finishing deletes nothing. As long as the URL is valid, the staged object itself refuses a second PUT; if it were gone,
-a replay would succeed and leave an object that no row names. The table of what a crash leaves behind:
+One ticket makes one image. A ticket that is claimed makes none again, so a deleted image does not come back, whoever
+deletes it, and whatever is put or finished afterwards.
+
+Finishing deletes nothing. As long as the URL is valid, the staged object itself refuses a second PUT. If it was deleted
+with its image, a replay succeeds, and the claimed ticket still names what it has put. The table of what a crash leaves
+behind:
 
 ========================================  ==========================================================================
 begin, after the intent                   an intent: the sweep finishes it
@@ -18,6 +23,7 @@ the browser never puts, or goes away      an intent, perhaps an object: the swee
 a PUT begins in time and ends too late    an object; the second visit of the sweep or the audit deletes it
 finish, anywhere                          what ``upload`` leaves; the staged object is still there, so finish again
 the sweep, while finish runs              the bytes are read already: the image is published or not, never half
+delete, before the staged object went     an object; the ticket is claimed, so nobody finishes it: the sweep deletes it
 ========================================  ==========================================================================
 """
 
@@ -190,14 +196,18 @@ def read_put(put: StagedPut, body: Readable, *, clock: Callable[[], datetime]) -
     return bytes(data)
 
 
-def read_staged(storage: Storage, user: str, id: UUID, *, limit: int, now: datetime) -> bytes:
+def is_open(repository: ImageRepository, user: str, id: UUID, *, now: datetime) -> bool:
+    """Tell whether *id* is a ticket of *user* that has made no image yet, and that the sweep may not claim yet."""
+    found = repository.list_intents(after=UUID(int=max(id.int - 1, 0)), limit=1)
+    return any(ticket.id == id and ticket.user == user and _is_live(ticket, now) for ticket in found)
+
+
+def read_staged(storage: Storage, user: str, id: UUID, *, limit: int) -> bytes:
     """Return what the browser has put for the ticket *id*, at most one byte more than *limit*.
 
     Raises:
-        TicketNotFoundError: nothing was put, or so long ago that the sweep may be deleting it.
+        TicketNotFoundError: nothing was put.
     """
-    if is_too_old(id, now):
-        raise TicketNotFoundError("The upload was begun too long ago.", hint="Begin a new one: begin_upload().")
     try:
         with storage.open(staging_key(user, id), length=limit + 1) as stream:
             return stream.read()
@@ -213,11 +223,8 @@ def reserved_key(id: UUID) -> str:
 
 
 def with_staged(intent: Intent, id: UUID, *, now: datetime) -> Intent:
-    """Let the deletion of the image *id* take along what may still be staged for it.
-
-    A client that repeats ``finish_upload`` must not bring a deleted picture back.
-    """
-    if is_too_old(id, now):
+    """Let the deletion of the image *id* take along what may still be staged for it."""
+    if _is_too_old(id, now):
         return intent
     return attrs.evolve(intent, object_keys=(*intent.object_keys, staging_key(intent.user, id)))
 
@@ -232,12 +239,16 @@ def delete_staged(storage: Storage, user: str) -> Exception | None:
     return None
 
 
-def is_too_old(id: UUID, now: datetime) -> bool:
+def _is_too_old(id: UUID, now: datetime) -> bool:
     """Tell whether the lease of a ticket *id* is over; of an id that is none of ours it counts as over."""
     try:
         return id.version != 7 or not timedelta(0) - CLOCK_SKEW <= now - instant_of(id) < LEASE
     except OverflowError:
         return True
+
+
+def _is_live(ticket: Intent, now: datetime) -> bool:
+    return not ticket.claimed and now < ticket.lease_until
 
 
 def _signer(signer: UrlSigner) -> UrlSigner:

@@ -79,11 +79,16 @@ class MemoryRepository:
             held = self._intents.get(intent.id)
             if held is None or held.claimed or held.idempotency_key != intent.idempotency_key:
                 return None
+            ticket = None if image.id == intent.id else self._intents.get(image.id)
+            if ticket is not None and ticket.claimed:
+                return None
             row = _Row(_bare(image), held.idempotency_key, held.input_sha256)
             claims = _claims(row)
             if image.id in self._rows or not self._unique.keys().isdisjoint(claims):
                 raise ConflictError("An image with this id, key or idempotency key exists already.")
             del self._intents[intent.id]
+            if ticket is not None:
+                self._claim(ticket)
             others = [
                 each.image.id
                 for each in self._rows.values()
@@ -193,8 +198,7 @@ class MemoryRepository:
             due = sorted(due, key=lambda each: each.lease_until)[:limit]
             for each in due:
                 if not each.claimed:
-                    later = each.lease_until + SECOND_LOOK
-                    self._intents[each.id] = attrs.evolve(each, claimed=True, lease_until=later)
+                    self._claim(each)
             return tuple(due)
 
     def list_intents(self, *, after: UUID | None = None, limit: int = 1000) -> Sequence[Intent]:
@@ -257,6 +261,10 @@ class MemoryRepository:
                     )
                 self._intents[other.id] = attrs.evolve(other, idempotency_key=None)
                 return
+
+    def _claim(self, intent: Intent) -> None:
+        later = intent.lease_until + SECOND_LOOK
+        self._intents[intent.id] = attrs.evolve(intent, claimed=True, lease_until=later)
 
     def _begin_delete(self, id: UUID) -> Intent:
         row = self._rows.pop(id)

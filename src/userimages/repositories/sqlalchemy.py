@@ -166,9 +166,12 @@ class SQLAlchemyRepository:
         facts |= {"the_intent": intent.id, "the_type": image_type, "the_scope": image_type if per_type else ""}
 
         def work(connection: Connection) -> PublishResult | None:
+            if of_ticket and not self._claim_ticket(connection, image.id):
+                return None
             if replace:
                 self._dialect.in_order(connection, f"userimages {image_type} {user}")
             if not self._dialect.publish(connection, facts, per_type=per_type if is_primary and not replace else None):
+                connection.rollback()
                 return None
             replaced: tuple[Intent, ...] = ()
             if replace:
@@ -178,7 +181,8 @@ class SQLAlchemyRepository:
                 connection.execute(statements.CLEAR[per_type], facts)
             return PublishResult(_bare(image, is_primary=is_primary), replaced)
 
-        return self._database.write(work)
+        of_ticket = image.id != intent.id  # that of a plain upload has the id of its image
+        return self._database.write(work, reads_first=of_ticket)
 
     def get(self, id: UUID, *, user: str | None = None) -> UserImage | None:
         """Return one image."""
@@ -312,6 +316,15 @@ class SQLAlchemyRepository:
         if connection.execute(statement, {"the_id": id} | ({} if user is None else {"the_user": user})).rowcount == 0:
             return None
         return _image(_WHOLE, connection.execute(statements.GET[False], {"the_id": id}).one())
+
+    def _claim_ticket(self, connection: Connection, id: UUID) -> bool:
+        """Claim the intent *id*, if there is one. Tell whether nobody had claimed it before."""
+        row = connection.execute(statements.INTENT, {"the_id": id}).one_or_none()
+        if row is None:
+            return True
+        if not row.claimed:
+            connection.execute(statements.CLAIM, {"the_id": id, "the_lease": row.lease_until + SECOND_LOOK})
+        return not row.claimed
 
     def _begin_deletions(self, connection: Connection, deleted: Sequence[Any]) -> tuple[Intent, ...]:
         """Insert intents that are due at once for the image rows that were *deleted*."""

@@ -150,6 +150,7 @@ CLAIM = (
     .where(intents.c.id == bindparam("the_id"))
     .values(claimed=true(), lease_until=bindparam("the_lease"))
 )
+INTENT = select(intents).where(intents.c.id == bindparam("the_id")).with_for_update()
 INTENTS = {
     False: select(intents).order_by(intents.c.id).limit(_LIMIT),
     True: select(intents)

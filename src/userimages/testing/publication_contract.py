@@ -1,6 +1,8 @@
 """The sentences of ``begin_upload`` and ``publish``: one part of ``RepositoryContract``."""
 
+from datetime import timedelta
 from functools import partial
+from uuid import UUID
 
 import attrs
 import pytest
@@ -139,6 +141,38 @@ class PublicationContract:
             assert repository.publish(intent, image, is_primary=True, replace=True) is None
             assert repository.get(image.id) is None
             assert list(repository.list(kept.user, limit=9)) == [kept]
+
+    def test_publish_claims_the_ticket_of_the_image(self, repository: ImageRepository) -> None:
+        """Publishing the image of a ticket claims the ticket, as a sweep does."""
+        image = new_image(new_user())
+        ticket = begin_upload(repository, image, id=image.id)
+        other = begin_upload(repository, new_image(image.user))
+        publish(repository, image)
+        assert repository.list_intents(after=UUID(int=image.id.int - 1), limit=1) == (
+            attrs.evolve(ticket, claimed=True, lease_until=ticket.lease_until + timedelta(hours=1)),
+        )
+        assert claim_expired_of(repository, image.user, NOW + LEASE) == [other], "another intent was claimed"
+
+    def test_one_ticket_makes_one_image(self, repository: ImageRepository) -> None:
+        """One ticket makes one image, and none again once that was deleted."""
+        image = new_image(new_user())
+        begin_upload(repository, image, id=image.id)
+        publish(repository, image)
+        repository.begin_delete([image.id])
+        kept = publish(repository, new_image(image.user), is_primary=True)
+        again = begin_upload(repository, image)
+        assert repository.publish(again, image, is_primary=True, replace=True) is None
+        assert list(repository.list(image.user, limit=9)) == [kept], "a deleted image came back"
+        assert again in claim_expired_of(repository, image.user, NOW + LEASE), "the intent is gone"
+
+    def test_what_cannot_be_published_claims_no_ticket(self, repository: ImageRepository) -> None:
+        """An intent that cannot be published leaves the ticket of its image alone."""
+        image = new_image(new_user())
+        ticket = begin_upload(repository, image, id=image.id)
+        lost = begin_upload(repository, image)
+        repository.finish([lost])
+        assert repository.publish(lost, image, is_primary=False, replace=False) is None
+        assert claim_expired_of(repository, image.user, NOW + LEASE) == [ticket]
 
     def test_publish_goes_by_the_intent_not_by_the_clock(self, repository: ImageRepository) -> None:
         """Publish goes by the intent, and not by the clock."""

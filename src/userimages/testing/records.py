@@ -50,10 +50,16 @@ def new_image(user: str, image_type: str = GALLERY, *, at: datetime = NOW) -> Us
     )
 
 
-def new_intent(image: UserImage, *, lease_until: datetime = NOW + LEASE, idempotency_key: str | None = None) -> Intent:
-    """Return the intent to upload *image*."""
+def new_intent(
+    image: UserImage,
+    *,
+    lease_until: datetime = NOW + LEASE,
+    idempotency_key: str | None = None,
+    id: UUID | None = None,
+) -> Intent:
+    """Return the intent to upload *image*; with the *id* of the image it can stand for a ticket."""
     return Intent(
-        id=new_id(NOW),
+        id=id or new_id(NOW),
         user=image.user,
         object_keys=image.object_keys,
         lease_until=lease_until,
