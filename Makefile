@@ -15,7 +15,7 @@ test: $(VENV)/.dev $(OLDEST)  ## Run the tests on a real PostgreSQL, a real S3 s
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 	PYTHONPATH=$(OLDEST) $(BIN)/python -m pytest tests/storages/test_r2*.py tests/storages/test_wire_check.py
 
-check: $(VENV)/.dev  ## Check style, types, directions of import, dependencies, names in the docs and the cost of the import
+check: $(VENV)/.dev  ## Check style, types, directions of import, dependencies, names in docs and tests, and the cost of the import
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -25,6 +25,7 @@ check: $(VENV)/.dev  ## Check style, types, directions of import, dependencies, 
 	$(BIN)/lint-imports
 	$(BIN)/deptry src
 	$(BIN)/python scripts/docs_names.py
+	$(BIN)/python scripts/tests_names.py
 	$(BIN)/python scripts/import_cost.py
 
 bench: $(VENV)/.bench  ## Measure speed, memory and quality beside other libraries, in about half an hour

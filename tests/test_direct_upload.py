@@ -103,6 +103,7 @@ def sweep_all(images: ImageService, clock: Clock) -> None:
         images.sweep()
 
 
+@pytest.mark.contract("C37")
 def test_what_was_put_becomes_an_image(direct: ImageService, user: str, clock: Clock) -> None:
     """It has the id and the instant of the ticket; what was staged stays until the sweep takes it."""
     ticket = begin(direct, user, sha256=DIGEST)
@@ -121,6 +122,7 @@ def test_what_was_put_becomes_an_image(direct: ImageService, user: str, clock: C
         assert stream.read() == CAT
 
 
+@pytest.mark.contract("C37")
 def test_finishing_twice_gives_the_same_image(direct: ImageService, user: str) -> None:
     """Also as a string, also with other arguments: the first answer counts."""
     ticket = begin(direct, user)

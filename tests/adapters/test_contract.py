@@ -258,6 +258,28 @@ def test_a_list_without_a_name_is_a_bad_request(light):
     assert answer.json() == {"error": "Missing required fields: username", "code": "missing_fields"}
 
 
+# C33, C34
+
+
+@pytest.mark.contract("C33")
+def test_one_record_is_answered(light):
+    """One record is that of the list."""
+    image = uploaded(light, caption="Sea")
+
+    assert ask(light, "GET", f"user_image/{image['id']}/").json() == {"success": True, "image": image}
+
+
+@pytest.mark.contract("C34")
+def test_an_update_answers_with_the_record(light):
+    """An update answers with the record as it is now."""
+    image = uploaded(light, caption="Sea")
+    answer = ask(light, "POST", f"user_image/{image['id']}/update/", data={"caption": "<b>Shore</b>"})
+
+    changed = image | {"caption": "Shore"}
+    assert answer.json() == {"success": True, "message": "Image updated successfully", "image": changed}
+    assert ask(light, "GET", f"user_image/{image['id']}/").json()["image"] == changed
+
+
 # C15, C16
 
 

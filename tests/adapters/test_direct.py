@@ -33,6 +33,7 @@ def finish(site, ticket, **more):
     return site.session().post(f"{site.url}/api/upload_user_image/", data=fields)
 
 
+@pytest.mark.contract("C35")
 def test_a_browser_uploads_directly(direct) -> None:
     """The PUT needs no cookie and no guard; finishing twice gives the same image."""
     ticket = begin(direct, sha256=hashlib.sha256(CAT).hexdigest()).json()["ticket"]
@@ -58,6 +59,7 @@ def test_a_browser_uploads_directly(direct) -> None:
     ],
     ids=["a changed token", "longer", "shorter", "other bytes"],
 )
+@pytest.mark.contract("C36")
 def test_another_put_is_refused(direct, change: str, body: bytes, status: int) -> None:
     """And nothing is stored, so finishing finds nothing."""
     ticket = begin(direct, sha256=hashlib.sha256(CAT).hexdigest()).json()["ticket"]
@@ -68,6 +70,7 @@ def test_another_put_is_refused(direct, change: str, body: bytes, status: int) -
     assert (done.status_code, done.json()["code"]) == (404, "ticket_not_found")
 
 
+@pytest.mark.contract("C36")
 def test_a_second_put_is_refused(direct) -> None:
     """412 if it has other bytes."""
     ticket = begin(direct).json()["ticket"]
@@ -79,6 +82,7 @@ def test_a_second_put_is_refused(direct) -> None:
     assert statuses == [204, 412]
 
 
+@pytest.mark.contract("C35")
 def test_the_guard_is_asked_for_a_ticket(direct) -> None:
     """Its action is ``upload``; sizes, types and missing fields are refused as those of an upload are."""
     assert begin(direct, size_bytes=10 * 2**20 + 1).status_code == 413

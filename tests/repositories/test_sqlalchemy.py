@@ -16,6 +16,7 @@ from sqlalchemy import Engine, StaticPool, event, literal, select, text
 from userimages.errors import ConfigurationError, ConflictError, RepositoryError
 from userimages.model import PublishResult
 from userimages.repositories import database
+from userimages.repositories import postgresql as dialect
 from userimages.repositories.database import open_engine
 from userimages.repositories.memory import MemoryRepository
 from userimages.repositories.sqlalchemy import SQLAlchemyRepository
@@ -172,7 +173,8 @@ def test_an_uncommitted_row_is_waited_for_a_while(
     """A row of the caller that is not committed yet is not waited for without end."""
     if url.startswith("sqlite"):
         pytest.skip("SQLite has a busy time-out of its own")
-    monkeypatch.setattr(database, "PATIENCE", 0.2)
+    for module in (database, dialect):  # how long work is begun again, and how long a lock is waited for
+        monkeypatch.setattr(module, "PATIENCE", 0.2)
     image = publish(repository, new_image(new_user()))
     engine = engine_of(url.replace("postgresql://", "postgresql+psycopg://"))
     with engine.begin() as connection:
