@@ -93,6 +93,9 @@ class Recipe:
         return attrs.evolve(made, variants=variants)
 
 
+OLD, NEW = Recipe("old"), Recipe("new", ("64", "card"))
+
+
 def service(storage: Any, repository: Any, clock: Clock, processor: Processor = instant_processor) -> ImageService:
     """Make a service that signs, so that there are direct uploads to every store."""
     return ImageService(storage, repository, processor=processor, clock=clock, signer=SIGNER)

@@ -29,7 +29,7 @@ from userimages.storages.memory import MemoryStorage
 from userimages.testing import make_image
 from userimages.testing.faults import after, before, faulty
 
-OLD, NEW = rig.Recipe("old"), rig.Recipe("new", ("64", "card"))
+OLD, NEW = rig.OLD, rig.NEW
 
 
 @pytest.fixture

@@ -82,10 +82,11 @@ class Fresh:
         """The operator's commands run."""
         upload()
         out = io.StringIO()
-        for command in (("sweep",), ("audit",), ("check",)):
+        for command in (("sweep",), ("audit",), ("rebuild",), ("check",)):
             call_command("userimages", *command, stdout=out)
         assert "0 finished" in out.getvalue()
         assert "0 missing" in out.getvalue()
+        assert "0 rebuilt, 1 of the present recipe" in out.getvalue()
 
     def test_the_api_answers(self):
         """The API answers."""
