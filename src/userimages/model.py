@@ -511,6 +511,23 @@ class RebuildReport:
 
 
 @attrs.frozen
+class TransferReport:
+    """What a copy did.
+
+    ``copied`` and ``present`` count objects (images, if records were copied); ``present`` were there before.
+    ``wrong`` are objects whose bytes differ from the record, in the source or in the target, and ``missing`` are those
+    that the source lacks; neither is ever copied. ``stopped_at`` is the key after which to go on if the copy ended
+    early, else None.
+    """
+
+    copied: int = 0
+    present: int = 0
+    wrong: tuple[MissingObject, ...] = ()
+    missing: tuple[MissingObject, ...] = ()
+    stopped_at: str | None = None
+
+
+@attrs.frozen
 class Check:
     """One line of a check: what was tried, whether it is well, what was seen and what to do."""
 

@@ -6,6 +6,7 @@ from userimages.errors import KeyTakenError
 from userimages.storages.by_type import ByType
 from userimages.storages.disk import DiskStorage
 from userimages.storages.memory import MemoryStorage
+from userimages.storages.mirror import MirrorStorage
 from userimages.testing.storage_contract import StorageContract
 
 
@@ -34,6 +35,14 @@ class TestByType(StorageContract):
     def storage(self, tmp_path):
         shared = MemoryStorage(public_url="https://img.example.com")
         return ByType({"gallery": DiskStorage(tmp_path), "profile": shared, "cover": shared})
+
+
+class TestMirrorStorage(StorageContract):
+    """Of two that differ in everything."""
+
+    @pytest.fixture
+    def storage(self, tmp_path):
+        return MirrorStorage(DiskStorage(tmp_path), MemoryStorage(public_url="https://img.example.com"))
 
 
 @pytest.mark.contract("C3")

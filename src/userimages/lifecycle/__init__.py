@@ -22,6 +22,7 @@ If it is unknown whether a call took effect, its outcome is read again. It is ne
 ``sweep.py``     finish the uploads and deletions that were cut off
 ``rebuild.py``   make new variants of stored images, when a recipe has changed
 ``audit.py``     compare the store with the records
+``transfer.py``  copy the objects or the records to another place
 ``check.py``     try the storage and the repository, and say what is wrong
 ===============  ======================================================================
 """

@@ -3,8 +3,8 @@
 import random
 import time
 import weakref
-from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, Pool, exc, make_url
@@ -52,6 +52,9 @@ class Dialect(Codes, Protocol):
     def lock_schema(self, connection: Connection) -> None:
         """Let one process at a time change the schema."""
 
+    def lock_records(self, connection: Connection) -> None:
+        """Let nobody else write to the tables until the transaction ends."""
+
 
 _DIALECTS: Mapping[str, Dialect] = {"sqlite": sqlite, "postgresql": postgresql}
 
@@ -91,6 +94,24 @@ class Database:
         """
         engine = self._statement if alone else self._transaction
         return self._run(work, engine, writes=True, reads_first=reads_first, alone=alone)
+
+    @contextmanager
+    def alone(self) -> Iterator[Connection]:
+        """Give a transaction in which nobody else writes to the tables, and commit it at the end.
+
+        Raises:
+            RepositoryError: the database failed. If that was in COMMIT, the outcome is unknown.
+        """
+        try:
+            with self._turn, self._transaction.connect() as connection:
+                self.dialect.begin(connection, reads_first=True, alone=False)
+                self.dialect.lock_records(connection)
+                yield connection
+                _commit(connection)
+        except UserImagesError:
+            raise
+        except Exception as error:
+            raise our_error(error, meaning_of(error, self.dialect), self.dialect) from error
 
     def close(self) -> None:
         """Close the connections of an engine made here; leave a given one alone."""

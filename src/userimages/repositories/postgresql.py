@@ -21,7 +21,7 @@ from userimages.repositories.errors import (
     READ_ONLY,
     Meaning,
 )
-from userimages.repositories.tables import images, intents, primaries
+from userimages.repositories.tables import about, images, intents, primaries
 
 CODES: dict[str | int | None, Meaning] = {  # SQLSTATE
     "42P01": MISSING,
@@ -97,6 +97,12 @@ def in_order(connection: Connection, text: str) -> None:
 def lock_schema(connection: Connection) -> None:
     """Let one process at a time change the schema."""
     connection.execute(select(func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+
+
+def lock_records(connection: Connection) -> None:
+    """Let nobody else write to the tables until the transaction ends; reading goes on."""
+    names = ", ".join(table.name for table in (images, intents, primaries, about))
+    connection.exec_driver_sql(f"LOCK TABLE {names} IN EXCLUSIVE MODE")
 
 
 def after_delete(connection: Connection, ids: Any) -> None:

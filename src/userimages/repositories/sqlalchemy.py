@@ -1,6 +1,7 @@
 """Records in SQLite or PostgreSQL, through SQLAlchemy Core."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ except ModuleNotFoundError as error:
 from userimages.repositories import schema, sqlite, statements
 from userimages.repositories.database import Database
 from userimages.repositories.errors import MISSING
+from userimages.repositories.records import Records
 from userimages.repositories.revision import is_still, retirement
 from userimages.repositories.tables import metadata
 
@@ -117,6 +119,12 @@ class SQLAlchemyRepository:
             connection.execute(statements.DROP_INTENTS)
 
         self._database.write(work)
+
+    @contextmanager
+    def open_records(self) -> Iterator[Records]:
+        """Give all rows as they are, in a transaction in which nobody else writes: for ``transfer.copy_records``."""
+        with self._database.alone() as connection:
+            yield Records(connection)
 
     def close(self) -> None:
         """Close the idle connections of an engine made from a URL; leave a given engine alone."""

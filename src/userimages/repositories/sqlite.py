@@ -87,6 +87,10 @@ def lock_schema(connection: Connection) -> None:
     """Let one process at a time change the schema: SQLite's write lock does."""
 
 
+def lock_records(connection: Connection) -> None:
+    """Let nobody else write to the tables until the transaction ends: SQLite's write lock does."""
+
+
 def after_delete(connection: Connection, ids: Any) -> None:
     """Delete the primaries of deleted images, because the application's engine may have foreign keys switched off."""
     connection.execute(_UNSET_PRIMARY, {"the_ids": ids})
