@@ -8,6 +8,7 @@ import attrs
 import direct_scenes
 import killing
 import pytest
+import rebuild_scenes
 import rig
 from scenes import Ack, Operation, Scene
 
@@ -145,6 +146,7 @@ OPERATIONS = {
     "delete_user": Operation(delete_user, user_gone, ["profile", "cover"]),
     "sweep": Operation(sweep, swept, ["profile", "cover"], leave_work),
     **direct_scenes.OPERATIONS,
+    **rebuild_scenes.OPERATIONS,
 }
 
 

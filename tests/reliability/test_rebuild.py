@@ -27,7 +27,7 @@ from userimages.processing import Fill, PillowProcessor, Recipe
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
 from userimages.testing import make_image
-from userimages.testing.faults import after, before, faulty
+from userimages.testing.faults import after, before, faulty, slow
 
 OLD, NEW = rig.OLD, rig.NEW
 
@@ -247,6 +247,12 @@ def test_an_unknown_outcome_is_read_again(
     clock.move(days=2)
     rig.sweep_twice(new, clock)
     rig.check_nothing_left(new, ["ana"])
+
+
+def test_an_image_deleted_while_it_is_read_did_not_fail(old: ImageService, new: ImageService) -> None:
+    image = old.upload("ana", b"cat", image_type="cover")
+    storage = faulty(new.storage, open=slow(lambda: old.delete(image.id)))
+    assert ImageService(storage, new.repository, processor=NEW).rebuild_all() == RebuildReport()
 
 
 def test_a_busy_machine_ends_the_page(old: ImageService, new: ImageService) -> None:

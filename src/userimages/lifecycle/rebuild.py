@@ -78,9 +78,10 @@ def rebuild_all(
             try:
                 rebuilt += _rebuild(storage, repository, processor, image, recipe, revise=revise, clock=clock)
             except _FailedError as exc:
-                failed.append(image.id)
-                facts = {"event": "rebuild", "image_id": str(image.id)}
-                log.warning("not rebuilt: %s", reason(exc.__cause__ or exc), extra=facts)
+                if repository.get(image.id):  # else it was deleted meanwhile
+                    failed.append(image.id)
+                    facts = {"event": "rebuild", "image_id": str(image.id)}
+                    log.warning("not rebuilt: %s", reason(exc.__cause__ or exc), extra=facts)
         stopped_at = image.key
         if progress:
             progress(RebuildReport(rebuilt, current, tuple(failed), stopped_at))
