@@ -1,10 +1,14 @@
 """CachingRepository: what it saves, and that nobody reads what is no longer so."""
 
+import json
 import logging
 import pickle
 from collections.abc import Callable
+from datetime import UTC
 from typing import Any
+from uuid import UUID
 
+import attrs
 import pytest
 
 from userimages import ConfigurationError, ImageService, RepositoryError
@@ -27,18 +31,18 @@ from userimages.testing.records import (
 
 
 class Cache:
-    """A cache that keeps bytes, remembers what it was asked and loses what it is told to lose."""
+    """A cache that takes text, gives bytes as Redis does, and loses what it is told to lose."""
 
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}
         self.timeouts: list[int] = []
 
     def get(self, key: str) -> Any:
-        return pickle.loads(self.kept[key]) if key in self.kept else None
+        return self.kept.get(key)
 
-    def set(self, key: str, value: object, timeout: int) -> None:
+    def set(self, key: str, value: str, timeout: int) -> None:
         self.timeouts.append(timeout)
-        self.kept[key] = pickle.dumps(value)
+        self.kept[key] = value.encode()
 
 
 class Counting(MemoryRepository):
@@ -200,11 +204,58 @@ def test_a_broken_cache_breaks_nothing_and_is_logged(caplog: pytest.LogCaptureFi
     assert all(record.levelno == logging.WARNING and "ana" not in record.getMessage() for record in failures)
 
 
-def test_what_is_no_page_is_read_again(repository: CachingRepository, cache: Cache, image: UserImage) -> None:
-    """What is not a page is read again."""
+@pytest.mark.parametrize("rubbish", [b"rubbish", b"{}", b"[1]", b"[{}]", b"\xff", b'[{"id": "1"}]', ["list"], 1])
+def test_what_is_no_page_is_read_again(
+    repository: CachingRepository, cache: Cache, image: UserImage, rubbish: Any
+) -> None:
+    """What is not a page is read again, and so is what cannot be a version."""
     repository.list(image.user, limit=9)
-    cache.kept = dict.fromkeys(cache.kept, pickle.dumps(["rubbish"]))
+    cache.kept = dict.fromkeys(cache.kept, rubbish)
     assert repository.list(image.user, limit=9) == (image,)
+
+
+def test_every_fact_of_a_listing_comes_back(repository: CachingRepository, inner: Counting) -> None:
+    """A page from the cache is the page of the repository: variants, meta, dates and the primary flag."""
+    user = new_user()
+    for meta in ({"alt": "A cät", "tags": [1, None]}, {}):
+        publish(repository, attrs.evolve(new_image(user), meta=meta, frames=3, caption='"ä\u2028'), is_primary=True)
+    first, second = (repository.list(user, limit=9) for _ in range(2))
+    assert inner.lists == 1
+    for read, cached in zip((attrs.evolve(each, recipe="") for each in first), second, strict=True):
+        assert attrs.asdict(read, recurse=False) == attrs.asdict(cached, recurse=False)
+        assert (type(cached.id), cached.uploaded_at.tzinfo) == (UUID, UTC)
+
+
+def test_values_are_json(repository: CachingRepository, cache: Cache, image: UserImage) -> None:
+    """Nothing that comes from the cache can run: a pickle there is not loaded."""
+
+    class Attack:
+        def __reduce__(self) -> Any:
+            return pytest.fail, ("the cache ran code",)
+
+    repository.list(image.user, limit=9)
+    pages = [value for value in cache.kept.values() if value.startswith(b"[")]
+    assert [len(json.loads(page)) for page in pages] == [1]
+    cache.kept = dict.fromkeys(cache.kept, pickle.dumps(Attack()))
+    assert repository.list(image.user, limit=9) == (image,)
+
+
+def test_two_databases_share_a_cache(cache: Cache) -> None:
+    """Each application lists its own images, though users and cache are the same."""
+    shop, clinic = (CachingRepository(MemoryRepository(), cache) for _ in range(2))
+    image = publish(clinic, new_image("1"))
+    for _ in range(2):
+        assert clinic.list("1", limit=9) == (image,)
+        assert shop.list("1", limit=9) == ()
+
+
+def test_processes_on_one_database_share_pages(inner: Counting, cache: Cache, image: UserImage) -> None:
+    """What one process has cached, another one reads, and sees its changes."""
+    one, other = (CachingRepository(inner, cache) for _ in range(2))
+    assert one.list(image.user, limit=9) == other.list(image.user, limit=9) == (image,)
+    assert inner.lists == 1
+    one.update(image.id, {"caption": "new"})
+    assert other.list(image.user, limit=9)[0].caption == "new"
 
 
 def test_keys_name_nobody_and_suit_memcached(repository: CachingRepository, cache: Cache) -> None:

@@ -1,10 +1,12 @@
 """A cache in front of any repository."""
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
@@ -12,12 +14,13 @@ import attrs
 
 from userimages.errors import ConfigurationError
 from userimages.logs import log
-from userimages.model import Intent, PublishResult, Usage, UserImage, Variant
+from userimages.model import FACTS, Intent, Meta, PublishResult, Usage, UserImage, Variant, Variants
 from userimages.protocols import ImageRepository
 
 Changed = TypeVar("Changed", UserImage | None, Sequence[Intent])
+Found = TypeVar("Found")
 
-# Part of every key, because this release must not read a record that one with other fields has pickled.
+# Part of every key, because this release must not read a record that one with other fields has written.
 _SHAPE = ",".join(field.name for cls in (UserImage, Variant) for field in attrs.fields(cls))
 
 
@@ -44,10 +47,15 @@ class CachingRepository:
     cache cannot be written, a process dies just after a commit, or processes do not share the cache. A cache that
     fails is logged and otherwise ignored.
 
+    Values are JSON, because whoever can write to the cache could make a pickle run code here. The id of the database is
+    part of every key, so that two applications may share a cache. A repository of your own without ``database_id()``
+    needs a cache, or a prefix, of its own.
+
     Args:
         repository: the repository behind the cache.
-        cache: anything with ``get(key)`` and ``set(key, value, timeout)`` that takes picklable values, such as
-            ``django.core.cache.cache`` or a cache of cachelib. All processes that write must share it.
+        cache: anything with ``get(key)`` and ``set(key, value, timeout)`` that takes strings, such as
+            ``django.core.cache.cache``, a cache of cachelib or a ``redis.Redis``. All processes that write must share
+            it.
         ttl: seconds, a whole number from 1 up.
 
     >>> from userimages.caching import CachingRepository
@@ -65,6 +73,7 @@ class CachingRepository:
         self.repository = repository
         self._cache = cache
         self._ttl = ttl
+        self._database_id: str | None = None
 
     def begin_upload(self, intent: Intent, *, now: datetime) -> UserImage | None:
         """Record the intent in the repository."""
@@ -83,12 +92,11 @@ class CachingRepository:
         self, user: str, *, limit: int, after: tuple[datetime, UUID] | None = None, image_type: str | None = None
     ) -> Sequence[UserImage]:
         """Return the page from the cache, or read it and store it there."""
-        version = self._version(user)
-        name = _hashed("page", user, version, limit, after, image_type)
-        page = self._tried("get", name)
-        if not isinstance(page, tuple):
+        parts = ("page", user, self._version(user), limit, after, image_type)
+        page = self._tried(lambda: _decoded(self._cache.get(self._key(*parts))))
+        if page is None:
             page = tuple(self.repository.list(user, limit=limit, after=after, image_type=image_type))
-            self._tried("set", name, page, self._ttl)
+            self._keep(parts, _encoded(page))
         return page
 
     def set_primary(self, id: UUID, *, user: str | None = None, per_type: bool = False) -> UserImage | None:
@@ -167,30 +175,72 @@ class CachingRepository:
 
     def _version(self, user: str) -> str:
         """Return the version of the user's listings, or a new one if the cache has lost it."""
-        name = _hashed("version", user)
-        version = self._tried("get", name)
-        if not isinstance(version, str):
-            version = self._new_version(name)
-        return version
+        version = self._tried(lambda: _text(self._cache.get(self._key("version", user))))
+        return self._renew(user) if version is None else version
 
-    def _renew(self, user: str) -> None:
-        self._new_version(_hashed("version", user))
-
-    def _new_version(self, name: str) -> str:
+    def _renew(self, user: str) -> str:
         """Start a new version. Pages that are still being read under the old one are discarded."""
         version = os.urandom(8).hex()
-        self._tried("set", name, version, self._ttl)
+        self._keep(("version", user), version)
         return version
 
-    def _tried(self, verb: str, *arguments: object) -> Any:
-        """Call the cache. If it fails, log that and return None."""
+    def _keep(self, parts: Sequence[object], value: str) -> None:
+        self._tried(lambda: self._cache.set(self._key(*parts), value, self._ttl))
+
+    def _key(self, *parts: object) -> str:
+        """Return a key that any cache accepts, that holds no user's name, and that no other database has."""
+        if self._database_id is None:
+            find: Callable[[], str] = getattr(self.repository, "database_id", str)
+            self._database_id = find()
+        named = repr((self._database_id, _SHAPE, *parts))
+        return "userimages-" + hashlib.sha256(named.encode()).hexdigest()[:40]
+
+    def _tried(self, ask: Callable[[], Found]) -> Found | None:
+        """Ask the cache. If it fails, log that and return None."""
         try:
-            return getattr(self._cache, verb)(*arguments)
+            return ask()
         except Exception as exc:
-            log.warning("cache failed: %s", type(exc).__name__, extra={"event": "cache", "verb": verb}, exc_info=exc)
+            log.warning("cache failed: %s", type(exc).__name__, extra={"event": "cache"}, exc_info=exc)
             return None
 
 
-def _hashed(*parts: object) -> str:
-    """Return a key that any cache accepts and that holds no user's name."""
-    return "userimages-" + hashlib.sha256(repr((_SHAPE, *parts)).encode()).hexdigest()[:40]
+def _text(value: object) -> str | None:
+    """Return a value as text, because a client of Redis returns bytes."""
+    if isinstance(value, bytes):
+        value = value.decode()
+    return value if isinstance(value, str) else None
+
+
+def _encoded(page: Iterable[UserImage]) -> str:
+    return json.dumps([{name: _WRITE.get(name, _as_is)(getattr(image, name)) for name in _KEPT} for image in page])
+
+
+def _decoded(value: object) -> tuple[UserImage, ...] | None:
+    """Return the page that a value holds, or None if it holds none."""
+    text = _text(value)
+    try:
+        records = None if text is None else json.loads(text)
+        if not isinstance(records, list):
+            return None
+        return tuple(UserImage(**{name: _READ.get(name, _as_is)(record[name]) for name in _KEPT}) for record in records)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def _as_is(value: Any) -> Any:
+    return value
+
+
+_KEPT = (*(name for name in FACTS if name != "recipe"), "is_primary")  # what a listing knows
+_WRITE: Mapping[str, Callable[[Any], Any]] = {
+    "id": str,
+    "uploaded_at": datetime.isoformat,
+    "meta": attrgetter("text"),
+    "variants": Variants.to_json,
+}
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "id": UUID,
+    "uploaded_at": datetime.fromisoformat,
+    "meta": Meta,
+    "variants": Variants.from_json,
+}

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, overload
 from uuid import UUID
 
@@ -48,6 +49,9 @@ class Variant:
     url: str = ""
 
 
+_VARIANT_FACTS = attrgetter("key", "width", "height", "size_bytes", "mime_type", "sha256")
+
+
 class Variants(Mapping[str, Variant]):
     """The variants of an image by name, in the order of the recipe. Read-only and hashable.
 
@@ -66,6 +70,15 @@ class Variants(Mapping[str, Variant]):
         made = cls()
         made._load = load
         return made
+
+    @classmethod
+    def from_json(cls, text: str) -> Variants:
+        """Return the variants that ``to_json`` has written. They are decoded when somebody looks at them."""
+        return cls.lazy(lambda: {name: Variant(*facts) for name, facts in json.loads(text).items()})
+
+    def to_json(self) -> str:
+        """Return the variants, without their URLs, as a JSON object of lists."""
+        return json.dumps({name: _VARIANT_FACTS(each) for name, each in self.items()})
 
     def with_urls(self, url: Callable[[str, Variant], str]) -> Variants:
         """Return the same variants, lazily, with ``url(name, variant)`` as the URL of each."""
@@ -539,9 +552,14 @@ class Check:
 
 @attrs.frozen
 class CheckReport:
-    """The outcome of ``ImageService.check()``; ``ok`` where every check is."""
+    """The outcome of ``ImageService.check()``; ``ok`` where every check is.
+
+    ``overdue`` intents have been due for more than a day, the oldest of them since ``oldest``.
+    """
 
     checks: tuple[Check, ...] = ()
+    overdue: int = 0
+    oldest: datetime | None = None
 
     @property
     def ok(self) -> bool:

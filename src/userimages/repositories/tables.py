@@ -8,10 +8,8 @@ From the first release on, a change adds a column with a server default, or an i
 processes can use one database while an application is deployed.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -39,7 +37,7 @@ from sqlalchemy import (
     type_coerce,
 )
 
-from userimages.model import Meta, Variant, Variants
+from userimages.model import Meta, Variants
 
 SCHEMA_VERSION = 1
 
@@ -99,17 +97,6 @@ class JSONText(TypeDecorator[Any]):
         return self.from_text
 
 
-_VARIANT_FACTS = attrgetter("key", "width", "height", "size_bytes", "mime_type", "sha256")
-
-
-def _variants_text(variants: Mapping[str, Variant]) -> str:
-    return json.dumps({name: _VARIANT_FACTS(variant) for name, variant in variants.items()})
-
-
-def _lazy_variants(text: str) -> Variants:
-    return Variants.lazy(lambda: {name: Variant(*facts) for name, facts in json.loads(text).items()})
-
-
 def _meta_text(meta: Mapping[str, Any]) -> str:
     return Meta.of(meta).text
 
@@ -139,7 +126,7 @@ images = Table(
     Column("sha256", String(64), nullable=False),
     Column("placeholder", String(64), nullable=False),
     Column("frames", Integer, nullable=False, server_default="1"),
-    Column("variants", JSONText(_variants_text, _lazy_variants), nullable=False),
+    Column("variants", JSONText(Variants.to_json, Variants.from_json), nullable=False),
     Column("recipe", String(32), nullable=False, server_default=""),
     Column("idempotency_key", String(255)),
     Column("input_sha256", String(64), nullable=False),
