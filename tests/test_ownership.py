@@ -226,9 +226,11 @@ def test_work_that_is_overdue_is_named(tiny_processor) -> None:
     assert (report.failed, report.overdue) == (3, 3)
     assert report.oldest
     assert abs(report.oldest - now) < timedelta(minutes=1)
-    (line,) = [each for each in later.check().checks if each.name == "work in hand"]
+    checked = later.check()
+    (line,) = [each for each in checked.checks if each.name == "work in hand"]
     assert not line.ok
     assert line.detail == "3 of 3 intents are overdue, the oldest by 3 days."
+    assert (checked.overdue, checked.oldest) == (3, report.oldest)
     assert "userimages sweep" in line.hint
     fresh = ImageService(locked, images.repository, clock=clock).sweep()
     assert (fresh.failed, fresh.overdue) == (3, 0)

@@ -68,7 +68,7 @@ def service_from_env(
     if storage is None and _wants_r2(settings):
         storage = storage_from_env(settings)
     if repository is None:
-        repository = _repository(settings, create=create)
+        repository = repository_from_env(settings, create=create)
     if storage is None:
         # If there are images but no folder for them, a volume is not mounted: this is not a first start.
         storage = storage_from_env(settings, create=create and not repository.list_by_key(limit=1))
@@ -110,6 +110,38 @@ def storage_from_env(environ: Mapping[str, str] | None = None, *, create: bool =
         raise ConfigurationError(f"{DATA_DIR}: {exc.message}", hint=exc.hint) from exc
 
 
+def repository_from_env(environ: Mapping[str, str] | None = None, *, create: bool = True) -> SQLAlchemyRepository:
+    """Make the repository that the environment describes: the part of ``service_from_env`` without the objects.
+
+    Raises:
+        ConfigurationError: settings are wrong or misspelt; or, without *create*, the file of SQLite is missing.
+        RepositoryError: with *create*, the database cannot be reached.
+    """
+    settings = _settings(environ)
+    from userimages.repositories.sqlalchemy import SQLAlchemyRepository  # first: it says what to install
+    from sqlalchemy import URL  # isort: skip
+
+    setting = DATABASE_URL if DATABASE_URL in settings else DATA_DIR
+    folder = _folder(settings)
+    if setting == DATA_DIR and create:
+        _make_folder(folder)
+    try:
+        repository = SQLAlchemyRepository(
+            settings.get(DATABASE_URL) or URL.create("sqlite", database=str(folder / "userimages.sqlite3"))
+        )
+        if repository.in_memory:
+            raise ConfigurationError(
+                f"{settings[DATABASE_URL]} would keep the records in memory.", hint="Write sqlite:////path/to/file.db."
+            )
+        if not create and repository.file is not None:
+            _expect(repository.file)
+    except ConfigurationError as exc:
+        raise ConfigurationError(f"{setting}: {exc.message}", hint=exc.hint) from exc
+    if create:
+        repository.create_schema()
+    return repository
+
+
 def _settings(environ: Mapping[str, str] | None) -> dict[str, str]:
     """Return the settings that have a value, after a check of their names."""
     settings = {name: value for name, value in (os.environ if environ is None else environ).items() if value.strip()}
@@ -137,31 +169,6 @@ def _flag(settings: Mapping[str, str], name: str) -> bool:
     if text not in ("true", "false"):
         raise ConfigurationError(f"{name} is {settings[name]!r}.", hint="Write true or false.")
     return text == "true"
-
-
-def _repository(settings: Mapping[str, str], *, create: bool) -> SQLAlchemyRepository:
-    from userimages.repositories.sqlalchemy import SQLAlchemyRepository  # first: it says what to install
-    from sqlalchemy import URL  # isort: skip
-
-    setting = DATABASE_URL if DATABASE_URL in settings else DATA_DIR
-    folder = _folder(settings)
-    if setting == DATA_DIR and create:
-        _make_folder(folder)
-    try:
-        repository = SQLAlchemyRepository(
-            settings.get(DATABASE_URL) or URL.create("sqlite", database=str(folder / "userimages.sqlite3"))
-        )
-        if repository.in_memory:
-            raise ConfigurationError(
-                f"{settings[DATABASE_URL]} would keep the records in memory.", hint="Write sqlite:////path/to/file.db."
-            )
-        if not create and repository.file is not None:
-            _expect(repository.file)
-    except ConfigurationError as exc:
-        raise ConfigurationError(f"{setting}: {exc.message}", hint=exc.hint) from exc
-    if create:
-        repository.create_schema()
-    return repository
 
 
 def _expect(database: Path) -> None:

@@ -136,12 +136,44 @@ def test_check_of_a_database_that_is_away_is_a_line(monkeypatch: pytest.MonkeyPa
     assert "a-secret" not in shown
 
 
+@pytest.mark.parametrize("wrong", ["storage", "database"])
+def test_check_tries_each_part_without_the_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys, wrong: str
+) -> None:
+    """One part that the settings do not give is one line, and the other is tried for real."""
+    monkeypatch.setenv("USERIMAGES_DATA_DIR", str(tmp_path))
+    service_from_env()
+    if wrong == "storage":
+        (tmp_path / "objects").rename(tmp_path / "elsewhere")
+    else:
+        monkeypatch.setenv("USERIMAGES_DATABASE_URL", f"sqlite:///{tmp_path}/none.sqlite3")
+    assert main(["check", "--json"]) == 1
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    settings, *others = ((each["name"], each["ok"]) for each in checks)
+    assert settings == ("settings", False)
+    assert len(others) > 3
+    assert {ok for _, ok in others} == {True}
+    assert ("schema" in dict(others), "write" in dict(others)) == (wrong == "storage", wrong == "database")
+
+
+def test_check_says_once_what_spoils_both_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys) -> None:
+    """A misspelt setting may belong to either, hence neither is tried."""
+    monkeypatch.setenv("USERIMAGES_DATA_DIR", str(tmp_path))
+    service_from_env()
+    monkeypatch.setenv("USERIMAGES_DATABSE_URL", "sqlite:///other.db")
+    assert main(["check"]) == 1
+    (line, hint) = capsys.readouterr().out.splitlines()
+    assert line.startswith("FAIL  settings       Unknown settings: USERIMAGES_DATABSE_URL")
+    assert "Correct" in hint
+
+
 def test_check_as_json(images: ImageService, capsys) -> None:
     """Check as JSON."""
     assert main(["check", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["ok"] is True
     assert {"name", "ok", "detail", "hint"} == set(report["checks"][0])
+    assert (report["overdue"], report["oldest"]) == (0, None)
 
 
 def test_sweep_says_what_it_did(images: ImageService, capsys) -> None:

@@ -1,13 +1,21 @@
 """``userimages check``: try the storage and the database for real."""
 
 import argparse
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import attrs
 
 from userimages.cli.application import load_service
 from userimages.cli.console import NEEDS_ACTION, OK, AddCommand, show, show_json
 from userimages.errors import ConfigurationError
+from userimages.lifecycle.check import check
 from userimages.lifecycle.tickets import check_origin
 from userimages.model import Check, CheckReport
-from userimages.service import ImageService
+from userimages.protocols import ImageRepository, Storage
+
+Made = TypeVar("Made")
 
 
 def add_to(add: AddCommand) -> None:
@@ -40,25 +48,51 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _checked(options: argparse.Namespace) -> CheckReport:
-    """Check the settings first: without them there is nothing else to check."""
+    """Check the settings first. If they give only one of storage and database, that one is tried all the same."""
+    parts, wrong = _parts(options)
+    storage, repository = parts
+    more = []
+    try:
+        if options.new_id and repository is not None:
+            _renew_id(repository)
+        if options.origin and storage is not None:
+            more.append(check_origin(storage, options.origin))
+    except ConfigurationError as exc:
+        wrong.append(exc)
+    settings = [Check("settings", ok=False, detail=exc.message, hint=exc.hint) for exc in wrong]
+    if not wrong:
+        used = f"{type(storage).__name__} and {type(repository).__name__}, from {options.app or 'the environment'}."
+        settings = [Check("settings", ok=True, detail=used + " The database has a new id." * options.new_id)]
+    report = check(storage, repository, now=datetime.now(UTC))
+    return attrs.evolve(report, checks=(*settings, *report.checks, *more))
+
+
+def _parts(
+    options: argparse.Namespace,
+) -> tuple[tuple[Storage | None, ImageRepository | None], list[ConfigurationError]]:
+    """Return what the settings give, and what is wrong with them."""
     try:
         images = load_service(options)
-        if options.new_id:
-            _renew_id(images)
     except ConfigurationError as exc:
-        return CheckReport((Check("settings", ok=False, detail=exc.message, hint=exc.hint),))
-    source = options.app or "the environment"
-    used = f"{type(images.storage).__name__} and {type(images.repository).__name__}, from {source}."
-    if options.new_id:
-        used += " The database has a new id."
-    more = [check_origin(images.storage, options.origin)] if options.origin else []
-    return CheckReport((Check("settings", ok=True, detail=used), *images.check().checks, *more))
+        if options.app:
+            return (None, None), [exc]
+        wrong = {exc.message: exc}
+    else:
+        return (images.storage, images.repository), []
+    from userimages.config import repository_from_env, storage_from_env
+
+    def tried(make: Callable[..., Made]) -> Made | None:
+        try:
+            return make(create=False)
+        except ConfigurationError as exc:
+            wrong[exc.message] = exc
+            return None
+
+    return (tried(storage_from_env), tried(repository_from_env)), list(wrong.values())
 
 
-def _renew_id(images: ImageService) -> None:
-    renew = getattr(images.repository, "new_database_id", None)
+def _renew_id(repository: ImageRepository) -> None:
+    renew = getattr(repository, "new_database_id", None)
     if renew is None:
-        raise ConfigurationError(
-            f"{type(images.repository).__name__} has no id that can change.", hint="Leave out --new-id."
-        )
+        raise ConfigurationError(f"{type(repository).__name__} has no id that can change.", hint="Leave out --new-id.")
     renew()

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import attrs
+
 from userimages.errors import (
     KeyTakenError,
     ObjectNotFoundError,
@@ -27,15 +29,18 @@ _PATIENCE = 10  # seconds
 _MIME_TYPE = "image/webp"
 
 
-def check(storage: Storage, repository: ImageRepository, *, now: datetime) -> CheckReport:
+def check(storage: Storage | None, repository: ImageRepository | None, *, now: datetime) -> CheckReport:
     """Write, read, list and delete a probe object, fetch its public URL, and begin and finish a probe intent.
+
+    If there is no storage or no repository, the other one is tried all the same.
 
     *now* is compared with the store's clock. The key of the probe is outside of what an audit judges. No line holds a
     secret. What is wrong is a line of the report and is not raised.
     """
-    stores: Sequence[Storage] = getattr(storage, "storages", (storage,))  # each of those that ByType is made of
-    store_checks = [line for store in stores for line in _store_checks(store, now)]
-    return CheckReport((*store_checks, *_database_checks(repository, now)))
+    stores = getattr(storage, "storages", (storage,))  # each of those that ByType is made of
+    store_checks = [line for store in stores if store is not None for line in _store_checks(store, now)]
+    report = CheckReport() if repository is None else _check_database(repository, now)
+    return attrs.evolve(report, checks=(*store_checks, *report.checks))
 
 
 def _store_checks(storage: Storage, now: datetime) -> Iterator[Check]:
@@ -210,15 +215,16 @@ def _fetch(url: str, data: bytes, refused_hint: str) -> str:
     return f"{host} serves what was written, with its type and 'Cache-Control: {headers['Cache-Control']}'."
 
 
-def _database_checks(repository: ImageRepository, now: datetime) -> Iterator[Check]:
-    reached = _tried("database", lambda: _read_schema(repository))
-    yield reached
-    if reached.ok:
-        schema = _tried("schema", lambda: _judge_schema(repository))
-        yield schema
-        if schema.ok:
-            yield _tried("transactions", lambda: _begin_and_finish(repository, now))
-            yield _tried("work in hand", lambda: _judge_intents(repository, now))
+def _check_database(repository: ImageRepository, now: datetime) -> CheckReport:
+    lines = [_tried("database", lambda: _read_schema(repository))]
+    if lines[-1].ok:
+        lines.append(_tried("schema", lambda: _judge_schema(repository)))
+    if not lines[-1].ok:
+        return CheckReport(tuple(lines))
+    lines.append(_tried("transactions", lambda: _begin_and_finish(repository, now)))
+    overdue = list[datetime]()
+    lines.append(_tried("work in hand", lambda: _judge_intents(repository, now, overdue)))
+    return CheckReport(tuple(lines), len(overdue), oldest=min(overdue, default=None))
 
 
 def _read_schema(repository: ImageRepository) -> str:
@@ -256,9 +262,9 @@ def _begin_and_finish(repository: ImageRepository, now: datetime) -> str:
     return "A probe intent was begun and finished."
 
 
-def _judge_intents(repository: ImageRepository, now: datetime) -> str:
-    """Find what the sweep should have finished more than a day ago."""
-    intents, overdue, after = 0, list[datetime](), None
+def _judge_intents(repository: ImageRepository, now: datetime, overdue: list[datetime]) -> str:
+    """Find what the sweep should have finished more than a day ago, and add to *overdue* since when."""
+    intents, after = 0, None
     while page := repository.list_intents(after=after):
         intents, after = intents + len(page), page[-1].id
         overdue += [due for due in map(due_since, page) if due < now - OVERDUE]
