@@ -5,15 +5,25 @@ PORT ?= 8000
 BIN = $(VENV)/bin
 # The oldest supported boto3. The tests of R2 run twice: with the newest, and with this folder first on the path.
 OLDEST = $(VENV)/oldest-boto3
+R2_TESTS = tests/storages/test_r2*.py tests/storages/test_wire_check.py
 
-.PHONY: demo test check bench torture r2 clean
+.PHONY: demo test test-all test-oldest-boto3 order check bench torture r2 clean
 
 demo: $(VENV)/.demo  ## Run the gallery on SQLite and local disk: http://127.0.0.1:8000 (another port: make demo PORT=9000)
 	$(BIN)/flask --app examples.flask_app run --port $(PORT)
 
 test: $(VENV)/.dev $(OLDEST)  ## Run the tests on a real PostgreSQL, a real S3 server and, if it is installed, Chromium
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
-	PYTHONPATH=$(OLDEST) $(BIN)/python -m pytest tests/storages/test_r2*.py tests/storages/test_wire_check.py
+	@$(MAKE) --no-print-directory --jobs=2 test-all test-oldest-boto3
+
+# Files stay whole and in their order, because those that take long come first.
+test-all: $(VENV)/.dev
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+test-oldest-boto3: $(OLDEST)
+	PYTHONPATH=$(OLDEST) $(BIN)/python -m pytest -q -p no:cacheprovider $(R2_TESTS)
+
+order: $(VENV)/.dev  ## Run the tests in a random order (the same again: make order SEED=1234)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -p randomly $(if $(SEED),--randomly-seed=$(SEED)) tests
 
 check: $(VENV)/.dev  ## Check style, types, directions of import, dependencies, names in docs and tests, and the cost of the import
 	$(BIN)/ruff check
@@ -36,7 +46,7 @@ bench: $(VENV)/.bench  ## Measure speed, memory and quality beside other librari
 
 torture: $(VENV)/.dev  ## Run the proofs in full: kills, faults, races, costs, a long search for counterexamples
 	USERIMAGES_TORTURE=1 $(BIN)/python -m pytest tests/reliability tests/repositories/test_races.py \
-		tests/processing/test_cost.py tests/processing/test_heic.py
+		tests/processing/test_cost.py tests/processing/test_heic.py tests/adapters/test_django_project.py
 
 r2: $(VENV)/.dev  ## Check a bucket of your own, which the R2_* settings name, with about twenty requests
 	$(BIN)/python scripts/r2_check.py

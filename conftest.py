@@ -1,5 +1,6 @@
 """Run every Python block of the README and of the docs, and every example of a docstring."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,11 @@ from sybil import Sybil
 from sybil.document import PythonDocStringDocument
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 from sybil.parsers.rest import DocTestParser
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Start one worker more than there are cores, because many tests wait for a server, a process or a browser."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture

@@ -37,10 +37,10 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[rig.Place]
     repository.close()
 
 
-@pytest.fixture(scope="session")
-def bucket(seaweedfs: Any) -> Storage:
-    """Make a bucket for these tests: to make one takes a second and more."""
-    return rig.own_bucket(seaweedfs)
+@pytest.fixture
+def bucket(seaweedfs: Any, s3_storage: Storage) -> Storage:
+    """Give the storage on the S3 server, with an empty bucket."""
+    return s3_storage
 
 
 @pytest.fixture

@@ -203,15 +203,6 @@ def new_database(url: str, name: str) -> str:
     return make_url(url).set(database=name).render_as_string(hide_password=False)
 
 
-def own_bucket(server: Any) -> Storage:
-    """Make an empty bucket and return its storage."""
-    from userimages.storages.r2 import R2Storage
-
-    storage = R2Storage.from_env(server.environ() | {"R2_BUCKET_NAME": f"b{uuid4().hex}"})
-    storage.client.create_bucket(Bucket=storage.bucket_name)
-    return storage
-
-
 def wait_until_alone(place: Place) -> None:
     """Wait until the servers have done with what a killed process had asked for."""
     if place.url.startswith("postgresql"):

@@ -42,7 +42,7 @@ def r2_moto(moto: None, _moto_client: Checked) -> Iterator[R2Storage]:
 
 
 @pytest.fixture
-def r2_seaweedfs(_seaweedfs_client: Checked) -> Iterator[R2Storage]:
+def r2_seaweedfs(seaweedfs, _seaweedfs_client: Checked) -> Iterator[R2Storage]:
     yield from let_through(_seaweedfs_client)
 
 
@@ -65,10 +65,8 @@ def _moto_client() -> Checked:
 
 
 @pytest.fixture(scope="session")
-def _seaweedfs_client(seaweedfs) -> Checked:
-    storage = R2Storage.from_env(seaweedfs.environ() | {"R2_BUCKET_NAME": "storages"})
-    storage.client.create_bucket(Bucket="storages")  # not the shared one, because the contract leaves objects
-    return checked(storage)
+def _seaweedfs_client(s3_server) -> Checked:
+    return checked(R2Storage.from_env(s3_server.environ()))
 
 
 @attrs.frozen
