@@ -42,6 +42,27 @@ def chromium() -> Iterator[object]:
         browser.close()
 
 
+@contextmanager
+def redis(folder: Path) -> Iterator[str]:
+    """Start a Redis that keeps nothing, and give its URL. Where there is none the test is skipped, in CI it fails."""
+    needs("redis")
+    program = shutil.which("redis-server")
+    if os.environ.get("CI"):
+        assert program, "no Redis: apt-get install redis-server"
+    elif not program:
+        pytest.skip("no Redis: apt-get install redis-server")
+    port, log = free_port(), folder / "redis.log"
+    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        wait_for_port(port, process, log)
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        process.terminate()
+        process.wait()
+
+
 def free_port() -> int:
     """Return a TCP port that is free now."""
     with socket.socket() as listener:
