@@ -4,13 +4,14 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
 
 OK, NEEDS_ACTION, ERROR = 0, 1, 2
 _SECONDS = 10  # between two lines of progress
+_SHOWN = 100  # lines of a kind; --json has them all
 
 AddCommand = Callable[[str, Callable[[argparse.Namespace], int], str, str], argparse.ArgumentParser]
 """Adds a command by its name, the function that runs it, a line of help, and what more there is to say."""
@@ -98,6 +99,14 @@ def positive(text: str) -> int:
 def show_json(report: Any, **more: object) -> None:
     """Print *report* as one JSON object, with *more* in it."""
     show(json.dumps({**attrs.asdict(report), **more}, default=str, indent=2))
+
+
+def show_some(name: str, lines: Sequence[str]) -> None:
+    """Print the first hundred *lines*, each below *name*, and how many more there are."""
+    for line in lines[:_SHOWN]:
+        show(f"{name:<8} {line}")
+    if len(lines) > _SHOWN:
+        show(f"{name:<8} ... and {len(lines) - _SHOWN:,} more (--json lists them all)")
 
 
 def show(line: str) -> None:

@@ -5,12 +5,11 @@ import time
 from collections.abc import Callable
 
 from userimages.cli.application import load_service
-from userimages.cli.console import NEEDS_ACTION, OK, AddCommand, Progress, positive, show, show_json, tell
+from userimages.cli.console import NEEDS_ACTION, OK, AddCommand, Progress, positive, show, show_json, show_some, tell
 from userimages.errors import ConfigurationError, UserImagesError
 from userimages.model import RebuildReport
 
 _PAGE = 1000
-_SHOWN = 100  # ids; --json has them all
 
 
 def add_to(add: AddCommand) -> None:
@@ -87,10 +86,7 @@ def _throttle(rate: int | None) -> Callable[[int], None]:
 
 
 def _show(report: RebuildReport) -> None:
-    for id in report.failed[:_SHOWN]:
-        show(f"failed   {id}")
-    if len(report.failed) > _SHOWN:
-        show(f"failed   ... and {len(report.failed) - _SHOWN:,} more (--json lists them all)")
+    show_some("failed", [str(id) for id in report.failed])
     show(f"{report.rebuilt:,} rebuilt, {report.current:,} of the present recipe, {len(report.failed):,} failed.")
     if report.failed:
         show("What failed keeps its old variants; the log says why.")
