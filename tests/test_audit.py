@@ -1,11 +1,11 @@
 from datetime import timedelta
 
-import attrs
 import pytest
 
 from userimages import ImageService, InvalidFieldError
 from userimages.ids import utcnow
-from userimages.keys import new_stem, object_key, owner_of
+from userimages.keys import new_stem, object_key, owner_of, parse_key
+from userimages.lifecycle.audit import delete_orphans
 from userimages.model import AuditReport, MissingObject, StoredObject
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
@@ -154,26 +154,93 @@ def test_an_audit_leaves_no_probe_behind(images: ImageService) -> None:
 
 
 def test_progress_is_told_every_thousand_objects(images: ImageService) -> None:
-    """Progress is told every thousand objects."""
+    """It is a report of what was seen up to there."""
+    instant = utcnow()
+    ids = images.repository.database_id(), "another"
+    own, other = (new_stem("x", "cover", instant, owner_of(each)) for each in ids)
+    keys = [object_key(own, "image/webp", f"{n:05}") for n in range(1000)]
+    keys += [object_key(other, "image/webp", f"{n:05}") for n in range(700)] + [f"users/x/{n:05}" for n in range(900)]
+    stored = [StoredObject(key, 1, instant - timedelta(days=2)) for key in sorted(keys)]
 
-    class Long(OldStorage):
+    class Long(MemoryStorage):
         def list(self, prefix: str = "", *, after: str = ""):
-            if prefix:
-                return (StoredObject(f"users/x/{n:05}", 1, utcnow()) for n in range(2500))
-            return super().list(prefix, after=after)
+            return iter(stored) if prefix == "users/" else super().list(prefix, after=after)
 
-    told: list[int] = []
+    told: list[AuditReport] = []
+    images.storage = Long()
+    whole = images.audit(progress=told.append)
 
-    class Clocked(Long):
-        def list(self, prefix: str = "", *, after: str = ""):
-            return MemoryStorage.list(self, prefix) if "probe" in prefix else super().list(prefix, after=after)
+    assert [each.objects for each in told] == [1000, 2000]
+    assert [each.stopped_at for each in told] == [stored[999].key, stored[1999].key]
+    last = [parse_key(each.key) for each in stored[:2000]]
+    assert told[1].unknown == sum(each is None for each in last)
+    owners = [each.owner for each in last if each]
+    assert (told[1].foreign, len(told[1].orphans)) == (owners.count(owner_of(ids[1])), owners.count(owner_of(ids[0])))
+    assert told[1].missing == ()
+    assert (whole.unknown, whole.foreign, len(whole.orphans), whole.objects) == (900, 700, 1000, 2600)
+    assert len(whole.missing) == 18
 
-    ImageService(Clocked(), MemoryRepository(), processor=images.processor).audit(
-        progress=lambda report: told.append(report.objects)
+
+def test_an_audit_counts_images_as_it_goes(images: ImageService) -> None:
+    """An image is counted at its main object, not at its variants."""
+    told: list[AuditReport] = []
+    for n in range(328):
+        images.storage.put(f"users/0/{n:04}", b"x", mime_type="text/plain")
+    for _ in range(218):
+        images.upload("zz", b"x", image_type="gallery")
+
+    assert images.audit(progress=told.append).images == 224
+    assert [(each.objects, each.images, each.unknown) for each in told] == [(1000, 224, 328)]
+
+
+def test_many_orphans_go_by_the_hundred_and_are_purged(tiny_processor) -> None:
+    """All of them are counted, and the CDN is told the URLs of all, also if it raises."""
+    images = ImageService(OldStorage(public_url="https://cdn.example"), MemoryRepository(), processor=tiny_processor)
+    images.upload("a", b"x", image_type="gallery")
+    keys = [orphan(images) for _ in range(250)]
+    purged: list[int] = []
+
+    def purge(urls) -> None:
+        purged.append(len(urls))
+        raise OSError
+
+    report = images.audit()
+    done = delete_orphans(images.storage, images.repository, report, max_share=1, on_deleted=purge)
+
+    assert (done.deleted, purged) == (250, [100, 100, 50])
+    assert not {each.key for each in images.storage.list()} & set(keys)
+
+
+def test_the_share_is_of_the_objects_of_this_database(images: ImageService) -> None:
+    """What is foreign or unknown does not count, and a share of exactly the limit is deleted."""
+    keys = [orphan(images) for _ in range(2)]
+    foreign = new_stem("a", "cover", utcnow(), owner_of("another"))
+    images.storage.put(object_key(foreign, "image/webp"), b"x", mime_type="image/webp")
+    images.storage.put("users/a/notes.txt", b"x", mime_type="text/plain")
+    report = images.audit()
+
+    assert (report.objects, report.foreign, report.unknown, len(report.orphans)) == (22, 1, 1, 2)
+    assert delete_orphans(images.storage, images.repository, report, max_share=0.099).deleted == 0
+    assert delete_orphans(images.storage, images.repository, report, max_share=0.1).deleted == 2
+    assert not {each.key for each in images.storage.list()} & set(keys)
+
+
+def test_deleting_too_much_is_explained(images: ImageService) -> None:
+    """The note says how much it would be, what the limit is and what to do."""
+    orphan(images)
+
+    assert images.audit(delete=True, max_share=0.05).note == (
+        "Nothing was deleted: 5.3% of the objects of this database are orphans, over the limit of 5.0%. "
+        "Check that this is the right database for this store, then raise max_share (--max-share)."
     )
 
-    assert told == [1000, 2000]
-    assert attrs.has(AuditReport)
+
+def test_an_audit_that_ends_early_says_so(images: ImageService) -> None:
+    """It ends at the limit, and not one object later."""
+    report = images.audit(limit=3)
+
+    assert (report.objects, report.note) == (3, "It ended after 3 objects, as asked.")
+    assert images.audit().note == ""
 
 
 @pytest.mark.parametrize(

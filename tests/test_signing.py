@@ -222,3 +222,22 @@ def test_keys_come_from_one_setting() -> None:
         with pytest.raises(ConfigurationError, match=r"USERIMAGES_SIGNING_KEYS: Signing key") as refusal:
             UrlSigner.from_env({"USERIMAGES_SIGNING_KEYS": wrong})
         assert KEY not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "seen"),
+    [
+        ("https://img.example/a?u=https://b/c", "/a?u=https://b/c"),
+        ("/a?u=https://b/c", "/a?u=https://b/c"),
+        ("https://img.example", "/"),
+        ("a/b?c", "a/b?c"),
+    ],
+)
+def test_a_token_covers_what_a_server_sees(url: str, seen: str) -> None:
+    """Path and query, whatever stands before them and whatever URL is in the query."""
+    now = datetime(2026, 5, 1, 12, tzinfo=UTC)
+    signer = UrlSigner(["a-key-of-exactly-32-characters-1"])
+    token = signer.signed(url, now=now).partition("verify=")[2]
+
+    assert signer.seconds_left(seen, token, now=now) == 7200
+    assert signer.seconds_left(seen + "/", token, now=now) == 0

@@ -52,6 +52,47 @@ def test_a_file_that_gives_little_is_read_to_its_end() -> None:
     assert validation.read_file(Dribble(), limit=10) == b"abc"
 
 
+def test_a_file_is_read_by_the_mebibyte() -> None:
+    """Each read asks for what is still wanted, at most a mebibyte at once, and one byte past the limit at most."""
+    asked: list[int] = []
+
+    class Half:
+        def read(self, n: int, /) -> bytes:
+            asked.append(n)
+            return b"x" * (n // 2 or n)
+
+    with pytest.raises(FileTooLargeError):
+        validation.read_file(Half(), limit=2**21 - 1)
+
+    assert asked[:4] == [2**20, 2**20, 2**20, 2**19]
+    assert asked[-1] == 1
+
+
+def test_an_awaitable_without_close_is_refused_too() -> None:
+    """A future is not a coroutine, and has nothing to close."""
+
+    class Future:
+        def __await__(self):
+            yield
+
+    class Upload:
+        def read(self, n: int, /) -> Future:
+            return Future()
+
+    with pytest.raises(InvalidFieldError, match="awaiting"):
+        validation.read_file(Upload(), limit=10)  # type: ignore[arg-type]
+
+
+def test_what_is_just_allowed_passes() -> None:
+    """The limits are inclusive."""
+    assert validation.checked_upload(1, "Image/PNG; q=1", "a" * 64, limit=1) == "image/png"
+    assert validation.checked_upload(2, "image/webp", None, limit=2) == "image/webp"
+    assert validation.check_audit(delete=False, after="", limit=1, max_share=0) is None
+    assert validation.check_audit(delete=False, after="a", limit=None, max_share=1) is None
+    assert validation.check_range(0, 0) is None
+    assert validation.checked_users([str(each) for each in range(1000)] * 2)[-1] == "999"
+
+
 def test_a_file_to_await_is_refused_with_what_to_pass() -> None:
     """A file to await is refused with what to pass."""
 
