@@ -39,6 +39,7 @@ class Maintenance:
         after: str = "",
         limit: int | None = None,
         max_share: float = 0.01,
+        verify: float = 0.0,
         progress: Callable[[AuditReport], None] | None = None,
     ) -> AuditReport:
         """Compare the store with the records and report what only one of them has.
@@ -48,12 +49,23 @@ class Maintenance:
         than *max_share* of this database's objects. *after* and *limit* (objects) do it in parts: pass the
         ``stopped_at`` of one report as the next *after*. *progress* is called with the report so far.
 
+        An object of another length or media type than its record's is damaged. *verify* is the share of the objects
+        that are also read, to compare every byte by its SHA-256: 1.0 reads all, 0.01 one in a hundred, by chance.
+
         Raises:
             ConfigurationError: there is work in hand or *delete* is given, and this is not the store of this database.
         """
-        validation.check_audit(delete=delete, after=after, limit=limit, max_share=max_share)
+        validation.check_audit(delete=delete, after=after, limit=limit, max_share=max_share, verify=verify)
         self.sweep()
-        report = audit(self.storage, self.repository, owner=self._owner(), after=after, limit=limit, progress=progress)
+        report = audit(
+            self.storage,
+            self.repository,
+            owner=self._owner(),
+            after=after,
+            limit=limit,
+            verify=verify,
+            progress=progress,
+        )
         if not (delete and report.orphans):
             return report
         return delete_orphans(self.storage, self.repository, report, max_share=max_share, on_deleted=self._on_deleted)

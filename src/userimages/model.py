@@ -466,7 +466,7 @@ class StoredObject:
 
 @attrs.frozen
 class MissingObject:
-    """An object that the image *image_id* names and the store lacks."""
+    """An object that the image *image_id* names, and that the store lacks or holds otherwise."""
 
     key: str
     image_id: UUID
@@ -492,15 +492,16 @@ class AuditReport:
     """What an audit saw: counts of objects and rows, and every difference by its key.
 
     ``orphans`` are objects that no image and no intent names, ``missing`` those that an image names and the store
-    lacks. ``foreign`` counts the objects of other databases and ``unknown`` the keys of another grammar; neither is
-    ever deleted. ``deleted`` counts the orphans that went. ``stopped_at`` is the key after which to resume if the audit
-    ended early, else None; ``note`` says why.
+    lacks, ``damaged`` those that are not what the record says. ``foreign`` counts the objects of other databases and
+    ``unknown`` the keys of another grammar; neither is ever deleted. ``deleted`` counts the orphans that went.
+    ``stopped_at`` is the key after which to resume if the audit ended early, else None; ``note`` says why.
     """
 
     objects: int = 0
     images: int = 0
     orphans: tuple[StoredObject, ...] = ()
     missing: tuple[MissingObject, ...] = ()
+    damaged: tuple[MissingObject, ...] = ()
     foreign: int = 0
     unknown: int = 0
     deleted: int = 0

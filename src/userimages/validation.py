@@ -364,14 +364,19 @@ def checked_variant(variant: str | None) -> str | None:
     return variant
 
 
-def check_audit(*, delete: bool, after: str, limit: int | None, max_share: float) -> None:
+def check_audit(*, delete: bool, after: str, limit: int | None, max_share: float, verify: float) -> None:
     """Validate the arguments of ``audit``."""
     checked_flag(delete, "delete")
     _check_text(after, "after")
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise InvalidFieldError(f"The limit {_shown(limit)} is not a whole number from 1 up.", field="limit")
-    if isinstance(max_share, bool) or not isinstance(max_share, int | float) or not 0 <= max_share <= 1:
-        raise InvalidFieldError(f"The share {_shown(max_share)} is not a number from 0 to 1.", field="max_share")
+    for name, share in (("max_share", max_share), ("verify", verify)):
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+            raise InvalidFieldError(
+                f"{name} is {_shown(share)}, which is not a number from 0 to 1.",
+                field=name,
+                hint="Pass 0.01 for one percent.",
+            )
 
 
 def check_rebuild(*, after: str, limit: int) -> None:

@@ -28,13 +28,20 @@ def add_to(add: AddCommand) -> None:
         metavar="SHARE",
         help="delete nothing if more than this share of the objects of this database would go (default: 0.01)",
     )
+    command.add_argument(
+        "--verify",
+        type=share,
+        default=0.0,
+        metavar="SHARE",
+        help="also read this share of the objects, by chance, and compare every byte: 1 reads all (default: 0)",
+    )
     command.add_argument("--after", default="", metavar="KEY", help="resume after this key")
     command.add_argument("--limit", type=positive, metavar="N", help="stop after about N objects")
 
 
 def _run(options: argparse.Namespace) -> int:
     images = load_service(options)
-    progress = Progress("objects", lambda seen: (seen.objects, f"{len(seen.orphans):,} orphans"))
+    progress = Progress("objects", _described)
     try:
         with progress:
             report = images.audit(
@@ -42,6 +49,7 @@ def _run(options: argparse.Namespace) -> int:
                 after=options.after,
                 limit=options.limit,
                 max_share=options.max_share,
+                verify=options.verify,
                 progress=progress,
             )
             progress(report)
@@ -59,20 +67,27 @@ def _run(options: argparse.Namespace) -> int:
         show_json(report)
     else:
         _show(report, delete=options.delete)
-    return NEEDS_ACTION if report.missing or len(report.orphans) > report.deleted else OK
+    left = len(report.orphans) > report.deleted
+    return NEEDS_ACTION if report.missing or report.damaged or left else OK
+
+
+def _described(seen: AuditReport) -> tuple[int, str]:
+    return seen.objects, f"{len(seen.orphans):,} orphans, {len(seen.damaged):,} damaged"
 
 
 def _show(report: AuditReport, *, delete: bool) -> None:
     orphans = [each.key for each in report.orphans]
-    missing = [f"{each.key} of image {each.image_id}" for each in report.missing]
-    for name, lines in (("orphan", orphans), ("missing", missing)):
+    missing, damaged = (
+        [f"{each.key} of image {each.image_id}" for each in named] for named in (report.missing, report.damaged)
+    )
+    for name, lines in (("orphan", orphans), ("missing", missing), ("damaged", damaged)):
         for line in lines[:_SHOWN]:
             show(f"{name:<8} {line}")
         if len(lines) > _SHOWN:
             show(f"{name:<8} ... and {len(lines) - _SHOWN:,} more (--json lists them all)")
     show(
         f"{report.objects:,} objects and {report.images:,} images seen: {len(report.orphans):,} orphans, "
-        f"{len(report.missing):,} missing, {report.deleted:,} deleted."
+        f"{len(report.missing):,} missing, {len(report.damaged):,} damaged, {report.deleted:,} deleted."
     )
     if report.foreign or report.unknown:
         show(f"Left alone: {report.foreign:,} objects of other databases and {report.unknown:,} of unknown names.")
@@ -87,6 +102,11 @@ def _show_advice(report: AuditReport, *, delete: bool) -> None:
     if report.missing:
         show(
             "A missing object cannot be brought back from here: restore it from a backup, "
+            "or delete its image by images.delete(id)."
+        )
+    if report.damaged:
+        show(
+            "A damaged object is not what its record says: delete the object and restore it from a backup, "
             "or delete its image by images.delete(id)."
         )
     if report.stopped_at is not None:

@@ -15,6 +15,7 @@ from userimages.errors import StorageError
 from userimages.keys import PREFIX, PROBE_PREFIX, STAGING_PREFIX, parse_key
 from userimages.lifecycle.deletion import BATCH, OnDeleted, PurgeError, delete_objects
 from userimages.lifecycle.ownership import require_own_store
+from userimages.lifecycle.verify import Verifier
 from userimages.model import AuditReport, MissingObject, StoredObject, UserImage
 from userimages.protocols import ImageRepository, Storage
 
@@ -29,23 +30,28 @@ def audit(
     owner: str,
     after: str = "",
     limit: int | None = None,
+    verify: float = 0.0,
     progress: Callable[[AuditReport], None] | None = None,
 ) -> AuditReport:
     """Compare the store's listing under ``users/`` with the rows. Both come in byte order, so one pass is enough.
 
-    *limit* ends it after about that many objects, and *progress* is called once for every thousand. An object without
-    a row is judged only if its key has *owner*: others belong to another database. What seems to be missing is checked
-    once more, because a page of the listing may be older than the rows beside it.
+    *limit* ends it after about that many objects, *verify* is the share of them to read, and *progress* is called once
+    for every thousand. An object without a row is judged only if its key has *owner*: others belong to another
+    database. What seems to be missing or damaged is checked once more, because a page of the listing may be older than
+    the rows beside it, and an image may be deleted or rebuilt meanwhile.
     """
     old = _store_time(storage) - ORPHAN_AGE
     objects = images = foreign = unknown = 0
     orphans: list[StoredObject] = []
     missing: list[MissingObject] = []
+    verifier = Verifier(storage, verify)
     stopped_at = None
     for key, found, image in _merged(storage, repository, after):
         parsed = parse_key(key)
-        if image is not None:
-            missing += [MissingObject(key, image.id)] if not found else []
+        if image is not None and found:
+            verifier.compare(found[0], image)
+        elif image is not None:
+            missing.append(MissingObject(key, image.id))
         elif parsed is None:
             unknown += len(found)
         elif parsed.owner != owner:
@@ -55,10 +61,12 @@ def audit(
         objects += len(found)
         images += image is not None and key == image.key
         if progress and found and objects % _PROGRESS == 0:
+            verifier.read()  # whoever goes on after this key, must not leave any out
             seen = AuditReport(
                 objects=objects,
                 images=images,
                 orphans=tuple(orphans),
+                damaged=tuple(verifier.damaged),
                 foreign=foreign,
                 unknown=unknown,
                 stopped_at=key,
@@ -71,12 +79,15 @@ def audit(
         staged = list(storage.list(STAGING_PREFIX))  # nothing there is needed for longer than half an hour
         orphans += [each for each in staged if each.modified < old]
         objects += len(staged)
+    verifier.read()
     in_hand = _named_by_intents(repository)
+    lost = [each for each in missing + verifier.gone if not _exists(storage, each.key)]
     return AuditReport(
         objects=objects,
         images=images,
         orphans=tuple(each for each in orphans if each.key not in in_hand),
-        missing=tuple(each for each in missing if not _exists(storage, each.key) and repository.get(each.image_id)),
+        missing=tuple(each for each in lost if _still_named(repository, each)),
+        damaged=tuple(each for each in verifier.damaged if _still_named(repository, each)),
         foreign=foreign,
         unknown=unknown,
         stopped_at=stopped_at,
@@ -152,6 +163,12 @@ def _named_by_intents(repository: ImageRepository) -> set[str]:
         keys.update(key for intent in intents for key in intent.object_keys)
         after = intents[-1].id
     return keys
+
+
+def _still_named(repository: ImageRepository, one: MissingObject) -> bool:
+    """Tell whether the image still names the object by now."""
+    image = repository.get(one.image_id)
+    return image is not None and one.key in image.object_keys
 
 
 def _exists(storage: Storage, key: str) -> bool:

@@ -204,7 +204,9 @@ class R2Storage:
         _expect("ETag", answer)
         if length == 0:
             return io.BytesIO()
-        return io.BufferedReader(_Body(body), 1 << 16)
+        stream = _Stream(_Body(body), 1 << 16)
+        stream.mime_type = answer.get("ContentType")
+        return stream
 
     def delete(self, keys: Sequence[str]) -> None:
         """Delete every key of *keys*, a thousand with each request.
@@ -324,6 +326,12 @@ class R2Storage:
         with translate_errors():
             found = self.client.head_object(Bucket=self._bucket(key), Key=key)
         return found.get("ContentLength") == size and found.get("Metadata", {}).get("sha256") == sha256
+
+
+class _Stream(io.BufferedReader):
+    """What ``open`` gives, with the media type that the store holds."""
+
+    mime_type: str | None = None
 
 
 class _Body(io.RawIOBase):
