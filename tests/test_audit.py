@@ -153,6 +153,17 @@ def test_an_audit_leaves_no_probe_behind(images: ImageService) -> None:
     assert not list(images.storage.list("userimages-probe/"))
 
 
+def test_a_report_does_no_work(images: ImageService) -> None:
+    """It is made of one store of a mirror, too, where a sweep would leave objects in the other; with *delete* it is."""
+    image = images.upload("ana", b"x", image_type="cover")
+    images.upload("ana", b"y", image_type="cover")
+    images.repository.begin_delete([image.id])
+    assert images.audit().orphans == ()
+    assert len(images.repository.list_intents()) == 1
+    images.audit(delete=True)
+    assert images.repository.list_intents() == ()
+
+
 def test_progress_is_told_every_thousand_objects(images: ImageService) -> None:
     """It is a report of what was seen up to there."""
     instant = utcnow()

@@ -85,7 +85,8 @@ def test_a_sweep_in_the_wrong_store_is_refused(tiny_processor) -> None:
         with pytest.raises(ConfigurationError, match="None of 1 images"):
             wrong.sweep()
         with pytest.raises(ConfigurationError, match="belong together"):
-            wrong.audit()
+            wrong.audit(delete=True)
+        assert [each.image_id for each in wrong.audit().missing] == [kept.id] * 3
     assert len(right.repository.list_intents()) == 1
     assert right.sweep().finished == 1
     assert {each.key for each in right.storage.list()} == set(kept.object_keys)

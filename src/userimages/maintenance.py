@@ -53,10 +53,11 @@ class Maintenance:
         that are also read, to compare every byte by its SHA-256: 1.0 reads all, 0.01 one in a hundred, by chance.
 
         Raises:
-            ConfigurationError: there is work in hand or *delete* is given, and this is not the store of this database.
+            ConfigurationError: *delete* is given, and this is not the store of this database.
         """
         validation.check_audit(delete=delete, after=after, limit=limit, max_share=max_share, verify=verify)
-        self.sweep()
+        if delete:  # a report changes nothing, so that it may be made of either store of a MirrorStorage
+            self.sweep()
         report = audit(
             self.storage,
             self.repository,
