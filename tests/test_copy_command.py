@@ -59,7 +59,7 @@ def test_it_copies_from_folder_to_folder(images, tmp_path: Path, capsys) -> None
     )
 
 
-def test_a_copy_that_lacks_objects_is_1(images, tmp_path: Path, capsys) -> None:
+def test_a_copy_that_lacks_objects_has_a_status(images, tmp_path: Path, capsys) -> None:
     """What is wrong and what is missing is told with the id of its image."""
     main_object, variant = one(images).key, one(images).variants["64"].key
     (tmp_path / "data/objects" / main_object).write_bytes(b"flipped")
@@ -73,6 +73,7 @@ def test_a_copy_that_lacks_objects_is_1(images, tmp_path: Path, capsys) -> None:
 
 
 def test_as_json(images, capsys) -> None:
+    """As JSON."""
     (images.storage.root / one(images).key).unlink()
     assert main(["copy", "disk:data/objects", "disk:moved", "--json"]) == 1
     assert json.loads(capsys.readouterr().out) == {
@@ -85,6 +86,7 @@ def test_as_json(images, capsys) -> None:
 
 
 def test_it_stops_and_resumes(images, capsys) -> None:
+    """It stops and resumes."""
     assert main(["copy", "disk:data/objects", "disk:moved", "--limit", "2"]) == 0
     said = capsys.readouterr().out.splitlines()[-1]
     assert said.startswith("Resume with: --after 'users/ana/images/cover_")
@@ -113,13 +115,14 @@ def test_a_storage_of_the_application(app, capsys, spelling: str) -> None:
         ("moving_app:wants", "cannot be called without arguments"),
     ],
 )
-def test_a_store_that_is_not_there_is_2(app, capsys, source: str, words: str) -> None:
+def test_a_store_that_is_not_there_has_a_status(app, capsys, source: str, words: str) -> None:
     """The message names the argument and says how to write it."""
     assert main(["copy", source, "disk:moved"]) == 2
     assert words in capsys.readouterr().err
 
 
 def test_a_copy_that_was_cut_off_says_how_to_go_on(app, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """A copy that was cut off says how to go on."""
     monkeypatch.setattr("userimages.lifecycle.transfer._PAGE", 1)
     copy = ["copy", "disk:data/objects", "moving_app:new"]
     app.new = faulty(app.new, put=before(TIMED_OUT))

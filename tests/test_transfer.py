@@ -52,6 +52,7 @@ def contents(storage: Any) -> dict[str, bytes]:
 
 
 def test_a_copy_has_the_same_bytes_and_types(images, target) -> None:
+    """A copy has the same bytes and types."""
     uploaded(images, 5)
     count = len(contents(images.storage))
     assert copy(images, target) == TransferReport(copied=count)
@@ -62,6 +63,7 @@ def test_a_copy_has_the_same_bytes_and_types(images, target) -> None:
 
 
 def test_what_is_there_is_not_read_again(images, target) -> None:
+    """What is there is not read again."""
     uploaded(images, 3)
     copy(images, target)
     source = faulty(images.storage, open=before(TIMED_OUT))
@@ -82,6 +84,7 @@ def test_bytes_that_differ_from_the_record_stay(images, target, change: str) -> 
 
 
 def test_what_the_source_lacks_is_told(images, target) -> None:
+    """What the source lacks is told."""
     one, _ = uploaded(images, 2)
     lost = one.variants["256"].key
     images.storage.delete([lost])
@@ -131,6 +134,7 @@ def test_a_copy_in_parts_is_a_whole_one(images, target, step: int) -> None:
 
 @pytest.mark.parametrize("limit", [0, -1])
 def test_a_limit_below_one_is_refused(images, target, limit: int) -> None:
+    """A limit below one is refused."""
     with pytest.raises(InvalidFieldError):
         copy(images, target, limit=limit)
 
@@ -161,6 +165,7 @@ def test_a_copy_that_was_cut_off_goes_on(images, target) -> None:
 
 
 def test_a_failure_is_logged_by_image(images, target, caplog) -> None:
+    """A failure is logged by image."""
     (image,) = uploaded(images, 1)
     with pytest.raises(StorageUnavailableError):
         copy(images, faulty(target, put=before(TIMED_OUT)))
@@ -186,6 +191,7 @@ def test_an_image_deleted_meanwhile_leaves_nothing(images, target) -> None:
 
 
 def test_also_if_the_copy_fails_after_that(images, target) -> None:
+    """Also if the copy fails after that."""
     one, _ = uploaded(images, 2)
 
     def deleting(call: Call) -> Any:
@@ -221,6 +227,7 @@ def test_objects_that_no_record_names_stay(images, target) -> None:
 
 
 def test_no_more_than_eight_objects_are_in_memory(images, target) -> None:
+    """No more than eight objects are in memory."""
     uploaded(images, 40)
     lock, now = threading.Lock(), Counter()
 

@@ -100,7 +100,7 @@ def test_pages_are_parts_of_one_rebuild(old: ImageService, new: ImageService) ->
     assert new.rebuild_all(after=second.stopped_at) == RebuildReport()
 
 
-def test_an_old_url_answers_for_a_day_and_is_gone_after(old: ImageService, new: ImageService, clock: rig.Clock) -> None:
+def test_an_old_url_answers_for_a_day(old: ImageService, new: ImageService, clock: rig.Clock) -> None:
     """Neither a sweep nor an audit that deletes touches an old variant before; a sweep deletes it after."""
     image = old.upload("ana", b"cat", image_type="cover")
     keys = [each.key for each in image.variants.values()]
@@ -143,7 +143,8 @@ def test_a_deleted_image_is_gone_with_its_old_variants(old: ImageService, new: I
     assert everything(new) == []
 
 
-def test_a_replaced_image_is_gone_with_its_old_variants(old: ImageService, new: ImageService) -> None:
+def test_a_replaced_image_goes_with_its_old_variants(old: ImageService, new: ImageService) -> None:
+    """A replaced image is gone with its old variants."""
     old.upload("ana", b"cat", image_type="cover")
     new.rebuild_all()
     image = new.upload("ana", b"dog", image_type="cover", replace=True)
@@ -173,6 +174,8 @@ def test_variants_that_did_not_change_keep_their_keys(new: ImageService, memory:
 
 
 def test_images_of_a_type_without_a_recipe_stay(old: ImageService, memory: rig.Place, clock: rig.Clock) -> None:
+    """Images of a type without a recipe stay."""
+
     class CoversOnly(rig.Recipe):
         image_types = ("cover",)
 
@@ -183,6 +186,7 @@ def test_images_of_a_type_without_a_recipe_stay(old: ImageService, memory: rig.P
 
 
 def test_a_processor_without_recipes_rebuilds_nothing(old: ImageService) -> None:
+    """A processor without recipes rebuilds nothing."""
     old.upload("ana", b"cat", image_type="cover")
     silent = ImageService(old.storage, old.repository, processor=rig.instant_processor)
     assert silent.rebuild_all() == RebuildReport(current=1)
@@ -249,13 +253,15 @@ def test_an_unknown_outcome_is_read_again(
     rig.check_nothing_left(new, ["ana"])
 
 
-def test_an_image_deleted_while_it_is_read_did_not_fail(old: ImageService, new: ImageService) -> None:
+def test_an_image_deleted_meanwhile_is_no_failure(old: ImageService, new: ImageService) -> None:
+    """An image that is deleted while it is read is not a failure."""
     image = old.upload("ana", b"cat", image_type="cover")
     storage = faulty(new.storage, open=slow(lambda: old.delete(image.id)))
     assert ImageService(storage, new.repository, processor=NEW).rebuild_all() == RebuildReport()
 
 
 def test_a_busy_machine_ends_the_page(old: ImageService, new: ImageService) -> None:
+    """A busy machine ends the page."""
     old.upload("ana", b"cat", image_type="cover")
 
     @attrs.frozen
@@ -268,7 +274,7 @@ def test_a_busy_machine_ends_the_page(old: ImageService, new: ImageService) -> N
 
 
 @pytest.mark.parametrize("harm", ["raises", "refuses", "names", "id"])
-def test_a_broken_recipe_is_refused_before_the_first_image(old: ImageService, new: ImageService, harm: str) -> None:
+def test_a_broken_recipe_is_refused_before_any_image(old: ImageService, new: ImageService, harm: str) -> None:
     """Otherwise a mistake would cost a million failures, or leave images half way between two recipes."""
     old.upload("ana", b"cat", image_type="cover")
 
@@ -291,6 +297,8 @@ def test_a_broken_recipe_is_refused_before_the_first_image(old: ImageService, ne
 
 
 def test_a_repository_without_revise_says_so(old: ImageService) -> None:
+    """A repository without revise says so."""
+
     class Plain:
         def __init__(self, repository: MemoryRepository) -> None:
             self.repository = repository
@@ -307,6 +315,7 @@ def test_a_repository_without_revise_says_so(old: ImageService) -> None:
 
 @pytest.mark.parametrize("arguments", [{"limit": 0}, {"limit": 10_001}, {"limit": True}, {"after": None}])
 def test_bad_arguments_of_a_rebuild_are_refused(new: ImageService, arguments: dict[str, Any]) -> None:
+    """Bad arguments of a rebuild are refused."""
     with pytest.raises(InvalidFieldError):
         new.rebuild_all(**arguments)
 
@@ -329,6 +338,7 @@ def test_real_pictures_are_rebuilt_from_what_is_stored(clock: rig.Clock) -> None
 
 
 def test_the_longest_key_of_a_rebuild_is_short_enough() -> None:
+    """The longest key of a rebuild is short enough."""
     stem = f"users/{'x' * 120}/images/{'t' * 16}_12345678901234567_{'a' * 22}"
     key = object_key(stem, "image/avif", "n" * 32, version="abcdef")
     assert parse_key(key)

@@ -29,6 +29,7 @@ def images(monkeypatch: pytest.MonkeyPatch) -> ImageService:
 
 
 def test_the_console_rebuilds_and_says_so(images: ImageService, capsys: pytest.CaptureFixture[str]) -> None:
+    """The console rebuilds and says so."""
     assert main(COMMAND) == 0
     shown = capsys.readouterr()
     assert shown.out.startswith("5 rebuilt, 0 of the present recipe, 0 failed.\nOld variants stay for 24 hours.")
@@ -38,11 +39,13 @@ def test_the_console_rebuilds_and_says_so(images: ImageService, capsys: pytest.C
 
 
 def test_a_rebuild_as_json(images: ImageService, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rebuild as JSON."""
     assert main([*COMMAND, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"rebuilt": 5, "current": 0, "failed": [], "stopped_at": None}
 
 
 def test_a_rebuild_in_parts_says_where_to_resume(images: ImageService, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rebuild in parts says where to resume."""
     assert main([*COMMAND, "--limit", "2"]) == 0
     after = capsys.readouterr().out.rpartition("--after '")[2].rstrip("'\n")
     assert main([*COMMAND, "--after", after, "--json"]) == 0
@@ -62,7 +65,8 @@ def test_a_rebuild_counts_over_its_pages(
     assert "5 rebuilt, 0 failed" in shown.err
 
 
-def test_what_failed_is_named_and_is_1(images: ImageService, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_failed_is_named_and_has_a_status(images: ImageService, capsys: pytest.CaptureFixture[str]) -> None:
+    """What failed is named, and the status is 1."""
     bad = images.list("ana")[0]
     images.storage.delete([bad.key])
     assert main(COMMAND) == 1
@@ -70,7 +74,7 @@ def test_what_failed_is_named_and_is_1(images: ImageService, capsys: pytest.Capt
     assert f"failed   {bad.id}\n4 rebuilt, 0 of the present recipe, 1 failed.\n" in shown
 
 
-def test_a_rebuild_that_is_cut_off_says_where_to_resume(
+def test_a_rebuild_cut_off_says_where_to_resume(
     images: ImageService, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What was done before is not done again."""
@@ -99,7 +103,7 @@ def test_a_rate_is_kept(images: ImageService, monkeypatch: pytest.MonkeyPatch) -
     assert now[0] == pytest.approx(2.5)
 
 
-def test_a_rebuild_needs_the_recipes_of_the_application(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_rebuild_needs_the_application_s_recipes(capsys: pytest.CaptureFixture[str]) -> None:
     """Those of the library would undo the application's own."""
     assert main(["rebuild"]) == 2
     assert "--app" in capsys.readouterr().err
@@ -108,6 +112,7 @@ def test_a_rebuild_needs_the_recipes_of_the_application(capsys: pytest.CaptureFi
 def test_a_recipe_that_does_not_work_is_one_line(
     images: ImageService, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """A recipe that does not work is one line."""
     broken = ImageService(images.storage, images.repository, processor=rig.Recipe("new", ("A card!",)))
     monkeypatch.setitem(sys.modules, "a_shop", SimpleNamespace(images=broken))  # type: ignore[arg-type]
     assert main(COMMAND) == 2

@@ -52,7 +52,7 @@ def test_rebuilds_a_delete_and_a_replace_at_once(place: rig.Place, clock: rig.Cl
         finish(place, clock, user)
 
 
-def test_an_image_that_goes_meanwhile_takes_all_with_it(place: rig.Place, clock: rig.Clock) -> None:
+def test_an_image_that_goes_meanwhile_takes_all_along(place: rig.Place, clock: rig.Clock) -> None:
     """A deletion or a second rebuild between the puts and the revision: what was put is deleted at once."""
     old = place.service(clock, rig.OLD)
     for other in ("delete", "rebuild"):
@@ -124,7 +124,7 @@ def test_a_rolling_deploy_ends_with_nothing_to_do(place: rig.Place, clock: rig.C
     finish(place, clock, user)
 
 
-def test_a_rebuild_that_outlives_its_lease_does_nothing(place: rig.Place, clock: rig.Clock) -> None:
+def test_a_rebuild_past_its_lease_changes_nothing(place: rig.Place, clock: rig.Clock) -> None:
     """The sweep has taken its objects for those of a dead process; the image is as it was."""
     user = rig.new_user()
     image = place.service(clock, rig.OLD).upload(user, b"cat", image_type="cover")

@@ -106,6 +106,7 @@ def test_more_rows_than_a_batch(make: Make, kind: str, monkeypatch: pytest.Monke
 
 
 def test_an_empty_database_gives_its_id(make: Make) -> None:
+    """An empty database gives its id."""
     old, new = make("sqlite"), make("sqlite")
     assert transfer.copy_records(old, new) == TransferReport()
     assert old.database_id() == new.database_id()
@@ -113,6 +114,7 @@ def test_an_empty_database_gives_its_id(make: Make) -> None:
 
 @pytest.mark.parametrize("table", ["images", "intents"])
 def test_a_target_with_other_records_is_refused(make: Make, table: str) -> None:
+    """A target with other records is refused."""
     old, new = make("sqlite"), make("sqlite")
     fill(old)
     if table == "images":
@@ -183,6 +185,7 @@ def test_a_failure_leaves_the_target_empty(make: Make, kind: str) -> None:
 
 
 def test_a_target_without_tables_says_what_to_do(make: Make, tmp_path: Path) -> None:
+    """A target without tables says what to do."""
     old, new = make("sqlite"), SQLAlchemyRepository(f"sqlite:///{tmp_path}/none.db")
     with pytest.raises(RepositoryError, match=r"create_schema\(\)"):
         transfer.copy_records(old, new)
@@ -199,12 +202,14 @@ def test_a_database_that_others_hold_is_busy(make: Make, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("role", ["source", "target"])
 def test_records_in_memory_cannot_be_moved(make: Make, role: str) -> None:
+    """Records in memory cannot be moved."""
     pair = {"source": make("sqlite"), "target": make("sqlite")} | {role: MemoryRepository()}
     with pytest.raises(ConfigurationError, match=f"The {role} is of type MemoryRepository"):
         transfer.copy_records(**pair)
 
 
 def test_a_cache_in_front_is_no_hindrance(make: Make) -> None:
+    """A cache in front is no hindrance."""
     old, new = make("sqlite"), make("sqlite")
     fill(old)
 

@@ -34,7 +34,8 @@ def keys(storage: object) -> list[str]:
     return [found.key for found in storage.list()]  # type: ignore[attr-defined]
 
 
-def test_both_hold_what_was_put_and_the_first_has_the_url(first, second) -> None:
+def test_both_hold_what_was_put(first, second) -> None:
+    """Both hold what was put, and the first has the URL."""
     storage = MirrorStorage(first, second)
     storage.put(KEY, b"cat", mime_type="image/jpeg")
     assert keys(first) == keys(second) == keys(storage) == [KEY]
@@ -56,6 +57,7 @@ def test_what_the_first_lacks_is_read_from_the_second(first, second) -> None:
 
 
 def test_the_second_is_not_asked_if_the_first_has_it(first, second) -> None:
+    """The second is not asked if the first has it."""
     storage = MirrorStorage(first, faulty(second, open=before(TIMED_OUT)))
     storage.put(KEY, b"cat", mime_type="image/jpeg")
     assert storage.open(KEY).read() == b"cat"
@@ -93,6 +95,7 @@ def test_the_first_refuses_what_the_second_has_taken(first, second) -> None:
 
 @pytest.mark.parametrize("position", [0, 1])
 def test_other_bytes_in_one_of_them_are_refused(first, second, position: int) -> None:
+    """Other bytes in one of them are refused."""
     (first, second)[position].put(KEY, b"dog", mime_type="image/jpeg")
     with pytest.raises(KeyTakenError):
         MirrorStorage(first, second).put(KEY, b"cat", mime_type="image/jpeg")
@@ -101,6 +104,7 @@ def test_other_bytes_in_one_of_them_are_refused(first, second, position: int) ->
 
 @pytest.mark.parametrize("position", [0, 1])
 def test_a_deletion_is_tried_in_both(first, second, position: int) -> None:
+    """A deletion is tried in both."""
     stores = [first, second]
     MirrorStorage(*stores).put(KEY, b"cat", mime_type="image/jpeg")
     stores[position] = faulty(stores[position], delete=[before(REFUSED)])
@@ -142,6 +146,7 @@ def test_what_is_staged_is_in_the_first_alone(first, second) -> None:
 
 
 def test_a_refusal_of_what_is_staged_is_known(first, second) -> None:
+    """A refusal of what is staged is known."""
     storage = MirrorStorage(faulty(first, put=before(REFUSED)), second)
     with pytest.raises(StorageError) as refused:
         storage.put("staging/ana/1", b"cat", mime_type="image/jpeg")
@@ -149,6 +154,7 @@ def test_a_refusal_of_what_is_staged_is_known(first, second) -> None:
 
 
 def test_it_signs_a_put_if_the_first_does(first, tmp_path: Path) -> None:
+    """It signs a put if the first does."""
     r2 = R2Storage(account_id="0" * 32, access_key_id="id", secret_access_key="secret", bucket_name="images")
     assert MirrorStorage(r2, first).sign_put == r2.sign_put
     assert not hasattr(MirrorStorage(DiskStorage(tmp_path), r2), "sign_put")
@@ -162,6 +168,7 @@ def test_the_check_tries_both(first, second) -> None:
 
 
 def test_it_shows_both_and_no_secret(first) -> None:
+    """It shows both and no secret."""
     r2 = R2Storage(account_id="0" * 32, access_key_id="id", secret_access_key="hush", bucket_name="images")
     shown = repr(MirrorStorage(first, r2))
     assert shown.startswith("MirrorStorage(MemoryStorage(")

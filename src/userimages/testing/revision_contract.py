@@ -1,4 +1,3 @@
-# ruff: noqa: D102 - a test is named for the fact it shows
 """The sentences about ``revise``, which is optional: one part of ``RepositoryContract``."""
 
 from collections.abc import Callable
@@ -31,6 +30,7 @@ class RevisionContract:
     """How an image comes to have other variants."""
 
     def test_revise_gives_the_image_its_new_variants(self, repository: ImageRepository) -> None:
+        """Revise gives the image its new variants."""
         image = publish(repository, new_image(new_user()), is_primary=True)
         new = revised(image)
         done = revise(repository, image, new)
@@ -43,7 +43,8 @@ class RevisionContract:
         assert primary_ids(repository, image.user) == [image.id]
         assert repository.usage(image.user).stored_bytes == new.stored_bytes
 
-    def test_revise_takes_the_intent_and_keeps_old_objects_a_while(self, repository: ImageRepository) -> None:
+    def test_revise_keeps_old_objects_for_a_while(self, repository: ImageRepository) -> None:
+        """The intent is taken, and names the old objects until they are deleted."""
         image = publish(repository, new_image(new_user()))
         revise(repository, image, revised(image))
         assert claim_expired_of(repository, image.user, _KEEP_UNTIL - LEASE) == [], "they are due too early"
@@ -52,12 +53,14 @@ class RevisionContract:
         assert set(old.object_keys) == left, "not the objects that only the old record named"
         assert (old.lease_until, old.idempotency_key, old.claimed) == (_KEEP_UNTIL, None, False)
 
-    def test_revise_leaves_no_intent_where_no_object_is_left(self, repository: ImageRepository) -> None:
+    def test_revise_leaves_no_intent_without_an_old_object(self, repository: ImageRepository) -> None:
+        """Revise leaves no intent where no object is left."""
         image = publish(repository, new_image(new_user()))
         revise(repository, image, attrs.evolve(image, recipe="f" * 16))
         assert claim_expired_of(repository, image.user, _KEEP_UNTIL) == []
 
     def test_revise_changes_no_other_fact(self, repository: ImageRepository) -> None:
+        """Revise changes no other fact."""
         image = publish(repository, new_image(new_user()))
         kept = repository.update(image.id, {"caption": "newer", "meta": {"a": 1}})
         revise(repository, image, revised(image))
@@ -65,16 +68,19 @@ class RevisionContract:
         assert kept
         assert found == attrs.evolve(revised(image), caption="newer", meta=kept.meta)
 
-    def test_revise_does_nothing_once_the_recipe_is_another(self, repository: ImageRepository) -> None:
+    def test_revise_does_nothing_if_the_recipe_is_another(self, repository: ImageRepository) -> None:
+        """Revise does nothing once the recipe is another."""
         image = publish(repository, new_image(new_user()))
         assert_undone(repository, image, attrs.evolve(image, recipe="1" * 16))
 
-    def test_revise_does_nothing_once_the_variants_are_others(self, repository: ImageRepository) -> None:
+    def test_revise_does_nothing_if_the_variants_are_new(self, repository: ImageRepository) -> None:
+        """Revise does nothing once the variants are others."""
         image = publish(repository, new_image(new_user()))
         other = attrs.evolve(image.variants["640"], key=f"{image.key}.640-abcdef.webp")
         assert_undone(repository, image, attrs.evolve(image, variants=Variants({"640": other})))
 
     def test_revise_does_nothing_without_its_intent(self, repository: ImageRepository) -> None:
+        """Revise does nothing without its intent."""
         for lose in (
             lambda intent: repository.finish([intent]),
             lambda intent: claim_expired_of(repository, intent.user, intent.lease_until),
@@ -88,6 +94,7 @@ class RevisionContract:
             assert {each.id for each in left} <= {intent.id}, "old objects were given up"
 
     def test_revise_does_nothing_to_an_image_that_is_gone(self, repository: ImageRepository) -> None:
+        """Revise does nothing to an image that is gone."""
         image = publish(repository, new_image(new_user()))
         intent = begin(repository, revised(image))
         deletion = delete_one(repository, image.id)
@@ -99,6 +106,7 @@ class RevisionContract:
         }
 
     def test_of_many_that_revise_at_once_one_does(self, repository: ImageRepository) -> None:
+        """Of many that revise at once one does."""
         image = publish(repository, new_image(new_user()))
         tries = [attrs.evolve(revised(image), placeholder=f"{n}") for n in range(6)]
         calls = [
@@ -109,7 +117,8 @@ class RevisionContract:
         assert repository.get(image.id) == done
         assert len(claim_expired_of(repository, image.user, NOW + LEASE)) == 5
 
-    def test_a_deletion_at_the_same_time_names_every_object(self, repository: ImageRepository) -> None:
+    def test_a_deletion_meanwhile_names_every_object(self, repository: ImageRepository) -> None:
+        """A deletion at the same time names every object."""
         for _ in range(5):
             image = publish(repository, new_image(new_user()))
             new = revised(image)
