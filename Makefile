@@ -29,6 +29,8 @@ check: $(VENV)/.dev  ## Check style, types, directions of import, dependencies, 
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	MYPYPATH=. $(BIN)/mypy --explicit-package-bases --ignore-missing-imports tests conftest.py
+	$(BIN)/pyright
 	$(BIN)/mypy --explicit-package-bases examples/flask_app examples/fastapi_app
 	MYPYPATH=examples/flask_minimal $(BIN)/mypy examples/flask_minimal/app.py
 	MYPYPATH=examples/fastapi_minimal $(BIN)/mypy examples/fastapi_minimal/app.py

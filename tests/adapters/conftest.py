@@ -162,7 +162,7 @@ def storages() -> object:
     return needs("storages")
 
 
-DELIVERED = {}
+DELIVERED: dict[str, object] = {}
 
 
 def django_api(service: object, guard: Callable) -> Api:

@@ -126,7 +126,17 @@ def tiff_with_orientation(value, *, kind=3, order="<", before=b""):
     return magic + struct.pack(f"{order}IH", 8, count) + before + entry + bytes(4)
 
 
-FORBIDDEN = (b"Exif", b"EXIF", b"http://ns.adobe.com/xap", b"XMP ", b"xmpmeta", b"8BIM", b"ICC", b"<script", b"<?php")
+FORBIDDEN: tuple[bytes, ...] = (
+    b"Exif",
+    b"EXIF",
+    b"http://ns.adobe.com/xap",
+    b"XMP ",
+    b"xmpmeta",
+    b"8BIM",
+    b"ICC",
+    b"<script",
+    b"<?php",
+)
 FORBIDDEN += (b"Camera of the tests", b"secret", b"PK\x03\x04", b"tEXt", b"GPS")
 
 

@@ -29,7 +29,17 @@ SEEDS = {
     "webp-animated": make_image("WEBP", (24, 16), mode="RGBA", frames=3, icc=make_icc("display-p3")),
 }
 COUNTS = (2, 7, 60, 260, 3_000, 6_000, 70_000)
-VALUES = (b"\0", b"\1", b"\x7f", b"\xff", b"\0\0", b"\xff\xff", b"\0\0\0\0", b"\0\0\7\xd0", b"\xff\xff\xff\xff")
+VALUES: tuple[bytes, ...] = (
+    b"\0",
+    b"\1",
+    b"\x7f",
+    b"\xff",
+    b"\0\0",
+    b"\xff\xff",
+    b"\0\0\0\0",
+    b"\0\0\7\xd0",
+    b"\xff\xff\xff\xff",
+)
 VALUES += (b"\x3f\xff", b"\0\0\x20\0", b"\xff\xda", b"\xd0\7\xd0\7", b"\xe8\3\0\xe8\3\0")
 
 

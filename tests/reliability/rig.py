@@ -140,7 +140,8 @@ def check_whole(images: ImageService, user: str) -> dict[str, UserImage]:
 
 def everything(images: ImageService, user: str) -> list[UserImage]:
     """List all images of a user, page by page."""
-    found, cursor = [], None
+    found: list[UserImage] = []
+    cursor = None
     while True:
         page = images.list(user, limit=200, cursor=cursor)
         found += page
