@@ -7,7 +7,10 @@ BIN = $(VENV)/bin
 OLDEST = $(VENV)/oldest-boto3
 R2_TESTS = tests/storages/test_r2*.py tests/storages/test_wire_check.py
 
-.PHONY: demo test test-all test-oldest-boto3 order check bench torture r2 clean
+.PHONY: help demo test test-all test-oldest-boto3 order check docs docs-serve bench torture r2 release-check clean
+
+help:  ## Show what there is
+	@awk -F ':.*  ## ' '/^[a-z0-9-]+:.*  ## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo  ## Run the gallery on SQLite and local disk: http://127.0.0.1:8000 (another port: make demo PORT=9000)
 	$(BIN)/flask --app examples.flask_app run --port $(PORT)
@@ -34,11 +37,18 @@ check: $(VENV)/.dev  ## Check style, types, directions of import, dependencies, 
 	$(BIN)/mypy --explicit-package-bases examples/flask_app examples/fastapi_app
 	MYPYPATH=examples/flask_minimal $(BIN)/mypy examples/flask_minimal/app.py
 	MYPYPATH=examples/fastapi_minimal $(BIN)/mypy examples/fastapi_minimal/app.py
+	$(BIN)/mypy tests/typing/program.py
 	$(BIN)/lint-imports
 	$(BIN)/deptry src
 	$(BIN)/python scripts/docs_names.py
 	$(BIN)/python scripts/tests_names.py
 	$(BIN)/python scripts/import_cost.py
+
+docs: $(VENV)/.docs  ## Build the site in the folder site, and check its links and its reference
+	$(BIN)/python scripts/site.py
+
+docs-serve: docs  ## Show the site: http://127.0.0.1:8000
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory site $(PORT)
 
 bench: $(VENV)/.bench  ## Measure speed, memory and quality beside other libraries, in about half an hour
 	$(BIN)/python benchmarks/ingest.py
@@ -53,6 +63,9 @@ torture: $(VENV)/.dev  ## Run the proofs in full: kills, faults, races, costs, a
 r2: $(VENV)/.dev  ## Check a bucket of your own, which the R2_* settings name, with about twenty requests
 	$(BIN)/python scripts/r2_check.py
 
+release-check: $(VENV)/.dev $(VENV)/.release $(VENV)/.docs  ## Check what a release needs: builds, extras, types, all Pythons; say what is left to do
+	$(BIN)/python scripts/release_check.py $(RELEASE)
+
 $(VENV)/.pip:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
@@ -65,5 +78,5 @@ $(VENV)/.%: $(VENV)/.pip pyproject.toml
 $(OLDEST): $(VENV)/.pip
 	$(BIN)/python -m pip install --quiet --target $@ boto3==1.36.0 botocore==1.36.0
 
-clean:
+clean:  ## Remove the virtual environment
 	rm -rf $(VENV)

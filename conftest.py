@@ -22,7 +22,9 @@ def in_a_new_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 pages = Sybil(
-    parsers=[PythonCodeBlockParser(), SkipParser()], patterns=["README.md", "docs/*.md"], fixtures=["in_a_new_folder"]
+    parsers=[PythonCodeBlockParser(), SkipParser()],
+    patterns=["README.md", "docs/*.md", "docs/*/*.md"],
+    fixtures=["in_a_new_folder"],
 )
 docstrings = Sybil(
     parsers=[DocTestParser()],
