@@ -126,7 +126,7 @@ def tiff_with_orientation(value, *, kind=3, order="<", before=b""):
     return magic + struct.pack(f"{order}IH", 8, count) + before + entry + bytes(4)
 
 
-FORBIDDEN: tuple[bytes, ...] = (
+FORBIDDEN = (
     b"Exif",
     b"EXIF",
     b"http://ns.adobe.com/xap",

@@ -29,7 +29,7 @@ SEEDS = {
     "webp-animated": make_image("WEBP", (24, 16), mode="RGBA", frames=3, icc=make_icc("display-p3")),
 }
 COUNTS = (2, 7, 60, 260, 3_000, 6_000, 70_000)
-VALUES: tuple[bytes, ...] = (
+VALUES = (
     b"\0",
     b"\1",
     b"\x7f",
