@@ -6,8 +6,10 @@ BIN = $(VENV)/bin
 # The oldest supported boto3. The tests of R2 run twice: with the newest, and with this folder first on the path.
 OLDEST = $(VENV)/oldest-boto3
 R2_TESTS = tests/storages/test_r2*.py tests/storages/test_wire_check.py
+# The extra `fast` shrinks pictures, and Pillow where it is not installed. The tests that see a difference run with both.
+RESIZING = tests/processing/test_fidelity.py tests/processing/test_recipes.py -k 'not at_every_pixel'
 
-.PHONY: help demo test test-all test-oldest-boto3 order check docs docs-serve bench torture r2 release-check clean
+.PHONY: help demo test test-all test-oldest-boto3 test-without-fast order check docs docs-serve bench torture r2 release-check clean
 
 help:  ## Show what there is
 	@awk -F ':.*  ## ' '/^[a-z0-9-]+:.*  ## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,7 +18,7 @@ demo: $(VENV)/.demo  ## Run the gallery on SQLite and local disk: http://127.0.0
 	$(BIN)/flask --app examples.flask_app run --port $(PORT)
 
 test: $(VENV)/.dev $(OLDEST)  ## Run the tests on a real PostgreSQL, a real S3 server and, if it is installed, Chromium
-	@$(MAKE) --no-print-directory --jobs=2 test-all test-oldest-boto3
+	@$(MAKE) --no-print-directory --jobs=2 test-all test-oldest-boto3 test-without-fast
 
 # Files stay whole and in their order, because those that take long come first.
 test-all: $(VENV)/.dev
@@ -24,6 +26,9 @@ test-all: $(VENV)/.dev
 
 test-oldest-boto3: $(OLDEST)
 	PYTHONPATH=$(OLDEST) $(BIN)/python -m pytest -q -p no:cacheprovider $(R2_TESTS)
+
+test-without-fast: $(VENV)/.dev
+	USERIMAGES_WITHOUT_FAST=1 $(BIN)/python -m pytest -q -p no:cacheprovider $(RESIZING)
 
 order: $(VENV)/.dev  ## Run the tests in a random order (the same again: make order SEED=1234)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -p randomly $(if $(SEED),--randomly-seed=$(SEED)) tests

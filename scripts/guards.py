@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PROCESSING = "src/userimages/processing"
-NAMES = ("intake", "shown", "heic", "engine", "cost", "planar", "recipes", "thumbhash", "fidelity")
+NAMES = ("intake", "resize", "shown", "heic", "engine", "cost", "planar", "recipes", "thumbhash", "fidelity")
 TESTS = [f"tests/processing/test_{name}.py" for name in NAMES]
 
 # What the guard is for, the file, what stands there, and what stands there without it.
@@ -83,10 +83,20 @@ GUARDS = [
     ("first EXIF block", "jpeg.py", "exif = exif or segment", "exif = segment"),
     (
         "box of the drafted decode",
-        "engine.py",
-        "image.resize(size, _LANCZOS, region,",
-        "image.resize(size, _LANCZOS, None,",
+        "resize.py",
+        "image.resize(size, Image.Resampling.LANCZOS, region,",
+        "image.resize(size, Image.Resampling.LANCZOS, None,",
     ),
+    ("box of the fast resizer", "resize.py", "CropBox(left, top, ", "CropBox(0, 0, "),
+    ("order of the fast resizer", "resize.py", "if 2 * (image.width - size[0]) < image.height - size[1]:", "if False:"),
+    ("averages before the fast resizer", "resize.py", "if factors == (1, 1):", "if True:"),
+    (
+        "edges that round up",
+        "resize.py",
+        "return length if start + length <= whole else ",
+        "return length if True else ",
+    ),
+    ("Pillow that the fast resizer knows", "resize.py", "not in PILLOW_MAJORS:", "in ():"),
     (
         "box of luma",
         "planar.py",

@@ -107,4 +107,4 @@ class Maintenance:
         """Try the storage and the repository for real and say, line by line, what is well and what to do."""
         from userimages.lifecycle.check import check
 
-        return check(self.storage, self.repository, now=self._clock())
+        return check(self.storage, self.repository, self.processor, now=self._clock())

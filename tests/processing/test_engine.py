@@ -188,7 +188,7 @@ def test_a_large_jpeg_is_decoded_at_the_needed_size(monkeypatch):
     assert max(loaded) == (2000, 1500)
 
 
-def test_each_variant_is_made_from_the_next_larger_one(monkeypatch):
+def test_each_variant_is_made_from_the_next_larger_one(monkeypatch, without_fast):
     """Each variant is made from the next larger one."""
     sources = []
     resize = Image.Image.resize

@@ -10,6 +10,8 @@ from userimages import ImageType
 from userimages.processing import Fit, PillowProcessor, Recipe
 from userimages.processing.planar import Planes
 
+pytestmark = pytest.mark.usefixtures("without_fast")  # which takes no picture apart
+
 
 def test_luma_and_chroma_are_cut_and_shrunk_alike():
     """Luma and chroma are cut and shrunk alike."""

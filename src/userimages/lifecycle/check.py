@@ -22,14 +22,16 @@ from userimages.ids import CLOCK_SKEW, new_id
 from userimages.keys import PROBE_PREFIX
 from userimages.lifecycle.sweep import OVERDUE, due_since
 from userimages.model import Check, CheckReport, Intent
-from userimages.protocols import ImageRepository, Storage
+from userimages.protocols import ImageRepository, Processor, Storage
 from userimages.signing import SIGNING_KEYS, UrlSigner
 
 _PATIENCE = 10  # seconds
 _MIME_TYPE = "image/webp"
 
 
-def check(storage: Storage | None, repository: ImageRepository | None, *, now: datetime) -> CheckReport:
+def check(
+    storage: Storage | None, repository: ImageRepository | None, processor: Processor | None = None, *, now: datetime
+) -> CheckReport:
     """Write, read, list and delete a probe object, fetch its public URL, and begin and finish a probe intent.
 
     If there is no storage or no repository, the other one is tried all the same.
@@ -40,7 +42,13 @@ def check(storage: Storage | None, repository: ImageRepository | None, *, now: d
     stores = getattr(storage, "storages", (storage,))  # each of those that ByType is made of
     store_checks = [line for store in stores if store is not None for line in _store_checks(store, now)]
     report = CheckReport() if repository is None else _check_database(repository, now)
-    return attrs.evolve(report, checks=(*store_checks, *report.checks))
+    return attrs.evolve(report, checks=(*store_checks, *report.checks, *_resizer_checks(processor)))
+
+
+def _resizer_checks(processor: Processor | None) -> Iterator[Check]:
+    """Say what shrinks images, where the processor tells: one that was meant to be fast may not be installed."""
+    if resizer := getattr(processor, "resizer", None):
+        yield Check("resizer", ok=True, detail=f"Images are shrunk by {resizer}.")
 
 
 def _store_checks(storage: Storage, now: datetime) -> Iterator[Check]:

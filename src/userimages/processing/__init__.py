@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from userimages.errors import ConfigurationError
 from userimages.keys import TYPE_NAME
 from userimages.model import ProcessedImage
-from userimages.processing import heif
+from userimages.processing import heif, resize
 from userimages.processing.budget import Budget
 from userimages.processing.engine import process
 from userimages.processing.intake import examine
@@ -68,6 +68,11 @@ class PillowProcessor:
     def image_types(self) -> tuple[str, ...]:
         """The names of the types that have a recipe."""
         return tuple(self.recipes)
+
+    @property
+    def resizer(self) -> str:
+        """What shrinks pictures here: cykooz-resizer of the extra ``fast``, or Pillow."""
+        return resize.description()
 
     def recipe_id(self, image_type: str) -> str:
         """Return 16 hex digits that change when what is made of a file of this type changes."""

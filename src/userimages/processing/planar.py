@@ -9,8 +9,8 @@ from PIL import Image, JpegImagePlugin
 
 from userimages.processing.header import Header
 from userimages.processing.recipes import Size
+from userimages.processing.resize import Region
 
-Region = tuple[float, float, float, float]
 GAP = 1.4  # a picture is halved by plain averages first, as long as it stays this much larger than what is wanted
 
 
