@@ -90,12 +90,7 @@ GUARDS = [
     ("box of the fast resizer", "resize.py", "CropBox(left, top, ", "CropBox(0, 0, "),
     ("order of the fast resizer", "resize.py", "if 2 * (image.width - size[0]) < image.height - size[1]:", "if False:"),
     ("averages before the fast resizer", "resize.py", "if factors == (1, 1):", "if True:"),
-    (
-        "edges that round up",
-        "resize.py",
-        "return length if start + length <= whole else ",
-        "return length if True else ",
-    ),
+    ("edges beyond the picture", "resize.py", "min(right, image.width) - left", "right - left"),
     ("Pillow that the fast resizer knows", "resize.py", "not in PILLOW_MAJORS:", "in ():"),
     (
         "box of luma",

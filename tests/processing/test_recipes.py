@@ -90,7 +90,7 @@ def test_the_default_variants(processor, image_type, sizes):
 def test_the_widths_of_a_gallery_hold_for_a_portrait(processor):
     """The widths of a gallery are widths of a portrait too."""
     processed = processor(make_image("JPEG", (1080, 1920)), ImageType.GALLERY)
-    assert {name: each.width for name, each in processed.variants.items()} == {"320": 320, "640": 640, "1280": 1080}
+    assert {name: each.width for name, each in processed.variants.items()} == {"320": 320, "640": 640, "1280": 720}
 
 
 def test_a_variant_stops_at_the_size_of_its_source(processor):

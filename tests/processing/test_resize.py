@@ -1,5 +1,6 @@
 """The extra ``fast`` and Pillow shrink alike: what is stored does not depend on what is installed."""
 
+import math
 import random
 import subprocess
 import sys
@@ -83,6 +84,12 @@ def test_a_picture_over_many_blocks_of_memory(fast):
     image = Image.radial_gradient("L").resize((3001, 2001)).convert("RGB")
     whole = (0, 0, *image.size)
     assert difference(resize.resized(image, (997, 665), whole, gap=2.0), by_pillow(image, (997, 665), whole, 2.0)) <= 2
+
+
+def test_a_region_may_round_beyond_the_picture(fast):
+    """The scale of a drafted JPEG is a fraction, and Pillow forgives what 32 bits do not hold."""
+    image, beyond = Image.new("RGB", (99, 50)), (0, 0, math.nextafter(99, 100), math.nextafter(50, 51))
+    assert by_pillow(image, (33, 17), beyond, 2.0).size == resize.resized(image, (33, 17), beyond, gap=2.0).size
 
 
 KINDS = {

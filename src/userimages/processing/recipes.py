@@ -142,8 +142,10 @@ def _widths(*widths: int) -> dict[str, Fit | Fill]:
     return {str(width): Fit(width) for width in widths}
 
 
+# The largest variant of a gallery is bounded in both directions: of an upright photograph, 1280 pixels across would be
+# four fifths of the image itself, and a fourth of what its upload costs.
 RECIPES: Mapping[str, Recipe] = {
     "profile": Recipe(variants=_squares(64, 128, 256, 512)),
-    "gallery": Recipe(variants=_widths(320, 640, 1280)),
+    "gallery": Recipe(variants=_widths(320, 640) | {"1280": Fit(1280, 1280)}),
     "cover": Recipe(variants=_widths(640, 1280)),
 }

@@ -88,16 +88,10 @@ def _one_step(library: ModuleType, image: Image.Image, size: Size, region: Regio
     made = Image.new(image.mode, size)
     options = library.ResizeOptions(
         library.ResizeAlg.convolution(library.FilterType.lanczos3),
-        crop_box=library.CropBox(left, top, _length(left, right, image.width), _length(top, bottom, image.height)),
+        crop_box=library.CropBox(left, top, min(right, image.width) - left, min(bottom, image.height) - top),
     )
     library.Resizer().resize_pil(image, made, options)
     return made
-
-
-def _length(start: float, stop: float, whole: int) -> float:
-    """Return the length of a side, so that start and length do not round to more than *whole*."""
-    length = min(stop, whole) - start
-    return length if start + length <= whole else math.nextafter(length, 0)
 
 
 def description() -> str:
