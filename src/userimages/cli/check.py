@@ -13,7 +13,7 @@ from userimages.errors import ConfigurationError
 from userimages.lifecycle.check import check
 from userimages.lifecycle.tickets import check_origin
 from userimages.model import Check, CheckReport
-from userimages.protocols import ImageRepository, Storage
+from userimages.protocols import ImageRepository, Processor, Storage
 
 Made = TypeVar("Made")
 
@@ -50,7 +50,7 @@ def _run(options: argparse.Namespace) -> int:
 def _checked(options: argparse.Namespace) -> CheckReport:
     """Check the settings first. If they give only one of storage and database, that one is tried all the same."""
     parts, wrong = _parts(options)
-    storage, repository = parts
+    storage, repository, processor = parts
     more = []
     try:
         if options.new_id and repository is not None:
@@ -63,22 +63,22 @@ def _checked(options: argparse.Namespace) -> CheckReport:
     if not wrong:
         used = f"{type(storage).__name__} and {type(repository).__name__}, from {options.app or 'the environment'}."
         settings = [Check("settings", ok=True, detail=used + " The database has a new id." * options.new_id)]
-    report = check(storage, repository, now=datetime.now(UTC))
+    report = check(storage, repository, processor, now=datetime.now(UTC))
     return attrs.evolve(report, checks=(*settings, *report.checks, *more))
 
 
 def _parts(
     options: argparse.Namespace,
-) -> tuple[tuple[Storage | None, ImageRepository | None], list[ConfigurationError]]:
+) -> tuple[tuple[Storage | None, ImageRepository | None, Processor | None], list[ConfigurationError]]:
     """Return what the settings give, and what is wrong with them."""
     try:
         images = load_service(options)
     except ConfigurationError as exc:
         if options.app:
-            return (None, None), [exc]
+            return (None, None, None), [exc]
         wrong = {exc.message: exc}
     else:
-        return (images.storage, images.repository), []
+        return (images.storage, images.repository, images.processor), []
     from userimages.config import repository_from_env, storage_from_env
 
     def tried(make: Callable[..., Made]) -> Made | None:
@@ -88,7 +88,7 @@ def _parts(
             wrong[exc.message] = exc
             return None
 
-    return (tried(storage_from_env), tried(repository_from_env)), list(wrong.values())
+    return (tried(storage_from_env), tried(repository_from_env), None), list(wrong.values())
 
 
 def _renew_id(repository: ImageRepository) -> None:
