@@ -1,14 +1,16 @@
 from datetime import timedelta
 
+import attrs
 import pytest
 
 from userimages import ImageService, InvalidFieldError
-from userimages.ids import utcnow
+from userimages.ids import new_id, utcnow
 from userimages.keys import new_stem, object_key, owner_of, parse_key
 from userimages.lifecycle.audit import delete_orphans
-from userimages.model import AuditReport, MissingObject, StoredObject
+from userimages.model import AuditReport, Intent, MissingObject, StoredObject, Variant, Variants
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
+from userimages.testing.records import new_image, publish
 
 
 class OldStorage(MemoryStorage):
@@ -220,6 +222,22 @@ def test_many_orphans_go_by_the_hundred_and_are_purged(tiny_processor) -> None:
 
     assert (done.deleted, purged) == (250, [100, 100, 50])
     assert not {each.key for each in images.storage.list()} & set(keys)
+
+
+def test_what_a_row_names_by_now_is_not_deleted(images: ImageService) -> None:
+    """A report may be old: before an object is deleted, rows and intents are read again."""
+    named, in_hand, forgotten = (orphan(images, f"user{n}") for n in range(3))
+    report = images.audit()
+    assert {each.key for each in report.orphans} == {named, in_hand, forgotten}
+    main = object_key(parse_key(named).stem, "image/webp")
+    variants = Variants({"320": Variant(named, 1, 1, 1, "image/webp", "")})
+    publish(images.repository, attrs.evolve(new_image("user0"), key=main, variants=variants))
+    intent = Intent(id=new_id(utcnow()), user="user2", object_keys=(in_hand,), lease_until=utcnow())
+    images.repository.begin_upload(intent, now=utcnow())
+
+    assert delete_orphans(images.storage, images.repository, report, max_share=1).deleted == 1
+    assert {named, in_hand} <= {each.key for each in images.storage.list()}
+    assert forgotten not in {each.key for each in images.storage.list()}
 
 
 def test_the_share_is_of_the_objects_of_this_database(images: ImageService) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import io
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from userimages.validation import (
     check_audit,
     check_changes,
     check_range,
+    check_rebuild,
     checked_caption,
     checked_flag,
     checked_id,
@@ -61,6 +63,10 @@ class Named:
 
     def recipe_id(self, image_type: str) -> str:
         return "first"
+
+
+def audit(**wrong: Any) -> None:
+    check_audit(**{"delete": True, "after": "", "limit": None, "max_share": 0.5, "verify": 0.0} | wrong)
 
 
 def begin(size_bytes: int) -> object:
@@ -407,60 +413,130 @@ REFUSED: list[tuple[Callable[[], object], str, str, str | None, dict[str, object
         {"field": "variant"},
     ),
     (
-        lambda: check_audit(delete=1, after="", limit=None, max_share=0.5),
+        lambda: audit(delete=1),
         "InvalidFieldError",
         "delete must be a bool.",
         "Pass True or False.",
         {"field": "delete"},
     ),
     (
-        lambda: check_audit(delete=True, after=7, limit=None, max_share=0.5),
+        lambda: audit(after=7),
         "InvalidFieldError",
         "The after is of type int.",
         "Pass a string.",
         {"field": "after"},
     ),
     (
-        lambda: check_audit(delete=True, after="", limit=0, max_share=0.5),
+        lambda: audit(limit=0),
         "InvalidFieldError",
         "The limit 0 is not a whole number from 1 up.",
         "",
         {"field": "limit"},
     ),
     (
-        lambda: check_audit(delete=True, after="", limit=True, max_share=0.5),
+        lambda: audit(limit=True),
         "InvalidFieldError",
         "The limit True is not a whole number from 1 up.",
         "",
         {"field": "limit"},
     ),
     (
-        lambda: check_audit(delete=True, after="", limit=1.5, max_share=0.5),
+        lambda: audit(limit=1.5),
         "InvalidFieldError",
         "The limit 1.5 is not a whole number from 1 up.",
         "",
         {"field": "limit"},
     ),
     (
-        lambda: check_audit(delete=True, after="", limit=None, max_share=1.01),
+        lambda: audit(max_share=1.01),
         "InvalidFieldError",
-        "The share 1.01 is not a number from 0 to 1.",
-        "",
+        "max_share is 1.01, which is not a number from 0 to 1.",
+        "Pass 0.01 for one percent.",
         {"field": "max_share"},
     ),
     (
-        lambda: check_audit(delete=True, after="", limit=None, max_share=True),
+        lambda: audit(max_share=-0.01),
         "InvalidFieldError",
-        "The share True is not a number from 0 to 1.",
-        "",
+        "max_share is -0.01, which is not a number from 0 to 1.",
+        "Pass 0.01 for one percent.",
         {"field": "max_share"},
     ),
     (
-        lambda: check_audit(delete=True, after="", limit=None, max_share="1"),
+        lambda: audit(max_share=True),
         "InvalidFieldError",
-        "The share '1' is not a number from 0 to 1.",
-        "",
+        "max_share is True, which is not a number from 0 to 1.",
+        "Pass 0.01 for one percent.",
         {"field": "max_share"},
+    ),
+    (
+        lambda: audit(max_share="1"),
+        "InvalidFieldError",
+        "max_share is '1', which is not a number from 0 to 1.",
+        "Pass 0.01 for one percent.",
+        {"field": "max_share"},
+    ),
+    (
+        lambda: audit(verify=1.01),
+        "InvalidFieldError",
+        "verify is 1.01, which is not a number from 0 to 1.",
+        "Pass 0.01 for one percent.",
+        {"field": "verify"},
+    ),
+    (
+        lambda: audit(verify=-0.01),
+        "InvalidFieldError",
+        "verify is -0.01, which is not a number from 0 to 1.",
+        "Pass 0.01 for one percent.",
+        {"field": "verify"},
+    ),
+    (
+        lambda: audit(verify=True),
+        "InvalidFieldError",
+        "verify is True, which is not a number from 0 to 1.",
+        "Pass 0.01 for one percent.",
+        {"field": "verify"},
+    ),
+    (
+        lambda: audit(verify="1"),
+        "InvalidFieldError",
+        "verify is '1', which is not a number from 0 to 1.",
+        "Pass 0.01 for one percent.",
+        {"field": "verify"},
+    ),
+    (
+        lambda: check_rebuild(after=7, limit=1),
+        "InvalidFieldError",
+        "The after is of type int.",
+        "Pass a string.",
+        {"field": "after"},
+    ),
+    (
+        lambda: check_rebuild(after="", limit=0),
+        "InvalidFieldError",
+        "The limit 0 is not a whole number from 1 to 10,000.",
+        "",
+        {"field": "limit"},
+    ),
+    (
+        lambda: check_rebuild(after="", limit=10001),
+        "InvalidFieldError",
+        "The limit 10001 is not a whole number from 1 to 10,000.",
+        "",
+        {"field": "limit"},
+    ),
+    (
+        lambda: check_rebuild(after="", limit=True),
+        "InvalidFieldError",
+        "The limit True is not a whole number from 1 to 10,000.",
+        "",
+        {"field": "limit"},
+    ),
+    (
+        lambda: check_rebuild(after="", limit=1.5),
+        "InvalidFieldError",
+        "The limit 1.5 is not a whole number from 1 to 10,000.",
+        "",
+        {"field": "limit"},
     ),
     (
         lambda: check_range(-1, None),

@@ -87,9 +87,11 @@ def test_what_is_just_allowed_passes() -> None:
     """The limits are inclusive."""
     assert validation.checked_upload(1, "Image/PNG; q=1", "a" * 64, limit=1) == "image/png"
     assert validation.checked_upload(2, "image/webp", None, limit=2) == "image/webp"
-    assert validation.check_audit(delete=False, after="", limit=1, max_share=0) is None
-    assert validation.check_audit(delete=False, after="a", limit=None, max_share=1) is None
-    assert validation.check_range(0, 0) is None
+    validation.check_audit(delete=False, after="", limit=1, max_share=0, verify=1)
+    validation.check_audit(delete=False, after="a", limit=None, max_share=1, verify=0)
+    validation.check_rebuild(after="a", limit=1)
+    validation.check_rebuild(after="", limit=10_000)
+    validation.check_range(0, 0)
     assert validation.checked_users([str(each) for each in range(1000)] * 2)[-1] == "999"
 
 

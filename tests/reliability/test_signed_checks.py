@@ -94,10 +94,17 @@ def test_a_domain_that_does_not_check_gets_its_rule(domain: Domain) -> None:
     domain.rule = lambda path, token: 200
     line = checked(domain.storage)["unsigned URL"]
 
-    assert not line.ok
-    assert "anybody" in line.detail
-    assert domain.storage.signer.waf_rule(urlsplit(domain.storage.url("")).netloc) in line.hint.splitlines()
-    assert '"KEY 2"' in line.hint
+    host = urlsplit(domain.storage.url("")).netloc
+    rule = domain.storage.signer.waf_rule(host)
+    assert '"KEY 2"' in rule
+    assert line == Check(
+        "unsigned URL",
+        ok=False,
+        detail=f"{host} serves images to anybody, because it does not check signatures.",
+        hint="Add a custom rule to the WAF of the domain, with the action Block and this expression, in which KEY 1 is "
+        f"the first key of USERIMAGES_SIGNING_KEYS:\n{rule}\n"
+        "It needs the Pro plan. Close the bucket's r2.dev address, because no rule applies there.",
+    )
 
 
 def test_a_rule_with_other_keys_is_found_out(domain: Domain) -> None:
@@ -114,9 +121,47 @@ def test_a_failing_domain_is_not_taken_for_a_refusal(domain: Domain) -> None:
     """A 500 for the unsigned URL tells nothing about the rule."""
     domain.rule = lambda path, token: 200 if token else 500
     lines = checked(domain.storage)
+    host = urlsplit(domain.storage.url("")).netloc
 
     assert lines["signed URL"].ok
-    assert not lines["unsigned URL"].ok
+    detail = f"{host} answers 500 to a URL without a signature."
+    assert lines["unsigned URL"] == Check("unsigned URL", ok=False, detail=detail, hint="Try again.")
+
+
+def test_any_answer_of_a_refusal_is_one(domain: Domain) -> None:
+    """A 400 says as well as a 403 that the domain checks."""
+    domain.rule = lambda path, token: 200 if token else 400
+    host = urlsplit(domain.storage.url("")).netloc
+
+    assert checked(domain.storage)["unsigned URL"] == Check(
+        "unsigned URL", ok=True, detail=f"{host} refuses a URL without a signature (400)."
+    )
+
+
+class Anybody(MemoryStorage):
+    """Objects whose URLs carry a query that nobody checks, as of a bucket that is public by mistake."""
+
+    def url(self, key: str) -> str:
+        return f"{super().url(key)}?X-Amz-Expires=60"
+
+
+def test_a_public_bucket_is_to_be_closed(domain: Domain) -> None:
+    """Without a signer it is the bucket that is open, not the domain that checks too little."""
+    domain.rule = lambda path, token: 200
+    host = urlsplit(domain.storage.url("")).netloc
+    domain.storage = Anybody(public_url=f"http://{host}")
+    line = checked(domain.storage)["unsigned URL"]
+
+    detail = f"{host} serves images to anybody, because it does not check signatures."
+    assert line == Check("unsigned URL", ok=False, detail=detail, hint="Close the public access of the bucket.")
+
+
+def test_a_domain_that_is_away_is_told() -> None:
+    """Both lines say that nobody answers."""
+    lines = checked(SignedMemory("http://127.0.0.1:9", UrlSigner([KEY])))
+
+    detail = "127.0.0.1:9 does not answer (URLError)."
+    assert lines["unsigned URL"] == Check("unsigned URL", ok=False, detail=detail, hint="Try again.")
 
 
 def test_each_storage_of_a_composite_is_checked(domain: Domain) -> None:
