@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
-from userimages.cli import adapter, audit, check, copy, rebuild, sweep
+from userimages.cli import adapter, adopt, audit, check, copy, rebuild, sweep
 from userimages.cli.console import ERROR, tell
 from userimages.errors import UserImagesError
 
@@ -58,6 +58,6 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(command=command)
         return added
 
-    for command in (check, sweep, audit, rebuild, copy, adapter):
+    for command in (check, sweep, audit, rebuild, copy, adopt, adapter):
         command.add_to(add)
     return parser
