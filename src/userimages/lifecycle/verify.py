@@ -8,7 +8,6 @@ compared for all objects. To compare the bytes, an object has to be read.
 import errno
 import hashlib
 import random
-from concurrent.futures import ThreadPoolExecutor
 
 from userimages.errors import ObjectNotFoundError, StorageUnavailableError
 from userimages.keys import EXTENSIONS
@@ -55,6 +54,8 @@ class Verifier:
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(min(_AT_ONCE, len(waiting))) as pool:
             outcomes = list(pool.map(self._is_well, [stored for stored, _ in waiting]))
         for (_, one), outcome in zip(waiting, outcomes, strict=True):
