@@ -42,7 +42,6 @@ check: $(VENV)/.dev  ## Check style, types, directions of import, dependencies, 
 	$(BIN)/mypy --explicit-package-bases examples/flask_app examples/fastapi_app
 	MYPYPATH=examples/flask_minimal $(BIN)/mypy examples/flask_minimal/app.py
 	MYPYPATH=examples/fastapi_minimal $(BIN)/mypy examples/fastapi_minimal/app.py
-	$(BIN)/mypy tests/typing/program.py
 	$(BIN)/lint-imports
 	$(BIN)/deptry src
 	$(BIN)/python scripts/docs_names.py

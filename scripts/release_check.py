@@ -61,10 +61,11 @@ FOR_A_PERSON = """
 What a person still has to do:
   1. Own the addresses in [project.urls] of pyproject.toml, and enable private vulnerability reports for SECURITY.md.
   2. On PyPI, add a trusted publisher: this repository, the workflow release.yml, the environment pypi.
-  3. Run `make torture` (an hour) and `make r2` with a bucket of your own; nobody has done that for you.
-  4. In CHANGELOG.md, put the date in place of the word that stands for it, and land that.
-  5. git tag -s v{version} && git push origin v{version}: the workflow builds, tests and publishes.
-  6. Read the page of the version on PyPI, and install it from there once.
+  3. Pin the actions of .github/workflows by commit (`pinact run`); they are pinned by tag.
+  4. Run `make torture` (an hour) and `make r2` with a bucket of your own; nobody has done that for you.
+  5. In CHANGELOG.md, put the date in place of the word that stands for it, and land that.
+  6. git tag -s v{version} && git push origin v{version}: the workflow builds, tests and publishes.
+  7. Read the page of the version on PyPI, and install it from there once.
 """
 
 
@@ -95,9 +96,12 @@ def run(*command: object, cwd: Path = ROOT, **settings: str) -> str:
 class Check:
     """The parts, in order; what one makes the next one uses."""
 
-    def __init__(self, folder: Path, tests: list[str]) -> None:
+    def __init__(self, folder: Path, options: argparse.Namespace) -> None:
         self.folder = folder
-        self.tests = tests
+        self.tests = options.tests
+        self.pythons: tuple[str, ...] = tuple(options.python or PYTHONS)
+        self.dependencies = options.dependencies
+        self.keep = options.keep
         self.sdist = self.wheel = Path()
         self.version = ""
 
@@ -126,6 +130,8 @@ class Check:
             raise CheckError(f"On PyPI these links of the README lead nowhere: {', '.join(dead)}")
         run(BIN / "twine", "check", "--strict", self.sdist, self.wheel)
         self.version = str(about["Version"])
+        if self.keep:
+            shutil.copytree(self.folder / "dist", self.keep, dirs_exist_ok=True)
         return f"{self.wheel.name}, {len(inside)} files; the sdist has all {len(tracked)} that are tracked"
 
     def changelog(self) -> str:
@@ -159,7 +165,7 @@ class Check:
         score = re.search(r"completeness score: ([\d.]+)%", text)
         if not score or float(score[1]) < TYPED_PERCENT:
             raise CheckError(f"pyright: {text[-500:]}")
-        program = shutil.copy(ROOT / "tests/typing/program.py", self.new_folder("program"))
+        program = shutil.copy(ROOT / "tests/typing/api.py", self.new_folder("program"))
         run(BIN / "pyright", "--pythonpath", python, program)
         return f"py.typed is found, {score[1]} % of the interface is typed, a program of a user passes"
 
@@ -178,12 +184,16 @@ class Check:
 
     def wheel_tests(self) -> str:
         """Run the tests on the wheel, on each interpreter."""
+        found = interpreters(self.pythons)
+        if not found:
+            raise CheckError(f"No CPython of {', '.join(self.pythons)} is here")
         done = []
-        for version, python in interpreters().items():
-            done.append(self.suite(f"newest-{version}", python, oldest=False))
-        version, python = next(iter(interpreters().items()))
-        done.append(self.suite(f"oldest-{version}", python, oldest=True))
-        missing = sorted(set(PYTHONS) - set(interpreters()))
+        if self.dependencies != "oldest":
+            done += [self.suite(f"newest-{version}", python, oldest=False) for version, python in found.items()]
+        if self.dependencies != "newest":
+            version, python = next(iter(found.items()))
+            done.append(self.suite(f"oldest-{version}", python, oldest=True))
+        missing = [version for version in self.pythons if version not in found]
         return "; ".join(done) + (f"; NOT RUN, no interpreter here: {', '.join(missing)}" if missing else "")
 
     def suite(self, name: str, python: Path, *, oldest: bool) -> str:
@@ -226,10 +236,10 @@ class Check:
         return folder
 
 
-def interpreters() -> dict[str, Path]:
-    """Return the CPythons of this machine by their version, oldest first."""
+def interpreters(versions: tuple[str, ...]) -> dict[str, Path]:
+    """Return the CPythons of this machine that are of these versions, in their order."""
     found = {}
-    for version in PYTHONS:
+    for version in versions:
         listed = subprocess.run(
             [BIN / "uv", "python", "find", "--no-project", "--no-python-downloads", "--system", version],
             check=False,
@@ -247,9 +257,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", metavar="NAME", help="run this part (and `build`, which all need)")
     parser.add_argument("--tests", nargs="+", default=[], metavar="PATH", help="the tests to run on the wheel")
+    parser.add_argument("--python", action="append", metavar="X.Y", help="run the tests on this CPython")
+    parser.add_argument("--dependencies", choices=["newest", "oldest", "both"], default="both")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="put the sdist and the wheel there")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="userimages-release-") as folder:
-        check = Check(Path(folder), options.tests)
+        check = Check(Path(folder), options)
         parts: list[Callable[[], str]] = [check.build, check.changelog, check.extras, check.types, check.names]
         parts += [check.docs, check.wheel_tests]
         if unknown := set(options.only or ()) - {part.__name__ for part in parts}:
