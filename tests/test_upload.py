@@ -3,7 +3,7 @@
 import io
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -482,6 +482,26 @@ def test_an_upload_never_claims_that_nothing_happened(tiny_processor) -> None:
         images.upload("ana", b"x", image_type="cover")
     assert may_have_happened(raised.value)
     assert len(images.list("ana")) == 1
+
+
+class Replica(MemoryRepository):
+    """A database whose reads go to a replica that knows nothing yet; what writes goes to the primary."""
+
+    def get(self, id: UUID, *, user: str | None = None) -> UserImage | None:
+        return None
+
+    def get_many(self, ids: Sequence[UUID]) -> Sequence[UserImage]:
+        return ()
+
+
+@pytest.mark.parametrize("losses", [1, 2])
+def test_an_unknown_outcome_is_not_read_from_a_replica(tiny_processor, losses: int) -> None:
+    """Publishing again asks the primary, hence nobody deletes the objects of an image that is listed."""
+    lost = [after(RepositoryError("Lost."))] * losses
+    images = ImageService(MemoryStorage(), faulty(Replica(), publish=lost), processor=tiny_processor)
+    image = images.upload("ana", b"x", image_type="cover")
+    assert list(images.list("ana")) == [image]
+    assert {found.key for found in images.storage.list()} == set(image.object_keys)
 
 
 @pytest.mark.parametrize("call", ["begin_delete", "finish"])

@@ -85,7 +85,8 @@ class ImageRepository(Protocol):
     *of*, as it was read, and the intent is neither gone nor claimed, delete the intent; set ``variants``, ``recipe``,
     ``placeholder`` and ``stored_bytes`` to those of *image*, and no other fact; insert an intent for the objects that
     only the old record named, if there are any, with the lease *keep_until*; and return the image. Otherwise nothing
-    changes, and None is returned. Of two callers at once, one revises.
+    changes. If those four facts are already as in *image*, an earlier call has done it, and the image is returned; else
+    None. Of two callers at once, one revises.
     """
 
     def begin_upload(self, intent: Intent, *, now: datetime) -> UserImage | None:
@@ -106,12 +107,13 @@ class ImageRepository(Protocol):
         """Turn *intent* into *image*: from this commit on it is listed. Return None if the intent cannot be published.
 
         One transaction. Delete the intent, unless it is gone, was claimed, or lost its idempotency key: then nothing
-        changes, and None is returned. Insert the image, with the intent's idempotency key and ``input_sha256``. With
-        *is_primary*, make it primary as ``set_primary`` does. With *replace*, do for every other image of this user and
-        type what ``begin_delete`` does.
+        changes, and what is returned is the image with this id, which an earlier call has published, or None. Read it
+        in this transaction, because a replica might not know the image yet. Insert the image, with the intent's
+        idempotency key and ``input_sha256``. With *is_primary*, make it primary as ``set_primary`` does. With
+        *replace*, do for every other image of this user and type what ``begin_delete`` does.
 
         If another intent has the id of the image, that is the ticket of a direct upload. Claim it in the same
-        transaction, as ``claim_expired`` does; if it was claimed before, nothing changes, and None is returned. So one
+        transaction, as ``claim_expired`` does; if it was claimed before, nothing changes, as above. So one
         ticket makes one image, and none again once that was deleted.
 
         Raises:

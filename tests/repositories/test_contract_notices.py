@@ -53,6 +53,18 @@ def broken(method: str, wrong: Break) -> MemoryRepository:
     return Broken()
 
 
+@breaks("publish")
+def forgets_what_it_has_published(good: Any, intent: Intent, image: UserImage, **how: Any) -> PublishResult | None:
+    there = good.get(image.id)
+    return None if there else good.publish(intent, image, **how)
+
+
+@breaks("revise")
+def forgets_what_it_has_revised(good: Any, intent: Intent, image: UserImage, **how: Any) -> UserImage | None:
+    there = good.get(image.id)
+    return None if there and there.recipe == image.recipe else good.revise(intent, image, **how)
+
+
 @breaks("begin_upload")
 def looks_at_no_image(good: Any, intent: Intent, *, now: datetime) -> None:
     made = good.begin_upload(intent, now=now)

@@ -115,11 +115,7 @@ def _rebuild(
     def commit() -> UserImage | None:
         return revise(intent, revised, of=found, keep_until=clock() + GRACE)
 
-    def seen() -> UserImage | None:
-        now_there = repository.get(image.id)
-        return now_there if now_there and now_there.variants == revised.variants else None
-
-    done = put_and_commit(storage, repository, intent, objects, commit=commit, seen=seen, clock=clock)
+    done = put_and_commit(storage, repository, intent, objects, commit=commit, clock=clock)
     if done is None:
         undo(storage, repository, intent, {}, now=clock())
     return done is not None

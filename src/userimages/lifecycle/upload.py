@@ -113,15 +113,11 @@ def store(
     Raises:
         ConflictError: the idempotency key is in use, or the upload outlived its lease. Nothing is stored.
         StorageError: an object could not be put. What was put is deleted, at once or by the sweep.
-        RepositoryError: the outcome is unknown, also after it was tried again and read again.
+        RepositoryError: the outcome is unknown, also after it was tried again.
     """
     existing = begin(repository, intent, now=clock())
     if existing is not None:
         return PublishResult(existing)
-
-    def seen() -> PublishResult | None:
-        found = repository.get(image.id)
-        return None if found is None else PublishResult(found)
 
     published = put_and_commit(
         storage,
@@ -129,7 +125,6 @@ def store(
         intent,
         objects,
         commit=lambda: repository.publish(intent, image, **options),
-        seen=seen,
         clock=clock,
     )
     if published is None:
@@ -145,20 +140,19 @@ def put_and_commit(
     objects: Mapping[str, Rendition],
     *,
     commit: Callable[[], T | None],
-    seen: Callable[[], T | None],
     clock: Callable[[], datetime],
 ) -> T | None:
     """Put the *objects* that *intent* names, and only then *commit* the change that makes a record name them.
 
-    *seen* reads whether an earlier try, whose answer was lost, has committed it. Return None if it cannot be committed.
-    Then the caller deletes what was put.
+    *commit* is safe to repeat: after an earlier try, whose answer was lost, it returns the same. Return None if it
+    cannot be committed. Then the caller deletes what was put.
     """
     failures = put_objects(storage, objects)
     if failures:
         undo(storage, repository, intent, failures, now=clock())
         raise next(iter(failures.values()))
     try:
-        return _committed(commit, seen)
+        return _committed(commit)
     except Exception as exc:
         if not (may_have_happened(exc) or isinstance(exc, DatabaseBusyError)):  # a busy database is not asked again
             undo(storage, repository, intent, {}, now=clock())
@@ -210,14 +204,12 @@ def begin(repository: ImageRepository, intent: Intent, *, now: datetime) -> User
         raise
 
 
-def _committed(commit: Callable[[], T | None], seen: Callable[[], T | None]) -> T | None:
-    """Commit. If the outcome is unknown, try again and read again, but never undo it."""
+def _committed(commit: Callable[[], T | None]) -> T | None:
+    """Commit. If the outcome is unknown, try again, but never undo it."""
     unknown = False
     for tries_left in reversed(range(_COMMIT_TRIES)):
         try:
-            committed = commit()
-            if committed is None:
-                return seen()  # by an earlier try, whose answer was lost
+            return commit()
         except ConflictError:  # it proves that the intent was still there, so no earlier try has committed
             raise
         except Exception as exc:
@@ -228,8 +220,6 @@ def _committed(commit: Callable[[], T | None], seen: Callable[[], T | None]) -> 
             unknown = True
             if not tries_left:
                 raise
-        else:
-            return committed
     return None
 
 

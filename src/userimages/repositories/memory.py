@@ -12,7 +12,7 @@ from userimages.errors import ConflictError
 from userimages.fork_safety import reset_after_fork
 from userimages.ids import new_id, utcnow
 from userimages.model import DISTANT_PAST, REVISED, SECOND_LOOK, Intent, PublishResult, Usage, UserImage
-from userimages.repositories.revision import is_still, retirement
+from userimages.repositories.revision import is_revised, is_still, retirement
 from userimages.validation import check_changes
 
 Scope = tuple[str, str]  # a user, and "" or the name of a type
@@ -74,14 +74,16 @@ class MemoryRepository:
     def publish(
         self, intent: Intent, image: UserImage, *, is_primary: bool, replace: bool, per_type: bool = False
     ) -> PublishResult | None:
-        """Turn *intent* into *image*; None if the intent is gone, was claimed or lost its idempotency key."""
+        """Turn *intent* into *image*, or return what an earlier call has made of it; None if that cannot be."""
         with self._lock:
             held = self._intents.get(intent.id)
+            there = self._rows.get(image.id)
+            earlier = None if there is None else PublishResult(self._seen(there))
             if held is None or held.claimed or held.idempotency_key != intent.idempotency_key:
-                return None
+                return earlier
             ticket = None if image.id == intent.id else self._intents.get(image.id)
             if ticket is not None and ticket.claimed:
-                return None
+                return earlier
             row = _Row(_bare(image), held.idempotency_key, held.input_sha256)
             claims = _claims(row)
             if image.id in self._rows or not self._unique.keys().isdisjoint(claims):
@@ -165,6 +167,8 @@ class MemoryRepository:
         """Give an image the variants of *image*, if it still is as *of* and the intent is there; None if not."""
         with self._lock:
             row, held = self._rows.get(image.id), self._intents.get(intent.id)
+            if row is not None and is_revised(row.image, image):
+                return self._seen(row)
             if row is None or held is None or held.claimed or not is_still(row.image, of):
                 return None
             del self._intents[intent.id]

@@ -3,12 +3,17 @@
 from datetime import datetime
 
 from userimages.ids import new_id, utcnow
-from userimages.model import Intent, UserImage
+from userimages.model import REVISED, Intent, UserImage
 
 
 def is_still(found: UserImage, of: UserImage) -> bool:
     """Tell whether the variants of the record are those that were read: whole, because a recipe may come back."""
     return (found.key, found.recipe, found.variants) == (of.key, of.recipe, of.variants)
+
+
+def is_revised(found: UserImage, image: UserImage) -> bool:
+    """Tell whether the record is already as *image*: an earlier try has done it, and its answer was lost."""
+    return all(getattr(found, name) == getattr(image, name) for name in REVISED)
 
 
 def retirement(found: UserImage, revised: UserImage, keep_until: datetime) -> Intent | None:

@@ -36,7 +36,7 @@ from userimages.repositories import schema, sqlite, statements
 from userimages.repositories.database import Database
 from userimages.repositories.errors import MISSING
 from userimages.repositories.records import Records
-from userimages.repositories.revision import is_still, retirement
+from userimages.repositories.revision import is_revised, is_still, retirement
 from userimages.repositories.tables import metadata
 
 __all__ = ["SQLAlchemyRepository", "metadata"]
@@ -167,7 +167,7 @@ class SQLAlchemyRepository:
     def publish(
         self, intent: Intent, image: UserImage, *, is_primary: bool, replace: bool, per_type: bool = False
     ) -> PublishResult | None:
-        """Turn *intent* into *image*; None if the intent is gone, was claimed or lost its idempotency key."""
+        """Turn *intent* into *image*, or return what an earlier call has made of it; None if that cannot be."""
         user, image_type = image.user, image.image_type
         facts = {f"the_{name}": getattr(image, name) for name in FACTS}
         facts |= {"the_idempotency_key": intent.idempotency_key, "the_input_sha256": intent.input_sha256}
@@ -175,12 +175,11 @@ class SQLAlchemyRepository:
 
         def work(connection: Connection) -> PublishResult | None:
             if of_ticket and not self._claim_ticket(connection, image.id):
-                return None
+                return earlier(connection)
             if replace:
                 self._dialect.in_order(connection, f"userimages {image_type} {user}")
             if not self._dialect.publish(connection, facts, per_type=per_type if is_primary and not replace else None):
-                connection.rollback()
-                return None
+                return earlier(connection)
             replaced: tuple[Intent, ...] = ()
             if replace:
                 replaced = self._begin_deletions(connection, connection.execute(statements.DELETE_OTHERS, facts).all())
@@ -188,6 +187,11 @@ class SQLAlchemyRepository:
                 connection.execute(self._dialect.SET_PRIMARY[per_type, False], facts)
                 connection.execute(statements.CLEAR[per_type], facts)
             return PublishResult(_bare(image, is_primary=is_primary), replaced)
+
+        def earlier(connection: Connection) -> PublishResult | None:
+            found = self._locked(connection, image.id)  # in a transaction that writes, which a replica cannot answer
+            connection.rollback()
+            return None if found is None else PublishResult(found)
 
         of_ticket = image.id != intent.id  # that of a plain upload has the id of its image
         return self._database.write(work, reads_first=of_ticket)
@@ -261,8 +265,9 @@ class SQLAlchemyRepository:
         taken = {"the_intent": intent.id, "the_idempotency_key": intent.idempotency_key}
 
         def work(connection: Connection) -> UserImage | None:
-            row = connection.execute(statements.LOCKED, {"the_id": image.id}).one_or_none()
-            found = None if row is None else _image(_WHOLE, row)
+            found = self._locked(connection, image.id)
+            if found is not None and is_revised(found, image):
+                return found
             if found is None or not is_still(found, of):
                 return None
             if not connection.execute(statements.TAKE_INTENT, taken).rowcount:
@@ -324,6 +329,10 @@ class SQLAlchemyRepository:
         if connection.execute(statement, {"the_id": id} | ({} if user is None else {"the_user": user})).rowcount == 0:
             return None
         return _image(_WHOLE, connection.execute(statements.GET[False], {"the_id": id}).one())
+
+    def _locked(self, connection: Connection, id: UUID) -> UserImage | None:
+        row = connection.execute(statements.LOCKED, {"the_id": id}).one_or_none()
+        return None if row is None else _image(_WHOLE, row)
 
     def _claim_ticket(self, connection: Connection, id: UUID) -> bool:
         """Claim the intent *id*, if there is one. Tell whether nobody had claimed it before."""

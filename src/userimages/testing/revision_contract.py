@@ -59,6 +59,14 @@ class RevisionContract:
         revise(repository, image, attrs.evolve(image, recipe="f" * 16))
         assert claim_expired_of(repository, image.user, _KEEP_UNTIL) == []
 
+    def test_revise_again_is_safe(self, repository: ImageRepository) -> None:
+        image = publish(repository, new_image(new_user()))
+        intent = begin(repository, revised(image))
+        calls = [partial(reviser(repository), intent, revised(image), of=image, keep_until=_KEEP_UNTIL)] * 2
+        first, again = (call() for call in calls)
+        assert first == again == repository.get(image.id)
+        assert len(claim_expired_of(repository, image.user, _KEEP_UNTIL)) == 1
+
     def test_revise_changes_no_other_fact(self, repository: ImageRepository) -> None:
         """Revise changes no other fact."""
         image = publish(repository, new_image(new_user()))
