@@ -68,7 +68,8 @@ def objects_of(folder: Path) -> None:
         sizes.append(len(made.main.data) + sum(len(each.data) for each in made.variants.values()))
     print(
         f"{len(sizes)} JPEG files of {statistics.mean(files) / 1e3:,.0f} kB on average become"
-        f" {statistics.mean(counts):.1f} objects of {statistics.mean(sizes) / 1e3:,.0f} kB together (median {statistics.median(sizes) / 1e3:,.0f} kB)"
+        f" {statistics.mean(counts):.1f} objects of {statistics.mean(sizes) / 1e3:,.0f} kB together"
+        f" (median {statistics.median(sizes) / 1e3:,.0f} kB)"
     )
 
 

@@ -60,6 +60,7 @@ class RevisionContract:
         assert claim_expired_of(repository, image.user, _KEEP_UNTIL) == []
 
     def test_revise_again_is_safe(self, repository: ImageRepository) -> None:
+        """A second call, because the answer to the first was lost, returns what the first has made."""
         image = publish(repository, new_image(new_user()))
         intent = begin(repository, revised(image))
         calls = [partial(reviser(repository), intent, revised(image), of=image, keep_until=_KEEP_UNTIL)] * 2
