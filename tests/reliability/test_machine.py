@@ -3,6 +3,8 @@
 import itertools
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,17 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from userimages import ConflictError, ImageNotFoundError, ImageService, ImageType, UserImagesError
+from userimages import (
+    ConflictError,
+    ImageNotFoundError,
+    ImageService,
+    ImageType,
+    KeyTakenError,
+    Ticket,
+    UserImagesError,
+)
+from userimages.errors import TicketNotFoundError
+from userimages.ids import instant_of
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
 from userimages.testing import faults
@@ -68,6 +80,20 @@ def troubles(draw: st.DrawFn) -> tuple[str, int] | None:
     return kind and (kind, draw(st.integers(1, 9)))
 
 
+@attrs.define
+class Direct:
+    """What became of a ticket: whether something is staged (None: perhaps), whether it has made its image."""
+
+    ticket: Ticket
+    user: str
+    staged: bool | None = False
+    made: bool = False
+    cut: bool = False
+
+    def age(self, now: datetime) -> timedelta:
+        return now - instant_of(self.ticket.id)
+
+
 class Machine(RuleBasedStateMachine):
     parts: Callable[[], tuple[Any, Any]]
 
@@ -79,9 +105,10 @@ class Machine(RuleBasedStateMachine):
         self.users = [rig.new_user(), rig.new_user()]
         self.model = {user: State() for user in self.users}
         self.cut: set[tuple[str, str]] = set()
+        self.direct: list[Direct] = []
         self.late: list[tuple[Any, Call]] = []
         self.compared: str | None = None  # by the step itself
-        self.images = ImageService(self.storage, self.repository, processor=rig.instant_processor, clock=self.clock)
+        self.images = rig.service(self.storage, self.repository, self.clock)
         rig.count("runs of the state machine", 1)
 
     @rule(n=whose, type=types, is_primary=st.booleans(), replace=st.booleans(), data=contents, trouble=troubles())
@@ -141,6 +168,69 @@ class Machine(RuleBasedStateMachine):
     def delete_user(self, n: int, trouble: Any) -> None:
         user = self.users[n]
         self._act(trouble, user, State(), lambda images: images.delete_user(user), piecewise=True)
+        for direct in self.direct:
+            if direct.user == user and direct.staged:
+                direct.staged = None
+
+    @rule(n=whose, steps=st.integers(1, 3), trouble=troubles())
+    def begin_upload(self, *, n: int, steps: int, trouble: Any) -> None:
+        """Begin a direct upload; put and finish it too, or leave that to other rules. The last step is in trouble."""
+        user = self.users[n]
+        ticket = self._act(
+            trouble if steps == 1 else None,
+            user,
+            self.model[user],
+            lambda images: images.begin_upload(user, size_bytes=3, mime_type="image/jpeg"),
+        )
+        if ticket is not None:
+            self.direct.append(Direct(ticket, user))
+            if steps > 1:
+                self.put(pick=0, data=b"one", trouble=trouble if steps == 2 else None)
+            if steps > 2:
+                self.finish(pick=0, trouble=trouble)
+
+    @precondition(lambda self: self.direct)
+    @rule(pick=picks, data=contents, trouble=troubles())
+    def put(self, pick: int, data: bytes, trouble: Any) -> None:
+        """Put, put again, put late, and put what was finished or deleted long ago."""
+        direct = self.direct[-1 - max(pick - 4, 0) % len(self.direct)]  # often the last one
+        if direct.age(self.latest) > timedelta(minutes=90):
+            return  # only a clock that went back by hours makes its URL valid again
+        outcome = self._act(
+            trouble, direct.user, self.model[direct.user], lambda images: rig.put_directly(images, direct.ticket, data)
+        )
+        if outcome == "stored" and direct.age(self.latest) < timedelta(minutes=30):
+            direct.staged = True
+        elif outcome != "refused" and not direct.staged:
+            direct.staged = None
+
+    @precondition(lambda self: self.direct)
+    @rule(pick=picks, trouble=troubles())
+    def finish(self, pick: int, trouble: Any) -> None:
+        direct = self.direct[-1 - max(pick - 4, 0) % len(self.direct)]  # often the last one
+        id, before = str(direct.ticket.id), self.model[direct.user]
+        is_there, is_open = id in before.images, direct.age(self.latest) < timedelta(minutes=30)
+        after = before
+        if not (is_there or direct.made or direct.staged is False):
+            after = before.with_image(id, ("cover", "", None), is_primary=False, replace=False)
+
+        def call(images: ImageService) -> Any:
+            try:
+                return images.finish_upload(direct.user, id, image_type="cover")
+            except TicketNotFoundError:
+                assert not is_there
+                assert direct.made or not (direct.staged and is_open) or trouble
+                return None
+
+        unsure = after != before and (direct.cut or direct.staged is None or not is_open)
+        direct.cut = direct.cut or after != before
+        done = self._act(trouble, direct.user, after, call, may_conflict=unsure)
+        if done is not None:
+            assert (str(done.id), is_there or after != before) == (id, True)
+            direct.cut = False
+        if id in self.model[direct.user].images and not is_there:
+            direct.made = True
+            rig.count("direct uploads of the state machine", 1)
 
     @rule(n=whose, pick=picks)
     def another_users_image_is_not_found(self, n: int, pick: int) -> None:
@@ -169,7 +259,8 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def land(self) -> None:
         for _, call in self.late:
-            call.do()
+            with suppress(KeyTakenError):  # it was put again in the meantime
+                call.do()
         self.late.clear()
 
     @invariant()
@@ -264,7 +355,7 @@ class Machine(RuleBasedStateMachine):
             )
             for port, names in METHODS.items()
         }
-        return ImageService(ports["storage"], ports["repository"], processor=rig.instant_processor, clock=self.clock)
+        return rig.service(ports["storage"], ports["repository"], self.clock)
 
 
 def _with_ids(state: State, new: set[str]) -> State:
