@@ -22,6 +22,7 @@ from userimages import (
     ImageService,
     InvalidFieldError,
     KeyTakenError,
+    ObjectNotFoundError,
     RejectedImageError,
     StorageError,
     UnsupportedFormatError,
@@ -421,6 +422,25 @@ def test_a_public_bucket_needs_a_second_one() -> None:
 def test_what_is_staged_has_no_public_url(tmp_path, storage: Callable[[object], object]) -> None:
     """On no storage."""
     assert storage(tmp_path).url(f"{STAGING_PREFIX}ana/x") is None
+
+
+def test_what_is_staged_is_404_in_public(seaweedfs, clock: Clock, tiny_processor) -> None:
+    """The public bucket has no staged key, and the other bucket answers nobody who has no signature."""
+    raw = f"raw-{uuid4().hex}"
+    R2Storage.from_env(seaweedfs.environ()).client.create_bucket(Bucket=raw)
+    settings = seaweedfs.environ() | {"R2_PUBLIC_DOMAIN": "img.example.com", "R2_STAGING_BUCKET_NAME": raw}
+    storage = R2Storage.from_env(settings)
+    images = ImageService(storage, MemoryRepository(), processor=tiny_processor, clock=clock)
+    ticket = begin(images, "ana")
+    assert put(images, ticket) == 200
+    (key,) = staged(images, "ana")
+    public = attrs.evolve(storage, staging_bucket_name=None)
+
+    with pytest.raises(ObjectNotFoundError):
+        public.open(key)
+    assert requests.get(ticket.url.partition("?")[0], timeout=30).status_code == 403
+    assert requests.get(ticket.url, timeout=30).status_code == 403  # it is signed for PUT
+    assert images.finish_upload("ana", ticket.id, image_type="gallery").url.startswith("https://img.example.com/users/")
 
 
 def test_a_web_server_cannot_read_what_is_staged(tmp_path, clock: Clock, tiny_processor) -> None:

@@ -240,7 +240,8 @@ class Api:
             await self._do(self.service.put_staged, put, await self._do(request.body))
         except KeyTakenError:
             return json_response(412, {"error": "Something else was uploaded for this ticket", "code": "key_taken"})
-        return Response(204, {"Cache-Control": "no-store"}, b"")
+        # Uppy waits for an ETag, as stores give one. One ticket has one content.
+        return Response(204, {"Cache-Control": "no-store", "ETag": f'"{put.id}"'}, b"")
 
     async def _list(self, request: Request, username: str | None) -> Response:
         query = _query(request)

@@ -161,7 +161,13 @@ def check_origin(storage: Storage, origin: str) -> Check:
         return Check("direct upload", ok=True, detail="It goes to the application's own route, which needs no rule.")
     # R2 wants the headers by name, and browsers tell no details if one of them is missing.
     headers = ["content-type", "if-none-match", "x-amz-checksum-sha256"]
-    cors = {"AllowedOrigins": [origin], "AllowedMethods": ["PUT"], "AllowedHeaders": headers, "MaxAgeSeconds": 3600}
+    cors = {
+        "AllowedOrigins": [origin],
+        "AllowedMethods": ["PUT"],
+        "AllowedHeaders": headers,
+        "ExposeHeaders": ["ETag"],  # Uppy reads it
+        "MaxAgeSeconds": 3600,
+    }
     return Check(
         "direct upload",
         ok=True,
