@@ -20,7 +20,7 @@ from userimages.model import AuditReport, MissingObject, StoredObject, UserImage
 from userimages.protocols import ImageRepository, Storage
 
 ORPHAN_AGE = timedelta(hours=24)
-_PROGRESS = 1000
+_PROGRESS = 1000  # objects from one report to the next; later a hundredth of those seen, because each copies the lists
 
 
 def audit(
@@ -36,16 +36,16 @@ def audit(
     """Compare the store's listing under ``users/`` with the rows. Both come in byte order, so one pass is enough.
 
     *limit* ends it after about that many objects, *verify* is the share of them to read, and *progress* is called once
-    for every thousand. An object without a row is judged only if its key has *owner*: others belong to another
-    database. What seems to be missing or damaged is checked once more, because a page of the listing may be older than
-    the rows beside it, and an image may be deleted or rebuilt meanwhile.
+    for every thousand, or for every hundredth if that is more. An object without a row is judged only if its key has
+    *owner*: others belong to another database. What seems to be missing or damaged is checked once more, because a
+    page of the listing may be older than the rows beside it, and an image may be deleted or rebuilt meanwhile.
     """
     old = _store_time(storage) - ORPHAN_AGE
     objects = images = foreign = unknown = 0
     orphans: list[StoredObject] = []
     missing: list[MissingObject] = []
     verifier = Verifier(storage, verify)
-    stopped_at = None
+    stopped_at, due = None, _PROGRESS
     for key, found, image in _merged(storage, repository, after):
         parsed = parse_key(key)
         if image is not None and found:
@@ -60,7 +60,8 @@ def audit(
             orphans += [each for each in found if each.modified < old]
         objects += len(found)
         images += image is not None and key == image.key
-        if progress and found and objects % _PROGRESS == 0:
+        if progress and objects >= due:
+            due = objects + max(_PROGRESS, objects // 100)
             verifier.read()  # whoever goes on after this key, must not leave any out
             seen = AuditReport(
                 objects=objects,
