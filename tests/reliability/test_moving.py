@@ -9,16 +9,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 import rig
+from aged import Aged
 
 from userimages import ImageService, Storage
-from userimages.model import StoredObject
 from userimages.repositories.sqlalchemy import SQLAlchemyRepository
 from userimages.storages.disk import DiskStorage
 from userimages.storages.mirror import MirrorStorage
@@ -106,7 +105,7 @@ class Machine:
         command = shlex.split(line)
         if command[0] == "python":
             self.stop()
-        if killed := self.kill_first():
+        if killed := command[0] != "rm" and self.kill_first():
             self._run_and_kill(command)
         done = subprocess.run(
             command, cwd=self.folder, env=self.environ, capture_output=True, text=True, check=False, timeout=120
@@ -160,21 +159,6 @@ def machine(tmp_path: Path, seaweedfs: Any, new_database: Callable[[], str]) -> 
     if machine._traffic:
         machine._traffic.kill()
         machine._traffic.communicate()
-
-
-@attrs.frozen
-class Aged:
-    """A storage whose images were all put two days ago."""
-
-    storage: Storage
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.storage, name)
-
-    def list(self, prefix: str = "", *, after: str = "") -> Iterator[StoredObject]:
-        for found in self.storage.list(prefix, after=after):
-            old = found.key.startswith("users/")
-            yield attrs.evolve(found, modified=found.modified - timedelta(days=2)) if old else found
 
 
 def contents(storage: Storage) -> dict[str, str]:

@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 
@@ -180,6 +181,19 @@ def test_a_killed_put_leaves_nothing_after_a_delete(storage, tmp_path, monkeypat
         storage.open(KEY)
     storage.delete([KEY])
     assert files(tmp_path) == []
+
+
+def test_old_temporary_files_go_at_the_next_start(storage, tmp_path):
+    """What a killed put left of a key that nobody deletes goes a day later; nothing else does."""
+    folder = tmp_path / "root" / ".tmp"
+    young, old, other = f"{'0' * 64}-{'1' * 16}", f"{'0' * 64}-{'2' * 16}", "notes.txt"
+    for name in (young, old, other):
+        (folder / name).write_bytes(b"half")
+    for name, hours in ((young, 23), (old, 25), (other, 1000)):
+        os.utime(folder / name, (time.time() - hours * 3600,) * 2)
+    for create in (True, False):
+        DiskStorage(tmp_path / "root", create=create)
+        assert files(folder) == sorted([young, other])
 
 
 def test_a_delete_leaves_temporary_files_of_other_keys(storage, tmp_path, monkeypatch):

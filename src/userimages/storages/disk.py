@@ -10,7 +10,9 @@ import errno
 import hashlib
 import io
 import os
+import re
 import stat
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -35,6 +37,8 @@ _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW"
 _FILE = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # a planted pipe must not block
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+_TEMPORARY = re.compile("[0-9a-f]{64}-[0-9a-f]{16}")
+_OLD = 24 * 60 * 60  # seconds, which no put takes
 _TRIES = 100  # a put starts again if a delete has just removed its empty folder
 _FEW_INODES = 16  # more than one put needs: its file and three folders
 
@@ -245,6 +249,15 @@ class DiskStorage:
                     with contextlib.suppress(FileNotFoundError):
                         os.unlink(name, dir_fd=tmp)
 
+    def _delete_old_temporaries(self) -> None:
+        """Delete what killed puts left behind of keys that nobody will delete, as a killed copy may."""
+        with self._folder((_TMP,)) as tmp:
+            for name in os.listdir(tmp):
+                with contextlib.suppress(OSError):  # another process is faster, or this user may only read
+                    found = os.stat(name, dir_fd=tmp, follow_symlinks=False)
+                    if _TEMPORARY.fullmatch(name) and time.time() - found.st_mtime > _OLD:
+                        os.unlink(name, dir_fd=tmp)
+
     def _prepare(self, *, create: bool) -> None:
         """Create the root and its folder ``.tmp``, and try a link there."""
         tmp = self._root / _TMP
@@ -257,6 +270,7 @@ class DiskStorage:
                     hint="Mount it, or use the folder of the application, which creates it at its first start.",
                 )
             linked = self._links()
+            self._delete_old_temporaries()
         except OSError as exc:
             raise ConfigurationError(
                 f"The folder {self._root} cannot be used: {os.strerror(exc.errno or 0)}.",
