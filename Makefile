@@ -45,6 +45,7 @@ check: $(VENV)/.dev  ## Check style, types, directions of import, dependencies, 
 	$(BIN)/lint-imports
 	$(BIN)/deptry src
 	$(BIN)/python scripts/docs_names.py
+	$(BIN)/python scripts/drawings.py --check
 	$(BIN)/python scripts/tests_names.py
 	$(BIN)/python scripts/import_cost.py
 

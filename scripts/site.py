@@ -142,7 +142,7 @@ def dead_links(pages: Mapping[Path, Page]) -> Iterator[str]:
         for each in page.files:
             if re.match(r"(https?:)?//", each):
                 yield f"{name} loads {each} from another host"
-            elif not each.startswith("data:") and not (path.parent / unquote(each.partition("?")[0])).exists():
+            elif not each.startswith("data:") and not (path.parent / unquote(re.split("[?#]", each)[0])).exists():
                 yield f"{name} shows {each}, which is not there"
         for link in page.links:
             if re.match(r"[a-z]+:", link):
