@@ -219,14 +219,16 @@ def test_the_arguments_reach_the_service(tmp_path: Path) -> None:
     """The arguments reach the service."""
     purged: list[str] = []
     images = service_from_env(
-        {"USERIMAGES_DATA_DIR": str(tmp_path), "USERIMAGES_STORAGE": "Disk"},
+        {"USERIMAGES_DATA_DIR": str(tmp_path), "USERIMAGES_STORAGE": "Disk", "USERIMAGES_SIGNING_KEYS": "k" * 32},
         processor=instant_processor,
         serve_url="/media/{id}/",
+        staged_url="/raw/{id}/",
         on_deleted=purged.extend,
         primary_per_type=True,
     )
     image = images.upload("ana", b"x", image_type="cover", is_primary=True)
-    assert image.url == f"/media/{image.id}/"
+    assert image.url.startswith(f"/media/{image.id}/?verify=")
+    assert images.begin_upload("ana", size_bytes=1, mime_type="image/png").url.startswith("/raw/")
     assert images.primaries(["ana"], image_type="cover")["ana"].id == image.id
 
 

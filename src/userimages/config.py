@@ -35,6 +35,7 @@ def service_from_env(
     repository: ImageRepository | None = None,
     processor: Processor | None = None,
     serve_url: str | None = None,
+    staged_url: str | None = None,
     on_deleted: OnDeleted | None = None,
     primary_per_type: bool | None = None,
     create: bool = True,
@@ -52,6 +53,7 @@ def service_from_env(
         repository: holds the records in place of what the settings say; its tables are there.
         processor: as for ``ImageService``.
         serve_url: as for ``ImageService``.
+        staged_url: as for ``ImageService``.
         on_deleted: as for ``ImageService``.
         primary_per_type: as for ``ImageService``; None reads ``USERIMAGES_PRIMARY_PER_TYPE`` (``true`` or ``false``).
         create: make folders and tables that are missing. False is for tools that run beside the application.
@@ -74,7 +76,7 @@ def service_from_env(
         storage = storage_from_env(settings, create=create and not repository.list_by_key(limit=1))
     place = f"the bucket {storage.bucket_name}" if hasattr(storage, "bucket_name") else repr(storage)
     log.info("objects are stored in %s, records in %r", place, repository, extra={"event": "configured"})
-    options: dict[str, Any] = {} if serve_url is None else {"serve_url": serve_url}
+    urls: dict[str, Any] = {"serve_url": serve_url, "staged_url": staged_url}
     return ImageService(
         storage,
         repository,
@@ -82,7 +84,7 @@ def service_from_env(
         signer=signer,
         on_deleted=on_deleted,
         primary_per_type=primary_per_type,
-        **options,
+        **{name: url for name, url in urls.items() if url is not None},
     )
 
 

@@ -343,18 +343,21 @@ def test_the_checks_find_what_cannot_be_imported(project, settings_changed):
 
 
 def test_the_checks_find_a_serve_url_of_elsewhere(project, settings_changed):
-    """The API may be included anywhere; the URLs of images have to say where."""
+    """The API may be included anywhere; the URLs of images and of direct uploads have to say where."""
     from userimages_django import checks
 
-    assert checks.check_serve_url() == []
+    assert checks.check_urls() == []
     with settings_changed(ROOT_URLCONF="userimages_django.urls"):
-        assert checks._url_of_api() is None  # it is not included as an app
+        assert checks._url_of_api("user_image/{id}/serve/") is None  # it is not included as an app
     with settings_changed(ROOT_URLCONF=elsewhere()):
-        (warning,) = checks.check_serve_url()
+        (warning,) = checks.check_urls()
         assert warning.id == "userimages.W002"
         assert "/pictures/user_image/{id}/serve/" in warning.hint
+    with settings_changed(ROOT_URLCONF=elsewhere(), USERIMAGES_SIGNING_KEYS="k" * 32):
+        staged = checks.check_urls()[1]
+        assert staged.hint == "USERIMAGES_STAGED_URL = '/pictures/staged_upload/{id}/'"
     with settings_changed(ROOT_URLCONF=elsewhere(), USERIMAGES_SERVE_URL="https://example.com/{id}"):
-        assert checks.check_serve_url() == []
+        assert checks.check_urls() == []
 
 
 def elsewhere():
@@ -457,6 +460,9 @@ def test_settings_count_more_than_the_environment(project, settings_changed, mon
         image = project.images().upload("ana", JPEG, image_type="gallery")
         assert image.url == f"/p/{image.id}"
         project.images().delete(image.id)
+    with settings_changed(USERIMAGES_SIGNING_KEYS="k" * 32, USERIMAGES_STAGED_URL="/s/{id}"):
+        ticket = project.images().begin_upload("ana", size_bytes=3, mime_type="image/jpeg")
+        assert ticket.url.startswith(f"/s/{ticket.id}?")
     with settings_changed(USERIMAGES_SERVE_URL="/q/{id}"):
         assert project.images().storage is not storage
 

@@ -11,8 +11,11 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
 from userimages import UserImagesError
+from userimages.signing import SIGNING_KEYS
 
 from . import database, service, testing
+
+ROUTES = {"USERIMAGES_SERVE_URL": "user_image/{id}/serve/", "USERIMAGES_STAGED_URL": "staged_upload/{id}/"}
 
 
 @checks.register()
@@ -22,7 +25,7 @@ def check_guard(**_):
         'USERIMAGES_AUTHORIZE = "project.guard.authorize", a function of (request, action, user) that returns a bool.'
     )
     if not name:
-        if _url_of_api() is None:  # the project has views of its own
+        if _url_of_api(next(iter(ROUTES.values()))) is None:  # the project has views of its own
             return []
         return [
             checks.Error(
@@ -74,13 +77,18 @@ def check_settings(**_):
 
 
 @checks.register()
-def check_serve_url(**_):
-    """Compare where images are served with what their URLs say."""
-    served, said = _url_of_api(), getattr(settings, "USERIMAGES_SERVE_URL", None) or "/api/user_image/{id}/serve/"
-    if served is None or said.endswith(served) or hasattr(settings, "USERIMAGES_SERVE_URL"):
-        return []
-    message = f"Images are served at {served}, but their URLs are {said}."
-    return [checks.Warning(message, hint=f"USERIMAGES_SERVE_URL = {served!r}", id="userimages.W002")]
+def check_urls(**_):
+    """Compare where images are served and direct uploads are taken with what their URLs say."""
+    found = []
+    for name, path in ROUTES.items():
+        if name == "USERIMAGES_STAGED_URL" and not service.environment().get(SIGNING_KEYS):
+            continue  # no token opens this route
+        there, said = _url_of_api(path), f"/api/{path}"
+        if there is None or said.endswith(there) or hasattr(settings, name):
+            continue
+        message = f"The API is at {there}, but the URLs that the service gives are {said}."
+        found.append(checks.Warning(message, hint=f"{name} = {there!r}", id="userimages.W002"))
+    return found
 
 
 @checks.register()
@@ -115,11 +123,11 @@ def check_storages(**_):
     return found
 
 
-def _url_of_api():
-    """Return where the project serves an image, or None if it does not include the URLs."""
+def _url_of_api(path):
+    """Return where the project has this path of the API, or None if it does not include the URLs."""
     if not getattr(settings, "ROOT_URLCONF", None):
         return None
     try:
-        return unquote(reverse("userimages:api", kwargs={"path": "user_image/{id}/serve/"}))
+        return unquote(reverse("userimages:api", kwargs={"path": path}))
     except NoReverseMatch:
         return None

@@ -56,6 +56,7 @@ def _service(objects: Storage | None) -> ImageService:
         repository=records,
         processor=processor(),
         serve_url=getattr(settings, "USERIMAGES_SERVE_URL", None),
+        staged_url=getattr(settings, "USERIMAGES_STAGED_URL", None),
         on_deleted=setting("USERIMAGES_ON_DELETED"),
     )
 
