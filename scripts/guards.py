@@ -1,4 +1,7 @@
-"""Remove every guard of the processing in turn and see that a test fails: python scripts/guards.py [WORD ...]
+"""Remove every guard in turn and see that a test fails: python scripts/guards.py [WORD ...]
+
+First those of the processing, then lines of the protocol and of the backends whose absence shows itself only after a
+crash, a race or an outage.
 
 Prints one line for each guard; exits 1 where a guard can go without any test noticing.
 """
@@ -241,8 +244,97 @@ GUARDS = [
     ("fork", "budget.py", "        reset_after_fork(self)\n", ""),
 ]
 
+LIFECYCLE = "src/userimages/lifecycle"
+DATABASES = "src/userimages/repositories"
 
-def survives(path: Path, old: str, new: str) -> str:
+# The same, with the tests that have to notice.
+LINES = [
+    (
+        "a user is deleted until nothing is left",
+        f"{LIFECYCLE}/deletion.py",
+        "    while not deletion.ended and deletion.run_once():\n        pass\n",
+        "    deletion.run_once()\n",
+        ["tests/test_deletion.py"],
+    ),
+    (
+        "an undo records what is left before it forgets",
+        f"{LIFECYCLE}/upload.py",
+        "            repository.begin_upload(rest, now=now)\n        repository.finish([intent])\n",
+        (
+            "            repository.finish([intent])\n            repository.begin_upload(rest, now=now)\n"
+            "        repository.finish([intent])\n"
+        ),
+        ["tests/test_upload.py"],
+    ),
+    (
+        "objects go before the intent that names them",
+        f"{LIFECYCLE}/deletion.py",
+        (
+            "        delete_objects(storage, [key for intent in intents for key in intent.object_keys], on_deleted)\n"
+            "        if finish:\n            repository.finish(finish)\n"
+        ),
+        (
+            "        if finish:\n            repository.finish(finish)\n"
+            "        delete_objects(storage, [key for intent in intents for key in intent.object_keys], on_deleted)\n"
+        ),
+        ["tests/test_sweep.py"],
+    ),
+    (
+        "a lease counts from now",
+        "src/userimages/service.py",
+        "lease_until=self._clock() + LEASE,",
+        "lease_until=image.uploaded_at + LEASE,",
+        ["tests/test_upload.py", "tests/test_types.py"],
+    ),
+    (
+        "an orphan is as old as the store says",
+        f"{LIFECYCLE}/audit.py",
+        "    return found.modified\n",
+        "    return datetime.now(found.modified.tzinfo)\n",
+        ["tests/test_audit.py"],
+    ),
+    (
+        "rows are read again before an orphan goes",
+        f"{LIFECYCLE}/audit.py",
+        "if not _is_named(repository, each.key)]",
+        "]",
+        ["tests/test_audit.py"],
+    ),
+    (
+        "a deletion is synced",
+        "src/userimages/storages/disk.py",
+        "                    os.unlink(name, dir_fd=folder)\n            os.fsync(folder)\n",
+        "                    os.unlink(name, dir_fd=folder)\n",
+        ["tests/storages/test_disk.py"],
+    ),
+    (
+        "a removed folder is synced",
+        "src/userimages/storages/disk.py",
+        "                os.fsync(parent)\n",
+        "",
+        ["tests/storages/test_disk.py"],
+    ),
+    *(
+        (
+            f"no error of {name} shows parameters",
+            f"{DATABASES}/{name}.py",
+            "hide_parameters=True",
+            "hide_parameters=False",
+            ["tests/repositories/test_sqlalchemy.py", "tests/repositories/test_database.py"],
+        )
+        for name in ("postgresql", "sqlite")
+    ),
+    (
+        "a child leaves the connections of its parent open",
+        f"{DATABASES}/database.py",
+        "self._engine.dispose(close=False)",
+        "self._engine.dispose()",
+        ["tests/repositories/test_sqlalchemy.py"],
+    ),
+]
+
+
+def survives(path: Path, old: str, new: str, tests: list[str]) -> str:
     """Return the first test that fails without the guard, or "" where none does."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "src")
@@ -252,7 +344,7 @@ def survives(path: Path, old: str, new: str) -> str:
         if text.count(old) != 1:
             raise SystemExit(f"{path} has {old!r} {text.count(old)} times: bring this table up to date")
         target.write_text(text.replace(old, new))
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", *TESTS]
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", *tests]
         environ = os.environ | {"PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
         try:
             done = subprocess.run(
@@ -266,10 +358,11 @@ def survives(path: Path, old: str, new: str) -> str:
 
 def main() -> None:
     lost = 0
-    for name, file, old, new in GUARDS:
+    processing = [(name, f"{PROCESSING}/{file}", old, new, TESTS) for name, file, old, new in GUARDS]
+    for name, path, old, new, tests in [*processing, *LINES]:
         if len(sys.argv) > 1 and not any(word in name for word in sys.argv[1:]):
             continue
-        test = survives(Path(PROCESSING, file), old, new)
+        test = survives(Path(path), old, new, tests)
         lost += not test
         print(f"| {name} | {test or 'NO TEST FAILS'} |", flush=True)
     raise SystemExit(bool(lost))

@@ -97,6 +97,25 @@ def test_delete_user_removes_all_and_counts(images: ImageService, user: str) -> 
     assert images.get(other.id) == other
 
 
+def test_what_is_uploaded_meanwhile_is_deleted_too(tiny_processor) -> None:
+    """A user who uploads while all images go leaves nothing, because passes are repeated until one finds nothing."""
+    late = [b"first", b"second"]
+
+    class Meanwhile(MemoryRepository):
+        def begin_delete(self, ids, *, user=None) -> Sequence[Intent]:
+            intents = super().begin_delete(ids, user=user)
+            if late:
+                images.upload("ana", late.pop(), image_type="gallery")
+            return intents
+
+    images = ImageService(MemoryStorage(), Meanwhile(), processor=tiny_processor)
+    images.upload("ana", b"x", image_type="gallery")
+
+    assert images.delete_user("ana") == UserDeletion(3)
+    assert len(images.list("ana")) == 0
+    assert not list(images.storage.list("users/ana/"))
+
+
 def test_an_image_that_cannot_go_keeps_no_other(tiny_processor) -> None:
     """One image that cannot be deleted does not keep the others."""
 

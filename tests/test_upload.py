@@ -162,6 +162,26 @@ def test_the_sweep_deletes_after_a_put_without_answer(tiny_processor) -> None:
         images.upload("ana", b"x", image_type="cover", idempotency_key="once")
 
 
+def test_a_row_names_what_was_put_throughout_an_undo(tiny_processor) -> None:
+    """A process may die between any two statements, and a late PUT must not land without a row that names it."""
+    named: list[set[str]] = []
+
+    class Watched(MemoryRepository):
+        def finish(self, intents) -> None:
+            super().finish(intents)
+            named.append({key for intent in self.list_intents() for key in intent.object_keys})
+
+    storage = Failing(StorageUnavailableError("Late."), after=True)
+    images = ImageService(storage, Watched(), processor=tiny_processor)
+
+    with pytest.raises(StorageUnavailableError):
+        images.upload("ana", b"x", image_type="cover")
+
+    (after_the_first,) = named
+    assert {found.key for found in storage.list("users/ana/")} <= after_the_first
+    assert after_the_first
+
+
 def test_the_undo_leaves_the_object_of_another(tiny_processor) -> None:
     """An object of another upload under the same key is not touched by the undo."""
 

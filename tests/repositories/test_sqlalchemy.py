@@ -382,7 +382,47 @@ if owned == "False":
     assert (outcome.returncode, outcome.stderr) == (0, "")
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+def test_a_child_leaves_its_parent_s_connections_open(own_database: str) -> None:
+    """The parent would only see that it has to connect again, so the connection itself is compared."""
+    program = """
+import os, sys
+from sqlalchemy import create_engine, text
+from userimages.repositories.sqlalchemy import SQLAlchemyRepository
+from userimages.testing.records import new_image, publish
+engine = create_engine(sys.argv[1].replace("postgresql://", "postgresql+psycopg://"), pool_size=1, max_overflow=0)
+repository = SQLAlchemyRepository(engine)
+repository.create_schema()
+image = publish(repository, new_image("ana"))
+def backend():
+    with engine.connect() as connection:
+        return connection.execute(text("SELECT pg_backend_pid()")).scalar()
+before = backend()
+child = os.fork()
+if not child:
+    assert repository.get(image.id)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+assert backend() == before
+engine.dispose()
+"""
+    command = [sys.executable, "-W", "error", "-c", program, own_database]
+    outcome = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+
+
 # errors
+
+
+def test_no_error_shows_what_was_asked_for(url: str) -> None:
+    """The cause goes into a log, and a name in it would be personal data."""
+    repository = SQLAlchemyRepository(url)
+    with pytest.raises(RepositoryError) as caught:
+        repository.list("ana-secret", limit=1)
+    repository.close()
+
+    assert "ana-secret" not in str(caught.value.__cause__)
+    assert "parameters hidden" in str(caught.value.__cause__)
 
 
 def test_missing_tables_say_create_schema(url: str) -> None:

@@ -228,6 +228,22 @@ def test_a_put_syncs_the_file_and_every_new_folder(storage, tmp_path, monkeypatc
     assert len(synced) == 2, "a folder that existed needs no sync of its parents"
 
 
+def test_a_delete_syncs_the_folder_and_every_parent(storage, tmp_path, monkeypatch):
+    """Else a picture that was deleted could come back after a power cut."""
+    put(storage)
+    put(storage, "users/ana/images/dog.jpg")
+    root = tmp_path / "root"
+    folders = [(root / part).stat().st_ino for part in ("users/ana/images", "users/ana", "users", ".")]
+    synced, fsync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.fstat(fd).st_ino), fsync(fd))[1])
+
+    storage.delete([KEY])
+    assert synced == folders[:1]
+    synced.clear()
+    storage.delete(["users/ana/images/dog.jpg"])
+    assert synced == folders
+
+
 @pytest.mark.parametrize("processes", [4])
 def test_of_many_processes_one_wins(storage, processes):
     """Of many processes one wins."""
