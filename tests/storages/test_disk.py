@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -314,28 +314,9 @@ def test_a_folder_that_cannot_be_synced_is_unknown(storage, monkeypatch):
         put(storage)
 
 
-@pytest.fixture
-def mounted(tmp_path):
-    """Mount a small file system at a folder, with the given options, until the test ends."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("only root may mount a small disk")
-    with ExitStack() as stack:
-
-        def mount(options):
-            folder = tmp_path / "disk"
-            folder.mkdir(exist_ok=True)
-            command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-            if subprocess.run(command, capture_output=True, check=False).returncode:
-                pytest.skip("nothing can be mounted here")
-            stack.callback(subprocess.run, ["umount", "-l", str(folder)], check=False, capture_output=True)
-            return folder
-
-        yield mount
-
-
-def test_a_full_disk_goes_on_when_there_is_room(mounted):
+def test_a_full_disk_goes_on_when_there_is_room(small_disk):
     """A full disk goes on when there is room."""
-    storage = DiskStorage(mounted("size=1m"))
+    storage = DiskStorage(small_disk("size=1m"))
     put(storage, "users/a/1", b"x" * 600_000)
     with pytest.raises(StorageError, match="disk is full"):
         put(storage, "users/a/2", b"x" * 600_000)
@@ -345,9 +326,9 @@ def test_a_full_disk_goes_on_when_there_is_room(mounted):
 
 
 @pytest.mark.parametrize("left", range(4))
-def test_a_disk_without_inodes_is_not_called_full(mounted, left):
+def test_a_disk_without_inodes_is_not_called_full(small_disk, left):
     """Whichever of the inodes that a put needs is the last one."""
-    storage = DiskStorage(root := mounted("size=1m,nr_inodes=30"))
+    storage = DiskStorage(root := small_disk("size=1m,nr_inodes=30"))
     spare = root / "spare"
     spare.mkdir()
     while os.statvfs(root).f_favail > left:
@@ -409,15 +390,15 @@ def test_a_mount_point_without_its_disk_is_not_empty(storage, tmp_path, verb):
     assert files(tmp_path) == []
 
 
-def test_a_disk_that_is_unmounted_is_noticed(mounted):
+def test_a_disk_that_is_unmounted_is_noticed(small_disk):
     """So is another disk, which is mounted in its place."""
-    storage = DiskStorage(root := mounted("size=1m"))
+    storage = DiskStorage(root := small_disk("size=1m"))
     put(storage)
     subprocess.run(["umount", str(root)], check=True)
     for request in (put, lambda storage: storage.open(KEY), lambda storage: storage.delete([KEY])):
         with pytest.raises(StorageError, match="is missing"):
             request(storage)
-    mounted("size=1m")
+    small_disk("size=1m")
     with pytest.raises(StorageError, match="is missing"):
         storage.open(KEY)
 

@@ -12,7 +12,7 @@ from sqlalchemy import URL, Connection, Engine, Pool, exc, make_url
 from userimages.errors import ConfigurationError, UserImagesError
 from userimages.fork_safety import reset_after_fork
 from userimages.repositories import postgresql, sqlite
-from userimages.repositories.errors import BUSY, LOST, PATIENCE, Codes, meaning_of, our_error
+from userimages.repositories.errors import BUSY, FULL, LOST, PATIENCE, Codes, meaning_of, our_error
 
 Outcome = TypeVar("Outcome")
 
@@ -48,6 +48,12 @@ class Dialect(Codes, Protocol):
 
     def after_delete(self, connection: Connection, ids: Collection[Any]) -> None:
         """Delete what a foreign key may have left."""
+
+    def notice_file(self, connection: Connection) -> None:
+        """Refuse to work on a file that has vanished."""
+
+    def make_room(self, engine: Engine) -> bool:
+        """Make room on a full disk, and tell whether that was possible."""
 
     def lock_schema(self, connection: Connection) -> None:
         """Let one process at a time change the schema."""
@@ -104,6 +110,7 @@ class Database:
         """
         try:
             with self._turn, self._transaction.connect() as connection:
+                self.dialect.notice_file(connection)
                 self.dialect.begin(connection, reads_first=True, alone=False)
                 self.dialect.lock_records(connection)
                 yield connection
@@ -133,11 +140,12 @@ class Database:
         reads_first: bool = False,
         alone: bool = False,
     ) -> Outcome:
-        started, attempt = time.monotonic(), 1
+        started, attempt, has_room = time.monotonic(), 1, True
         while True:
             committing = False
             try:
                 with self._turn, engine.connect() as connection:
+                    self.dialect.notice_file(connection)
                     if writes:
                         self.dialect.begin(connection, reads_first=reads_first, alone=alone)
                     outcome = work(connection)
@@ -149,11 +157,21 @@ class Database:
                 raise
             except Exception as error:  # a driver raises its own, too: UnicodeError, NotImplementedError, TypeError ...
                 meaning = meaning_of(error, self.dialect)
-                certain = meaning is BUSY or (meaning is LOST and not committing)
+                if meaning is FULL and has_room:
+                    has_room = False
+                    certain = self._make_room()
+                else:
+                    certain = meaning is BUSY or (meaning is LOST and not committing)
                 if not certain or attempt == ATTEMPTS or time.monotonic() - started > PATIENCE:
                     raise our_error(error, meaning, self.dialect) from error
             time.sleep(random.uniform(0, 0.02) * 2**attempt)  # noqa: S311 - spreads callers, hides nothing
             attempt += 1
+
+    def _make_room(self) -> bool:
+        try:
+            return self.dialect.make_room(self._engine)
+        except exc.SQLAlchemyError:
+            return False
 
 
 def _commit(connection: Connection) -> None:

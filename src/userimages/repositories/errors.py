@@ -18,7 +18,10 @@ MISSING = (
 )
 DENIED = ("The database refuses this user or password.", "Check the user and the password in the database URL.")
 NO_DATABASE = ("There is no database of this name.", "Create it, or check the name in the database URL.")
-FULL = ("The database has no space left.", "Free space on its disk.")
+FULL = (
+    "The database has no space left.",
+    "Free a megabyte on its disk: then deletions work again, and make more room.",
+)
 BUSY = (
     "Other transactions kept the database busy for too long.",
     "Check for a long transaction, also one that the caller itself has open, and try again.",
@@ -43,7 +46,10 @@ _POOL = (
 )
 _BREAKS_RULE = ("The database refuses these values.", "Check the schema with `userimages check`.")
 _NOT_UNICODE = ("The database cannot hold this text: its encoding is not UTF-8.", "Use a database of encoding UTF8.")
+DISK = ("The disk of the database failed.", "Check its log and its free space.")
 _FAILED = ("The database failed.", "Check the cause of this error, or the log of the database.")
+
+_SQLITE_FULL, _NO_SHARED_MEMORY = 13, 4874  # the second: on a full disk the file beside the log cannot grow
 
 # If the driver gives no code: SQLite's generic error, and libpq or PgBouncer while they connect. The longest words that
 # occur decide, because "too many connections for role" also has the words of a wrong user.
@@ -132,6 +138,8 @@ def meaning_of(error: Exception, dialect: Codes) -> Meaning:
 def code_of(error: object) -> str | int | None:
     """Return the SQLSTATE of PostgreSQL's error, or the primary code of SQLite's."""
     sqlite_code = getattr(error, "sqlite_errorcode", None)
+    if sqlite_code == _NO_SHARED_MEMORY:
+        return _SQLITE_FULL
     if sqlite_code is not None:
         return int(sqlite_code) if isinstance(error, sqlite3.IntegrityError) else int(sqlite_code) & 0xFF
     return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)

@@ -109,6 +109,15 @@ def after_delete(connection: Connection, ids: Any) -> None:
     """Delete the primaries of deleted images: the foreign key does."""
 
 
+def notice_file(connection: Connection) -> None:
+    """Refuse to work on a file that has vanished: a server notices that itself."""
+
+
+def make_room(engine: Engine) -> bool:
+    """Make room on a full disk: a client of PostgreSQL cannot."""
+    return False
+
+
 _QUEUE_UP = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("the_text"), 0)))
 
 

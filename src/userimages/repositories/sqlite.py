@@ -26,15 +26,17 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import sqlite
 
+from userimages.errors import RepositoryError
 from userimages.fork_safety import reset_after_fork
 from userimages.repositories import statements
-from userimages.repositories.errors import BROKEN_FILE, BUSY, FULL, NO_FILE, PATIENCE, READ_ONLY, Meaning
+from userimages.repositories.errors import BROKEN_FILE, BUSY, DISK, FULL, NO_FILE, PATIENCE, READ_ONLY, Meaning
 from userimages.repositories.tables import images, primaries
 
 CODES: dict[str | int | None, Meaning] = {  # primary result codes
     5: BUSY,
     6: BUSY,
     8: READ_ONLY,
+    10: DISK,
     11: BROKEN_FILE,
     13: FULL,
     14: NO_FILE,
@@ -50,6 +52,12 @@ def open_engine(url: URL) -> Engine:
     """Make an engine for one file, or for one connection if the database is in memory."""
     alone = {"pool_size": 1, "max_overflow": 0} if is_in_memory(url) else {}
     engine = create_engine(url, poolclass=QueuePool, connect_args=_OPTIONS, hide_parameters=True, **alone)
+    file, opened = file_of(url), threading.Event()
+
+    @event.listens_for(engine, "do_connect")
+    def expect(*_: object) -> None:
+        if file is not None and opened.is_set():
+            _identity(file)  # SQLite would make an empty file in place of one that has vanished
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
@@ -57,6 +65,7 @@ def open_engine(url: URL) -> Engine:
             _try_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
+        opened.set()
 
     return engine
 
@@ -94,6 +103,40 @@ def lock_records(connection: Connection) -> None:
 def after_delete(connection: Connection, ids: Any) -> None:
     """Delete the primaries of deleted images, because the application's engine may have foreign keys switched off."""
     connection.execute(_UNSET_PRIMARY, {"the_ids": ids})
+
+
+def notice_file(connection: Connection) -> None:
+    """Refuse to work on a file that has vanished, and open again one that was replaced.
+
+    SQLite would go on with the file that it has opened, which nobody can see any more.
+    """
+    file = file_of(connection.engine.url)
+    if file is None:
+        return
+    identity = _identity(file)
+    if connection.info.setdefault("userimages_file", identity) != identity:
+        connection.invalidate()
+        connection.info["userimages_file"] = identity  # of the new connection
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """Return what tells one file from another, or None where only SQLite can open it."""
+    try:
+        found = file.stat()
+    except FileNotFoundError as error:
+        raise RepositoryError(
+            f"The database file {file} has vanished.", hint="Restore it, or mount its volume again."
+        ) from error
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def make_room(engine: Engine) -> bool:
+    """Let the next transaction write over the write-ahead log from its start: on a full disk the log cannot grow."""
+    with engine.connect() as connection:
+        busy, frames, _ = connection.exec_driver_sql("PRAGMA wal_checkpoint(RESTART)").one()
+    return not busy and frames > 0
 
 
 def shares_connection(engine: Engine) -> bool:
