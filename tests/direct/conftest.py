@@ -23,7 +23,7 @@ BUNDLE = ["node_modules/.bin/esbuild", "uppy.js", "--bundle", "--global-name=upp
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Give the application on a store in memory, on disk, and on an S3 server of another origin."""
     if request.param == "seaweedfs":
-        storage: Any = bucket_of(request.getfixturevalue("seaweedfs"))
+        storage: Any = bucket_of(request.getfixturevalue("s3_server"))
     else:
         storage = MemoryStorage() if request.param == "memory" else DiskStorage(tmp_path_factory.mktemp("objects"))
     for each in serve(storage):

@@ -82,9 +82,9 @@ def test_what_is_staged_is_nobodys_to_see(page, site) -> None:
     assert [answer for answer in answers if CAT[:50] in answer.body()] == []
 
 
-def test_the_rule_of_another_page_lets_nothing_in(browser, seaweedfs) -> None:
+def test_the_rule_of_another_page_lets_nothing_in(browser, s3_server) -> None:
     """The store is another origin than the page, so the policy that ``check --origin`` prints decides."""
-    for site in serve(bucket_of(seaweedfs)):
+    for site in serve(bucket_of(s3_server)):
         allow(site.images.storage, "https://app.example.com")
         page = browser.new_page()
         page.goto(site.url)
