@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import attrs
 import pytest
-import rig
+from tests.reliability import rig
 
 from userimages import ImageService, RepositoryError, StorageError
 from userimages.cli import main

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import rig
+from tests.reliability import rig
 
 from userimages import ImageService
 from userimages.cli import main

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-import rig
+from tests.reliability import rig
 
 from userimages import ImageService, RepositoryError, StorageError
 from userimages.caching import CachingRepository
