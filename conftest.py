@@ -28,7 +28,7 @@ pages = Sybil(
 )
 docstrings = Sybil(
     parsers=[DocTestParser()],
-    patterns=["src/**/*.py"],
+    patterns=["src/*/*.py", "src/*/*/*.py"],  # two stars would not mean any depth
     document_types={".py": PythonDocStringDocument},
     fixtures=["in_a_new_folder"],
 )

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,17 @@ def test_no_setting_at_all_gives_sqlite_and_local_disk(
     assert images.list("ana").images == ()
     assert (tmp_path / "userimages-data" / "userimages.sqlite3").exists()
     assert str(tmp_path / "userimages-data") in caplog.text
+
+
+def test_a_new_database_is_told_of_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An application that the console finds in a wrong folder makes an empty database, and a warning says so."""
+    module = "from userimages.config import service_from_env\nimages = service_from_env()\n"
+    (tmp_path / "fresh_app.py").write_text(module)
+    monkeypatch.delenv("USERIMAGES_DATA_DIR", raising=False)
+    command = [sys.executable, "-m", "userimages", "--app", "fresh_app:images", "sweep"]
+    shown = [subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stderr for _ in range(2)]
+    file = tmp_path / "userimages-data" / "userimages.sqlite3"
+    assert shown == [f"there was no database, so an empty one was made: {file}\n", ""]
 
 
 def test_a_second_service_sees_what_the_first_stored(tmp_path: Path, photo: bytes) -> None:
@@ -247,5 +260,5 @@ def test_the_log_says_what_was_chosen(tmp_path: Path, caplog: pytest.LogCaptureF
     """The log says what was chosen."""
     with caplog.at_level("INFO", logger="userimages"):
         service_from_env({"USERIMAGES_DATA_DIR": str(tmp_path)})
-    assert str(tmp_path / "objects") in caplog.messages[0]
+    assert str(tmp_path / "objects") in caplog.messages[-1]
     assert "userimages.sqlite3" in caplog.messages[0]

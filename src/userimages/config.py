@@ -140,7 +140,12 @@ def repository_from_env(environ: Mapping[str, str] | None = None, *, create: boo
     except ConfigurationError as exc:
         raise ConfigurationError(f"{setting}: {exc.message}", hint=exc.hint) from exc
     if create:
+        new = repository.file is not None and not repository.file.exists()
         repository.create_schema()
+        if new:  # it may be the wrong folder, or a volume that is not mounted
+            log.warning(
+                "there was no database, so an empty one was made: %s", repository.file, extra={"event": "new_database"}
+            )
     return repository
 
 

@@ -79,8 +79,8 @@ class Api:
 
     >>> from userimages import ImageService
     >>> api = Api(ImageService.in_memory(), authorize=lambda request, action, user: user == "ana")
-    >>> request = Request(method="GET", path="user_images/ana/", query="", headers={}, form=Form, source=None)
-    >>> api(request).body
+    >>> listing = Request(method="GET", path="user_images/ana/", query="", headers={}, form=Form, source=None)
+    >>> api(listing).body
     b'{"success": true, "images": [], "count": 0, "next": null}'
     """
 

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from userimages.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -54,10 +56,17 @@ def make_image(
         trailing: bytes to append to the file.
         options: passed to Pillow's ``save``.
 
+    Raises:
+        ConfigurationError: Pillow writes no such format.
+
     >>> from PIL import Image
     >>> Image.open(io.BytesIO(make_image("PNG", (30, 20), mode="RGBA"))).mode
     'RGBA'
+    >>> make_image("jpg")
+    Traceback (most recent call last):
+    userimages.errors.ConfigurationError: Pillow writes no format 'jpg'. Pass JPEG, PNG, GIF, WEBP or AVIF.
     """
+    _check_format(format)
     images = [make_pixels(size, mode=mode, seed=seed + number) for number in range(frames)]
     if format != "GIF" and not (format == "PNG" and mode in ("P", "1", "L", "LA", "I;16")):
         options = {"quality": quality, **options}
@@ -71,6 +80,14 @@ def make_image(
     buffer = io.BytesIO()
     images[0].save(buffer, format, **options)
     return buffer.getvalue() + trailing
+
+
+def _check_format(format: str) -> None:
+    from PIL import Image
+
+    Image.init()
+    if format.upper() not in Image.SAVE:
+        raise ConfigurationError(f"Pillow writes no format {format!r}.", hint="Pass JPEG, PNG, GIF, WEBP or AVIF.")
 
 
 def make_pixels(size: tuple[int, int] = (640, 480), *, mode: str = "RGB", seed: int = 0) -> Image.Image:
@@ -111,7 +128,16 @@ def make_icc(name: str) -> bytes:
     """Return a color profile made from its primaries: ``"display-p3"``, ``"adobe-rgb"`` or ``"gray-2.2"``.
 
     Its description is *name*, its white is D50, and its curve is an exponent of 2.2.
+
+    Raises:
+        ConfigurationError: *name* is none of these.
+
+    >>> make_icc("srgb")
+    Traceback (most recent call last):
+    userimages.errors.ConfigurationError: There is no profile 'srgb'. Pass display-p3, adobe-rgb or gray-2.2.
     """
+    if name not in (*_PRIMARIES, "gray-2.2"):
+        raise ConfigurationError(f"There is no profile {name!r}.", hint="Pass display-p3, adobe-rgb or gray-2.2.")
     curve = b"curv" + struct.pack(">IIHxx", 0, 1, round(2.2 * 256))
     text = name.encode() + b"\0"
     tags = {
