@@ -12,11 +12,13 @@ from sqlalchemy.exc import OperationalError
 from userimages import ConfigurationError, DatabaseBusyError, ImageService, RepositoryError, UserImagesError
 from userimages.caching import CachingRepository
 from userimages.ids import new_id
+from userimages.keys import staging_key
 from userimages.lifecycle import transfer
 from userimages.model import Intent, TransferReport
 from userimages.repositories.memory import MemoryRepository
 from userimages.repositories.sqlalchemy import SQLAlchemyRepository
 from userimages.repositories.tables import metadata
+from userimages.signing import UrlSigner
 from userimages.storages.memory import MemoryStorage
 from userimages.testing import instant_processor
 from userimages.testing.faults import before, faulty
@@ -92,6 +94,24 @@ def test_every_row_is_moved(make: Make, source: str, target: str) -> None:
     report = moved.audit()
     assert (report.images, report.foreign, report.unknown, report.missing, report.orphans) == (14, 0, 0, (), ())
     assert len({found.key.rpartition("_")[2][:6] for found in storage.list()}) == 1
+
+
+def test_a_ticket_is_finished_on_the_other_side(make: Make) -> None:
+    """What a browser uploads directly while the records move becomes an image, and the sweep deletes what is staged."""
+    old, new = make("sqlite"), make("sqlite")
+    storage, signer = MemoryStorage(), UrlSigner(["a-key-of-at-least-32-characters-1234"])
+    before_it = ImageService(storage, old, processor=instant_processor, signer=signer)
+    used, unused = (before_it.begin_upload("ana", size_bytes=3, mime_type="image/png") for _ in range(2))
+    for ticket in (used, unused):
+        storage.put(staging_key("ana", ticket.id), b"cat", mime_type="image/png")
+    transfer.copy_records(old, new)
+    after_it = ImageService(storage, new, processor=instant_processor, signer=signer)
+    assert after_it.finish_upload("ana", used.id, image_type="cover").id == used.id
+    for hours in (1, 3):
+        then = NOW + timedelta(hours=hours)
+        ImageService(storage, new, clock=lambda then=then: then).sweep()
+    assert (new.list_intents(), list(storage.list("staging/"))) == ((), [])
+    assert len(list(storage.list())) == 3
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
