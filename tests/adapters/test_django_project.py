@@ -31,6 +31,12 @@ USERIMAGES_DATABASE = "media"
 ROOT_URLCONF = "userimages_django.urls"
 USERIMAGES_AUTHORIZE = "userimages.errors.may_have_happened"  # any function will do
 """
+BUCKET = """
+from project.settings import *
+R2_ACCOUNT_ID = "0" * 32
+R2_ACCESS_KEY_ID = "id"
+R2_BUCKET_NAME = "pictures"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +54,7 @@ def project(bin, folder):
     with (folder / "project/settings.py").open("a") as file:
         file.write(SETTINGS)
     (folder / "project/other.py").write_text(OTHER)
+    (folder / "project/bucket.py").write_text(BUCKET)
 
     def manage(*arguments, status=0, cwd=folder, **settings):
         settings = {"DJANGO_SETTINGS_MODULE": "project.settings", "PYTHONPATH": str(folder)} | settings
@@ -153,6 +160,17 @@ def test_the_console_uses_the_projects_own_service(shop, tmp_path):
     assert "audit" in console("-h").stdout
     assert "--max-share" in console("audit", "-h").stdout
     console("nothing", status=2)
+    disk = f"disk:{folder}/userimages-data/objects"
+    assert "0 missing" in console("copy", disk, f"disk:{tmp_path}/moved").stdout
+    assert "Missing: R2_ACCOUNT_ID" in console("copy", disk, "r2:", status=2).stderr
+
+
+def test_copy_finds_the_bucket_of_the_settings(manage):
+    """R2_* may stand in the settings of the project; what is missing is named."""
+    other = {"DJANGO_SETTINGS_MODULE": "project.bucket"}
+    manage("manage.py", "migrate", "-v0")
+    said = manage("manage.py", "userimages", "copy", "r2:", "r2:", status=2, **other).stderr
+    assert "Missing: R2_SECRET_ACCESS_KEY." in said
 
 
 def test_another_database_than_the_default(manage):

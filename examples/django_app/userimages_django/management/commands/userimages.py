@@ -2,10 +2,13 @@
 
 import argparse
 import contextlib
+import os
 
 from django.core.management.base import BaseCommand, CommandError
 
 from userimages.cli import main
+
+from ...service import environment
 
 
 class Command(BaseCommand):
@@ -30,6 +33,9 @@ class Command(BaseCommand):
     def handle(self, *, arguments, **options):
         if arguments[:1] == ["--"]:
             del arguments[0]
+        for name, value in environment().items():
+            if name.startswith("R2_"):  # `copy` reads the bucket of `r2:` from there
+                os.environ.setdefault(name, value)
         self.stdout.ending = ""
         with contextlib.redirect_stdout(self.stdout):
             status = main(["--app", "userimages_django.service:images", *arguments])
