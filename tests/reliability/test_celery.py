@@ -54,9 +54,12 @@ class Crew:
         subprocess.run([sys.executable, "-c", code], check=True, env=self.environ, cwd=EXAMPLE, capture_output=True)
 
     def kill_a_process(self) -> None:
-        """Kill a process of the pool, in the middle of its task."""
-        pool = children(self.running[-1].pid)
-        os.kill(random.choice(pool), signal.SIGKILL)
+        """Kill a process of a pool, in the middle of its task."""
+        pools = [child for worker in self.running for child in children(worker.pid)]
+        if pools:
+            os.kill(random.choice(pools), signal.SIGKILL)
+        else:  # the workers have just been started
+            self.kill_a_worker()
 
     def kill_a_worker(self) -> None:
         """Kill a worker with all its processes, as a machine that goes down, and start another one."""

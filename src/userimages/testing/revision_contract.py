@@ -33,6 +33,7 @@ class RevisionContract:
         """Revise gives the image its new variants."""
         image = publish(repository, new_image(new_user()), is_primary=True)
         new = revised(image)
+        assert list(repository.list(image.user, limit=9)) == [image]  # which a cache remembers
         done = revise(repository, image, new)
         for seen in (done, repository.get(image.id), *repository.list(image.user, limit=9)):
             assert seen == new
