@@ -297,6 +297,15 @@ def test_the_console_names_what_is_damaged(on_disk: ImageService, tmp_path: Path
     assert f'"image_id": "{image.id}"' in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("share", ["2", "-1", "x", "nan"])
+def test_the_console_refuses_a_bad_share(share: str, capsys) -> None:
+    """A share that is not a number from 0 to 1 is shown, and the status is 2."""
+    with pytest.raises(SystemExit) as end:
+        main(["audit", f"--verify={share}"])
+    assert end.value.code == 2
+    assert f"--verify: '{share}' is not a number from 0 to 1" in capsys.readouterr().err
+
+
 def test_a_record_whose_type_was_changed(on_disk: ImageService, tmp_path: Path) -> None:
     """A type that was changed in the database does not fit the key any more."""
     image = on_disk.upload("ana", b"x", image_type="gallery")
