@@ -99,6 +99,21 @@ def test_the_age_is_judged_by_the_clock_of_the_store(images: ImageService) -> No
     assert key in {each.key for each in images.storage.list()}
 
 
+def test_a_store_whose_clock_is_days_behind_is_believed(tiny_processor) -> None:
+    """By its clock the upload is young; by ours it would be days old."""
+
+    class Behind(OldStorage):
+        def list(self, prefix: str = "", *, after: str = ""):
+            for each in super().list(prefix, after=after):
+                yield attrs.evolve(each, modified=each.modified - timedelta(days=3))
+
+    images = ImageService(Behind(), MemoryRepository(), processor=tiny_processor)
+    images.upload("a", b"x", image_type="gallery")
+    orphan(images, old=False)
+
+    assert images.audit().orphans == ()
+
+
 def test_unknown_keys_are_counted_and_never_touched(images: ImageService) -> None:
     """Unknown keys are counted and never touched."""
     for key in ("users/a/notes.txt", "users/a.b/images/profile_1_short.jpg", "static/logo.png"):
