@@ -99,7 +99,7 @@ def test_the_age_is_judged_by_the_clock_of_the_store(images: ImageService) -> No
     assert key in {each.key for each in images.storage.list()}
 
 
-def test_a_store_whose_clock_is_days_behind_is_believed(tiny_processor) -> None:
+def test_a_store_whose_clock_is_behind_is_believed(tiny_processor) -> None:
     """By its clock the upload is young; by ours it would be days old."""
 
     class Behind(OldStorage):

@@ -424,7 +424,7 @@ def test_what_is_staged_has_no_public_url(tmp_path, storage: Callable[[object], 
     assert storage(tmp_path).url(f"{STAGING_PREFIX}ana/x") is None
 
 
-def test_what_is_staged_is_404_in_public(seaweedfs, clock: Clock, tiny_processor) -> None:
+def test_what_is_staged_is_not_found_in_public(seaweedfs, clock: Clock, tiny_processor) -> None:
     """The public bucket has no staged key, and the other bucket answers nobody who has no signature."""
     raw = f"raw-{uuid4().hex}"
     R2Storage.from_env(seaweedfs.environ()).client.create_bucket(Bucket=raw)

@@ -744,7 +744,8 @@ def test_a_refusal_has_these_words(
 
 
 CORS = """CORS policy: [{"AllowedOrigins": ["https://app.example"], "AllowedMethods": ["PUT"], \
-"AllowedHeaders": ["content-type", "if-none-match", "x-amz-checksum-sha256"], "MaxAgeSeconds": 3600}]
+"AllowedHeaders": ["content-type", "if-none-match", "x-amz-checksum-sha256"], "ExposeHeaders": ["ETag"], \
+"MaxAgeSeconds": 3600}]
 Object lifecycle rule: delete objects with the prefix staging/ after 1 day."""
 
 

@@ -173,7 +173,7 @@ def test_variants_that_did_not_change_keep_their_keys(new: ImageService, memory:
     assert everything(new) == []
 
 
-def test_the_first_rebuild_gives_every_variant_a_version(memory: rig.Place, clock: rig.Clock) -> None:
+def test_a_first_rebuild_gives_each_variant_a_version(memory: rig.Place, clock: rig.Clock) -> None:
     """Also one whose bytes did not change: by that a deletion knows that older objects may be there."""
     memory.service(clock, attrs.evolve(NEW, names=("64",))).upload("ana", b"cat", image_type="cover")
     assert memory.service(clock, NEW).rebuild_all().rebuilt == 1
@@ -181,7 +181,9 @@ def test_the_first_rebuild_gives_every_variant_a_version(memory: rig.Place, cloc
     assert all(has_version(each.key) for each in image.variants.values())
 
 
-def test_a_variant_that_is_the_image_itself_shares_its_object(old: ImageService, clock: rig.Clock) -> None:
+def test_a_variant_like_the_image_shares_its_object(old: ImageService, clock: rig.Clock) -> None:
+    """A variant that is the image itself shares its object."""
+
     @attrs.frozen
     class Whole(rig.Recipe):
         def __call__(self, data: bytes, image_type: str) -> ProcessedImage:
@@ -195,7 +197,7 @@ def test_a_variant_that_is_the_image_itself_shares_its_object(old: ImageService,
     assert image.stored_bytes == image.size_bytes == 3
 
 
-def test_what_another_worker_did_meanwhile_is_passed_over(old: ImageService, new: ImageService) -> None:
+def test_what_another_worker_did_is_passed_over(old: ImageService, new: ImageService) -> None:
     """A page is read at once, and its images are worked on later: each is read again before."""
     for n in range(3):
         old.upload("ana", b"%d" % n, image_type="cover")

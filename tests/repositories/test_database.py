@@ -380,7 +380,7 @@ def own_server() -> Iterator[Any]:
             server.cleanup()
 
 
-def test_a_stopped_or_recovering_server_does_not_answer(own_server: Any) -> None:
+def test_a_stopped_server_does_not_answer(own_server: Any) -> None:
     """While PostgreSQL is down or recovers from a crash, the error says so. Afterwards every call works."""
     repository = SQLAlchemyRepository(own_server.get_uri())
     repository.create_schema()
