@@ -3,7 +3,7 @@
 import heapq
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from operator import itemgetter
@@ -81,12 +81,12 @@ def audit(
         orphans += [each for each in staged if each.modified < old]
         objects += len(staged)
     verifier.read()
-    in_hand = _named_by_intents(repository)
+    unnamed = _not_in_hand(repository, (each.key for each in orphans))
     lost = [each for each in missing + verifier.gone if not _exists(storage, each.key)]
     return AuditReport(
         objects=objects,
         images=images,
-        orphans=tuple(each for each in orphans if each.key not in in_hand),
+        orphans=tuple(each for each in orphans if each.key in unnamed),
         missing=tuple(each for each in lost if _still_named(repository, each)),
         damaged=tuple(each for each in verifier.damaged if _still_named(repository, each)),
         foreign=foreign,
@@ -126,8 +126,7 @@ def delete_orphans(
         batch = report.orphans[start : start + BATCH]
         # A row may name it by now, or have named it and handed it to an intent: rows first, then intents.
         unnamed = [each.key for each in batch if not _is_named(repository, each.key)]
-        in_hand = _named_by_intents(repository)
-        keys = [key for key in unnamed if key not in in_hand]
+        keys = sorted(_not_in_hand(repository, unnamed))
         with suppress(PurgeError):  # it is logged, and the objects are gone
             delete_objects(storage, keys, on_deleted)
         deleted += len(keys)
@@ -156,14 +155,17 @@ def _named(repository: ImageRepository, after: str) -> Iterator[tuple[str, UserI
         position = rows[-1].key
 
 
-def _named_by_intents(repository: ImageRepository) -> set[str]:
-    """Return the keys that work in hand names: the sweep decides about their objects."""
-    keys: set[str] = set()
+def _not_in_hand(repository: ImageRepository, keys: Iterable[str]) -> set[str]:
+    """Return those of *keys* that no work in hand names: about the others the sweep decides.
+
+    The intents are read page by page and not kept, because for a day after a rebuild there is one for each image.
+    """
+    left = set(keys)
     after: UUID | None = None
-    while intents := repository.list_intents(after=after):
-        keys.update(key for intent in intents for key in intent.object_keys)
+    while left and (intents := repository.list_intents(after=after)):
+        left.difference_update(key for intent in intents for key in intent.object_keys)
         after = intents[-1].id
-    return keys
+    return left
 
 
 def _still_named(repository: ImageRepository, one: MissingObject) -> bool:
