@@ -7,6 +7,8 @@ import secrets
 import tempfile
 import threading
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import flask
 from werkzeug import Response
@@ -20,6 +22,7 @@ from .pictures import six_pictures
 GUEST = "demo"
 PAGE_POLICY = (
     "default-src 'self'; img-src 'self' https: blob: data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+    "; connect-src 'self' "
 )
 
 
@@ -32,6 +35,7 @@ def create_app(service: ImageService | None = None) -> flask.Flask:
     if open_to_all:
         print("USERIMAGES_EXAMPLE_OPEN=1: anyone may see and change anyone's pictures. For local trials only.")
 
+    store = _store_of_direct_uploads(service)
     app = flask.Flask(__name__)
     app.config.update(SECRET_KEY=_secret_key(folder / "secret"), SESSION_COOKIE_SAMESITE="Lax")
 
@@ -46,9 +50,10 @@ def create_app(service: ImageService | None = None) -> flask.Flask:
     def gallery() -> flask.Response:
         seeding.join(timeout=30)
         user = flask.session.setdefault("user", GUEST)
-        state = {"user": user, "maxBytes": service.max_bytes, "sent": _sent(folder / "sent.json")}
+        sent = _sent(folder / "sent.json")
+        state = {"user": user, "maxBytes": service.max_bytes, "sent": sent, "direct": bool(store)}
         response = flask.make_response(flask.render_template("gallery.html", user=user, state=state))
-        response.headers["Content-Security-Policy"] = PAGE_POLICY
+        response.headers["Content-Security-Policy"] = PAGE_POLICY + store
         return response
 
     @app.post("/login")
@@ -63,6 +68,15 @@ def create_app(service: ImageService | None = None) -> flask.Flask:
         return app.send_static_file("icon.svg")
 
     return app
+
+
+def _store_of_direct_uploads(service: ImageService) -> str:
+    """Return the origin that takes direct uploads, or nothing if files have to pass through the application."""
+    storage: Any = service.storage
+    if not hasattr(storage, "sign_put") or (storage.public_url and not storage.staging_bucket_name):
+        return ""
+    parts = urlsplit(storage.endpoint)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _secret_key(file: Path) -> str:

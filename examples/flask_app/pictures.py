@@ -31,6 +31,7 @@ class Picture:
             "name": self.filename,
             "bytes": len(self.data),
             "type": "image/jpeg",
+            "way": "python",
             "width": width,
             "height": height,
             "carried": carried + ["a rotation tag (now turned upright)"] * turned,

@@ -21,21 +21,42 @@ export async function remove(id, { keepalive = false } = {}) {
   return answer(await fetch(`/api/user_image/${id}/delete/`, { method: "DELETE", keepalive }));
 }
 
+/** Ask for a ticket: the permission to put *file* into the store, once. */
+export async function begin(user, file) {
+  const fields = { username: user, size_bytes: file.size, mime_type: file.type };
+  return (await answer(await fetch("/api/begin_upload/", { method: "POST", body: new URLSearchParams(fields) }))).ticket;
+}
+
+/** Put *file* into the store. */
+export function put(ticket, file, { progress, signal }) {
+  return sent(ticket.method, ticket.url, ticket.headers, file, { progress, signal, unreachable: "The store cannot be reached." });
+}
+
+/** Make an image of what was put. Again, it returns the same one. */
+export async function finish(ticket, fields) {
+  return answer(await fetch("/api/upload_user_image/", { method: "POST", body: new URLSearchParams({ ...fields, ticket: ticket.id }) }));
+}
+
 /** Upload *file*; *progress* is told the share that has left. The same *key* again cannot store it twice. */
 export function upload(file, fields, { key, progress, signal }) {
   const form = new FormData();
   for (const [name, value] of Object.entries(fields)) form.set(name, value);
   form.set("image", file, file.name || "pasted.png");
+  const unreachable = "The server cannot be reached.";
+  return sent("POST", "/api/upload_user_image/", { "Idempotency-Key": key }, form, { progress, signal, unreachable });
+}
+
+function sent(method, url, headers, body, { progress, signal, unreachable }) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    request.open("POST", "/api/upload_user_image/");
-    request.setRequestHeader("Idempotency-Key", key);
+    request.open(method, url);
+    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => event.lengthComputable && progress(event.loaded / event.total);
     request.onload = () => settle(request.status, request.responseText, resolve, reject);
-    request.onerror = () => reject(failure("The server cannot be reached.", "offline"));
+    request.onerror = () => reject(failure(unreachable, "offline"));
     signal?.addEventListener("abort", () => request.abort());
     request.onabort = () => reject(failure("Cancelled.", "cancelled"));
-    request.send(form);
+    request.send(body);
   });
 }
 

@@ -23,6 +23,11 @@ export function open(image, changed) {
 }
 
 const label = (type) => ({ profile: "Profile picture", gallery: "Gallery image", cover: "Cover photo" })[type];
+const WAYS = {
+  direct: "straight to the store; the application read it once, to check it",
+  form: "through the application, in a form",
+  python: "from Python, at the first start",
+};
 const size = (it) => (it.width ? `${it.width} × ${it.height}` : "unknown size");
 
 /** Draw bytes before and after to one scale. */
@@ -45,6 +50,7 @@ function facts(image, sent) {
   } else {
     rows.push(["Sent", "from another browser; the original is not kept"]);
   }
+  if (sent?.way) rows.push(["Way", WAYS[sent.way]]);
   rows.push(["Stored", `${format(image.mime_type)}, ${size(image)}, sRGB, upright`]);
   rows.push(["Removed", sent ? sent.carried.join(", ") || "nothing: it carried no metadata" : "all metadata that it carried"]);
   find("panel-facts").replaceChildren(...rows.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
@@ -67,7 +73,17 @@ function sizes(image) {
 }
 
 function python(image, sent) {
-  const lines = [`    ${quote(state.user)},`, `    open(${quote(sent?.name || "picture.jpg")}, "rb"),`, `    image_type=${quote(image.image_type)},`];
+  const direct = sent?.way === "direct";
+  const begun = [
+    "ticket = images.begin_upload(",
+    `    ${quote(state.user)},`,
+    `    size_bytes=${sent?.bytes},`,
+    `    mime_type=${quote(sent?.type || "")},`,
+    ")",
+    "# The browser sends the file to ticket.url, then:",
+  ];
+  const file = direct ? "ticket.id" : `open(${quote(sent?.name || "picture.jpg")}, "rb")`;
+  const lines = [`    ${quote(state.user)},`, `    ${file},`, `    image_type=${quote(image.image_type)},`];
   if (image.is_primary) lines.push("    is_primary=True,");
   if (image.caption) lines.push(`    caption=${quote(image.caption)},`);
   const narrow = Object.keys(image.variants)[0];
@@ -75,7 +91,8 @@ function python(image, sent) {
     "from userimages.config import service_from_env",
     "",
     "images = service_from_env()",
-    "image = images.upload(",
+    ...(direct ? begun : []),
+    `image = images.${direct ? "finish_upload" : "upload"}(`,
     ...lines,
     ")",
     "",
