@@ -31,9 +31,10 @@ BACKENDS = {
     "sqlalchemy": ["userimages.repositories.sqlalchemy"],
     "postgresql": ["userimages.repositories.sqlalchemy", "psycopg"],
     "heic": ["userimages.processing.heif", "pi_heif"],
+    "fast": ["userimages.processing.resize", "cykooz_resizer"],
     "cli": ["userimages.cli", "tqdm"],
 }
-BACKENDS["all"] = sorted({module for modules in BACKENDS.values() for module in modules})
+BACKENDS["all"] = sorted({module for name, modules in BACKENDS.items() if name != "fast" for module in modules})
 FIRST_UPLOAD = """
 from userimages import ImageService
 from userimages.testing import make_image
@@ -147,6 +148,11 @@ class Check:
 
     def extras(self) -> str:
         """Install the core and each extra by itself, import what it brings, and use it."""
+        with zipfile.ZipFile(self.wheel) as wheel:
+            (metadata,) = (name for name in wheel.namelist() if name.endswith("METADATA"))
+            provided = email.message_from_bytes(wheel.read(metadata)).get_all("Provides-Extra", [])
+        if unknown := set(provided) ^ {name for name in BACKENDS if name}:
+            raise CheckError(f"This script and pyproject.toml differ in the extras {', '.join(sorted(unknown))}")
         for extra, modules in BACKENDS.items():
             python = self.environment(f"extra-{extra or 'none'}", sys.executable, extra)
             code = FIRST_UPLOAD + "".join(f"import {module}\n" for module in modules) + WITH_EXTRA.get(extra, "")
@@ -187,14 +193,24 @@ class Check:
         found = interpreters(self.pythons)
         if not found:
             raise CheckError(f"No CPython of {', '.join(self.pythons)} is here")
-        done = []
+        suites = []
         if self.dependencies != "oldest":
-            done += [self.suite(f"newest-{version}", python, oldest=False) for version, python in found.items()]
+            suites += [(f"newest-{version}", python, False) for version, python in found.items()]
         if self.dependencies != "newest":
             version, python = next(iter(found.items()))
-            done.append(self.suite(f"oldest-{version}", python, oldest=True))
+            suites.append((f"oldest-{version}", python, True))
+        failures = []
+        for name, python, oldest in suites:
+            try:
+                print(f"      {self.suite(name, python, oldest=oldest)}", flush=True)
+            except CheckError as failure:
+                failures.append(f"{name}: {failure}")
+        if failures:
+            raise CheckError("\n".join(failures))
         missing = [version for version in self.pythons if version not in found]
-        return "; ".join(done) + (f"; NOT RUN, no interpreter here: {', '.join(missing)}" if missing else "")
+        return ", ".join(name for name, _, _ in suites) + (
+            f"; NOT RUN, no interpreter here: {', '.join(missing)}" if missing else ""
+        )
 
     def suite(self, name: str, python: Path, *, oldest: bool) -> str:
         """Run the tests in a folder that has all but the sources."""
