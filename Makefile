@@ -62,6 +62,7 @@ bench: $(VENV)/.bench  ## Measure speed, memory and quality beside other librari
 	$(BIN)/python benchmarks/signing.py
 	$(BIN)/python benchmarks/transfer.py
 	$(BIN)/python benchmarks/rebuild.py
+	$(BIN)/python benchmarks/audit.py 10000 100000
 
 torture: $(VENV)/.dev  ## Run the proofs in full: kills, faults, races, costs, a long search for counterexamples
 	USERIMAGES_TORTURE=1 $(BIN)/python -m pytest tests/reliability tests/repositories/test_races.py \

@@ -2,7 +2,8 @@
 
 Four objects an image, five images a user. Each audit runs in a process of its own, whose peak memory is shown. A second
 one reads one object in a hundred, and a third runs after a tenth of the records were lost, so that its report is long.
-Run ``python benchmarks/audit.py``, or with other counts behind it. A million needs some two gigabytes and ten minutes.
+Run ``python benchmarks/audit.py``, or with other counts behind it. A million needs a million names in the file system,
+and a quarter of an hour.
 """
 
 import hashlib
