@@ -21,13 +21,10 @@ from userimages.protocols import Storage
 class MirrorStorage:
     """Keep every object in two storages. The first is read and gives the URLs; the second is kept equal to it.
 
-    ===========  =======================================================================================
-    ``put``      to the second, then to the first. It succeeds only if both have taken the object.
-    ``open``     from the first. If the object is not there, from the second.
-    ``delete``   in both, also if one of them fails: then the error is raised, and the sweep tries again.
-    ``list``     what either of them holds, each key once, because ``open`` finds it and ``delete`` must.
-    ``url``      that of the first
-    ===========  =======================================================================================
+    ``put`` writes to the second and then to the first, and succeeds only if both have taken the object. ``open`` asks
+    the second only for what the first lacks. ``delete`` is tried in both, also if one of them fails: then the error is
+    raised, and the sweep tries again. ``list`` gives what either of them holds, because ``open`` finds it. ``url`` is
+    that of the first.
 
     What browsers upload directly is kept in the first alone, because it is needed for half an hour, and because the
     second may be a public bucket.
