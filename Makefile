@@ -9,7 +9,7 @@ R2_TESTS = tests/storages/test_r2*.py tests/storages/test_wire_check.py
 # The extra `fast` shrinks pictures, and Pillow where it is not installed. The tests that see a difference run with both.
 RESIZING = tests/processing/test_fidelity.py tests/processing/test_recipes.py -k 'not at_every_pixel'
 
-.PHONY: help demo test test-all test-oldest-boto3 test-without-fast order check docs docs-serve bench torture r2 release-check clean
+.PHONY: help demo test test-all test-oldest-boto3 test-without-fast order mutation check docs docs-serve bench torture r2 release-check clean
 
 help:  ## Show what there is
 	@awk -F ':.*  ## ' '/^[a-z0-9-]+:.*  ## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,12 @@ test-without-fast: $(VENV)/.dev
 
 order: $(VENV)/.dev  ## Run the tests in a random order (the same again: make order SEED=1234)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -p randomly $(if $(SEED),--randomly-seed=$(SEED)) tests
+
+mutation: $(VENV)/.mutation  ## Change the core in thousands of ways and see which change no test notices (hours)
+	$(BIN)/mutmut run
+	$(BIN)/mutmut results
+	$(BIN)/mutmut export-cicd-stats
+	$(BIN)/python scripts/mutation_rate.py
 
 check: $(VENV)/.dev  ## Check style, types, directions of import, dependencies, names in docs and tests, and the cost of the import
 	$(BIN)/ruff check
