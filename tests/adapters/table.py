@@ -12,6 +12,8 @@ from userimages.testing.faults import before
 
 JPEG = make_image("JPEG", (160, 80))
 TOO_LARGE = 10 * 2**20 + 256 * 2**10 + 1
+TEN_MIB = 10 * 2**20
+DATA = b"0123456789"
 NOBODY = "019e0000-0000-7000-8000-000000000000"  # an id that no image has
 ELSEWHERE = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
 WHO = {"username": "ana", "image_type": "gallery"}
@@ -22,7 +24,7 @@ IMAGE = ("cat.jpg", JPEG, "image/jpeg")
 class Ask:
     """A request; ``{id}`` in its path is that of an image of ana, ``{upper}`` the same in capitals.
 
-    ``{etag}`` in a header is that of its bytes.
+    ``{etag}`` in a header is that of its bytes, which are ``DATA``. The form holds *image* as many times as *copies*.
     """
 
     method: str
@@ -32,16 +34,23 @@ class Ask:
     image: tuple[str, bytes, str] | None = None
     headers: Mapping[str, str] = attrs.field(factory=dict)
     chunked: bool = False
+    copies: int = 1
 
 
 @attrs.frozen
 class Row:
-    """What a request is answered with, after *meanwhile* has changed the backstage."""
+    """What a request is answered with, after *meanwhile* has changed the backstage.
+
+    *says* is the error in words, *has* are some of the headers, and *body* is the whole body.
+    """
 
     ask: Ask
     status: int
     code: str = ""
     meanwhile: Callable[[Any], None] = lambda backstage: None
+    says: str = ""
+    has: Mapping[str, str] = attrs.field(factory=dict)
+    body: bytes | None = None
 
 
 def no_guard(backstage):
@@ -106,7 +115,15 @@ def uploads():
         "upload as a form of HTML sends it",
         Row(change(UPLOAD, fields={**WHO, "is_primary": "on", "caption": ""}), 200),
     )
-    yield "upload without an image", Row(change(UPLOAD, image=None), 400, "missing_fields")
+    for field in ("username", "image_type"):
+        lacking = {name: text for name, text in WHO.items() if name != field}
+        row = Row(change(UPLOAD, fields=lacking), 400, "missing_fields", says=f"Missing required fields: {field}")
+        yield f"upload without {field}", row
+    without = Row(change(UPLOAD, image=None), 400, "missing_fields", says="Missing required fields: image")
+    yield "upload without an image", without
+    yield "upload of two files", Row(change(UPLOAD, copies=2), 400, "invalid_field")
+    byte_over = change(UPLOAD, image=("cat.jpg", bytes(TEN_MIB + 1), "image/jpeg"))
+    yield "upload of one byte too many", Row(byte_over, 413, "file_too_large", says="File size exceeds 10MB limit")
     yield (
         "upload of a text field as image",
         Row(change(UPLOAD, image=None, fields={**WHO, "image": "a" * 700_000}), 400, "missing_fields"),
@@ -138,7 +155,12 @@ def uploads():
     yield "upload without a length", Row(change(UPLOAD, chunked=True), 411, "length_required")
     yield (
         "upload that is too large",
-        Row(change(UPLOAD, image=("cat.jpg", bytes(TOO_LARGE), "image/jpeg")), 413, "file_too_large"),
+        Row(
+            change(UPLOAD, image=("cat.jpg", bytes(TOO_LARGE), "image/jpeg")),
+            413,
+            "file_too_large",
+            says="File size exceeds 10MB limit",
+        ),
     )
     yield "upload of a page", Row(change(UPLOAD, image=("cat.html", JPEG, "")), 415, "unsupported_format")
     yield (
@@ -146,7 +168,8 @@ def uploads():
         Row(UPLOAD, 500, "repository_error", failing("repository", begin_upload=DATABASE)),
     )
     yield "upload with a store that fails", Row(UPLOAD, 500, "storage_error", failing("storage", put=STORE))
-    yield "upload with a silent store", Row(UPLOAD, 503, "storage_unavailable", failing("storage", put=SILENT))
+    silent = Row(UPLOAD, 503, "storage_unavailable", failing("storage", put=SILENT))
+    yield "upload with a silent store", change(silent, says="Storage error", has={"Retry-After": "9"})
     yield "upload at a busy time", Row(UPLOAD, 503, "busy", processor_raises(BusyError("Busy.", retry_after=3)))
 
 
@@ -173,7 +196,11 @@ def lists():
         yield f"{name}, bad limit", Row(change(ask, query=f"{ask.query}&limit=0"), 400, "invalid_field")
         yield f"{name}, refused", Row(ask, 403, "forbidden", no_guard)
         yield f"{name}, broken", Row(ask, 500, "repository_error", failing("repository", list=DATABASE))
-    yield "list of nobody", Row(change(BY_QUERY, query=""), 400, "missing_fields")
+    nobody = Row(change(BY_QUERY, query=""), 400, "missing_fields", says="Missing required fields: username")
+    yield "list of nobody", nobody
+    for bad in ("limit=201", "limit=-1", "limit=two", "limit=٣", f"limit={'9' * 5000}", "cursor=x", "cursor=garbage"):
+        yield f"list, {bad[:20]}", Row(change(LIST, query=bad), 400, "invalid_field")
+    yield "list of no type", Row(change(LIST, query="image_type=No!"), 400, "invalid_field")
 
 
 def changes():
@@ -201,15 +228,28 @@ def changes():
         yield f"{name}, silent store", Row(ask, 503, "storage_unavailable", failing("storage", delete=SILENT))
 
 
+HEADERS = {
+    "Content-Disposition": 'inline; filename="gallery-{id}.jpg"',
+    "Cache-Control": "private, max-age=3600",
+    "Accept-Ranges": "bytes",
+    "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'",
+    "Cross-Origin-Resource-Policy": "same-site",
+    "X-Content-Type-Options": "nosniff",
+    "X-Robots-Tag": "noindex",
+}
+
+
 def serving():
-    yield "serve", Row(SERVE, 200)
-    yield "serve a variant", Row(change(SERVE, query="variant=64"), 200)
-    yield "serve a part", Row(change(SERVE, headers={"Range": "bytes=1-2"}), 206)
-    yield "serve what is known", Row(change(SERVE, headers={"If-None-Match": "{etag}"}), 304)
-    yield "serve no variant", Row(change(SERVE, query="variant=no"), 404, "image_not_found")
-    yield "serve without a file", Row(SERVE, 404, "object_not_found", no_file)
+    yield "serve", Row(SERVE, 200, has=HEADERS | {"Content-Length": "10"}, body=DATA)
+    variant = Row(change(SERVE, query="variant=64"), 200, has={"Content-Type": "image/webp"}, body=DATA + b"64")
+    yield "serve a variant", variant
+    unknown = Row(change(SERVE, query="variant=65"), 404, "image_not_found", says="Image not found")
+    yield "serve no variant", unknown
+    gone = Row(SERVE, 404, "object_not_found", no_file, says="Image file not found")
+    yield "serve without a file", gone
+    yield from ranges()
+    yield from conditions()
     yield "serve, refused", Row(SERVE, 404, "image_not_found", no_guard)
-    yield "serve past the end", Row(change(SERVE, headers={"Range": "bytes=999999-"}), 416, "range_not_satisfiable")
     yield "serve, broken", Row(SERVE, 500, "storage_error", failing("storage", open=STORE))
     yield "serve, silent store", Row(SERVE, 503, "storage_unavailable", failing("storage", open=SILENT))
     yield "head", Row(HEAD, 200)
@@ -217,10 +257,56 @@ def serving():
     yield "head of nobody's", Row(change(HEAD, path=HEAD.path.format(id=NOBODY)), 404)
     yield "head, broken", Row(HEAD, 500, "", failing("repository", get=DATABASE))
 
-    for spelled in ("{id.hex}", "{id.urn}", "{{{id}}}", "{upper}", "%7B{id}%7D", "1", "x" * 300):
+    nil = "00000000-0000-0000-0000-000000000000"
+    for spelled in ("{id.hex}", "{id.urn}", "{{{id}}}", "{upper}", "%7B{id}%7D", "1", "x" * 3000, "no-uuid", nil, "é"):
         row = Row(change(SERVE, path=f"user_image/{spelled}/serve/"), 404, "image_not_found")
         yield f"serve {spelled[:20]}", row
-    for path in ("user_images//", "user_image//", "user_image//serve/", "upload_user_image/more/", "user_image/a/b/c/"):
-        yield f"no route {path}", Row(Ask("GET", path), 404, "not_found")
-    for path in ("upload_user_image/", "user_images/ana/", "user_image/{id}/", "user_image/{id}/update/"):
-        yield f"no method {path}", Row(Ask("PATCH", path), 405, "method_not_allowed")
+    for path in (
+        *("user_images//", "user_image//", "user_image//serve/", "upload_user_image/more/", "user_image/a/b/c/"),
+        *("user_image/", "user_images/a/b/"),
+    ):
+        yield f"no route {path}", Row(Ask("GET", path), 404, "not_found", says="Not found")
+    for path, allowed in (
+        ("upload_user_image/", "POST"),
+        ("user_images/ana/", "GET"),
+        ("user_images/", "GET"),
+        ("user_image/{id}/", "GET"),
+        ("user_image/{id}/update/", "POST"),
+        ("user_image/{id}/delete/", "POST, DELETE"),
+        ("user_image/{id}/set_primary/", "POST"),
+        ("user_image/{id}/serve/", "GET, HEAD"),
+    ):
+        for method in ("PATCH", "OPTIONS", "PUT", "POST" if "GET" in allowed else "GET"):
+            row = Row(Ask(method, path), 405, "method_not_allowed", says="Method not allowed", has={"Allow": allowed})
+            yield f"no {method} of {path}", row
+
+
+def ranges():
+    """One range is a part, and anything else is the whole."""
+    for asked, part, where in (
+        ("bytes=0-0", b"0", "0-0"),
+        ("bytes=2-4", b"234", "2-4"),
+        ("BYTES=2-4", b"234", "2-4"),
+        ("bytes=-3", b"789", "7-9"),
+        ("bytes=-99", DATA, "0-9"),
+        ("bytes=4-", b"456789", "4-9"),
+        ("bytes=9-999", b"9", "9-9"),
+    ):
+        has = {"Content-Range": f"bytes {where}/10", "Content-Length": str(len(part))}
+        yield f"serve {asked}", Row(change(SERVE, headers={"Range": asked}), 206, has=has, body=part)
+    for asked in ("bytes=10-", "bytes=-0", "bytes=999999999999999999-"):
+        row = Row(change(SERVE, headers={"Range": asked}), 416, "range_not_satisfiable")
+        yield f"serve {asked}", change(row, has={"Content-Range": "bytes */10"})
+    for asked in ("bytes=0-1,4-5", "bytes=4-2", "bytes=-", "bytes=a-b", "items=0-1", ""):
+        whole = Row(change(SERVE, headers={"Range": asked}), 200, has={"Content-Length": "10"}, body=DATA)
+        yield f"serve, Range {asked!r}", whole
+
+
+def conditions():
+    """A copy that is still good is not sent again."""
+    for known in ("{etag}", "W/{etag}", '"other", {etag}', '"a",W/{etag} , "b"', "*"):
+        headers = {"If-None-Match": known, "Range": "bytes=99-"}
+        has = {"ETag": "{etag}", "Cache-Control": "private, max-age=3600"}
+        yield f"serve what is known as {known}", Row(change(SERVE, headers=headers), 304, has=has, body=b"")
+    for other in ('"other"', "", "garbage", "{digest}x", 'W/"', "W/*"):
+        yield f"serve what is not {other!r}", Row(change(SERVE, headers={"If-None-Match": other}), 200, body=DATA)

@@ -1,4 +1,4 @@
-"""The contract without a framework: request facts in, a response out."""
+"""What only the values of ``userimages.http`` can show; the rules of all transports are `tests/adapters/table.py`."""
 
 import hashlib
 import io
@@ -81,39 +81,14 @@ class Caller:
 # Serving: ranges, validators, headers
 
 
-@pytest.mark.parametrize(
-    ("asked", "status", "sent", "content_range"),
-    [
-        ("bytes=0-0", 206, b"0", "bytes 0-0/10"),
-        ("bytes=2-4", 206, b"234", "bytes 2-4/10"),
-        ("BYTES=2-4", 206, b"234", "bytes 2-4/10"),
-        ("bytes=-3", 206, b"789", "bytes 7-9/10"),
-        ("bytes=-99", 206, DATA, "bytes 0-9/10"),
-        ("bytes=4-", 206, b"456789", "bytes 4-9/10"),
-        ("bytes=9-999", 206, b"9", "bytes 9-9/10"),
-        ("bytes=10-", 416, None, "bytes */10"),
-        ("bytes=-0", 416, None, "bytes */10"),
-        ("bytes=999999999999999999-", 416, None, "bytes */10"),
-        ("bytes=0-1,4-5", 200, DATA, None),
-        ("bytes=4-2", 200, DATA, None),
-        ("bytes=-", 200, DATA, None),
-        ("bytes=a-b", 200, DATA, None),
-        ("bytes=٣-٤", 200, DATA, None),
-        ("items=0-1", 200, DATA, None),
-        ("", 200, DATA, None),
-    ],
-)
 @pytest.mark.contract("C17")
-def test_one_range_is_served_or_the_whole(asked, status, sent, content_range):
-    """One range is served, and anything else is the whole."""
+def test_digits_of_another_script_are_not_a_range():
+    """Sockets do not carry them, so they are not in the table of all transports, nor is a star between spaces."""
     call = Caller()
-    response = call("GET", f"user_image/{call.uploaded()}/serve/", headers={"Range": asked})
+    path = f"user_image/{call.uploaded()}/serve/"
 
-    assert response.status == status
-    assert response.headers.get("Content-Range") == content_range
-    if sent is not None:
-        assert response.body == sent
-        assert response.headers["Content-Length"] == str(len(sent))
+    assert call("GET", path, headers={"Range": "bytes=٣-٤"}).body == DATA
+    assert call("GET", path, headers={"If-None-Match": " * "}).status == 304
 
 
 @pytest.mark.contract("C17")
@@ -126,32 +101,6 @@ def test_a_range_of_other_bytes_is_the_whole():
     assert call("GET", path, headers={"Range": "bytes=0-1", "If-Range": etag}).status == 206
     for other in ('"other"', f"W/{etag}", "Mon, 23 Nov 2026 17:00:00 GMT"):
         assert call("GET", path, headers={"Range": "bytes=0-1", "If-Range": other}).body == DATA
-
-
-@pytest.mark.parametrize("header", ["{}", "W/{}", '"other", {}', '"a",W/{} , "b"', "*", " * "])
-@pytest.mark.contract("C17")
-def test_if_none_match_is_not_modified(header):
-    """`If-None-Match` is answered with 304, whether exact, weak, listed or `*`."""
-    call = Caller()
-    path = f"user_image/{call.uploaded()}/serve/"
-    etag = call("GET", path).headers["ETag"]
-
-    response = call("GET", path, headers={"If-None-Match": header.format(etag), "Range": "bytes=99-"})
-
-    assert (response.status, response.body) == (304, b"")
-    assert response.headers["ETag"] == etag
-    assert response.headers["Cache-Control"] == "private, max-age=3600"
-
-
-@pytest.mark.parametrize("header", ['"other"', "", "garbage", "{}x", 'W/"', "W/*"])
-@pytest.mark.contract("C17")
-def test_another_if_none_match_gets_the_bytes(header):
-    """Another `If-None-Match` is answered with the bytes."""
-    call = Caller()
-    path = f"user_image/{call.uploaded()}/serve/"
-    etag = call("GET", path).headers["ETag"].strip('"')
-
-    assert call("GET", path, headers={"If-None-Match": header.format(etag)}).status == 200
 
 
 @pytest.mark.contract("C11")
@@ -300,17 +249,6 @@ def test_a_dangerous_name_or_type_is_unsupported(filename, content_type):
     assert answer["code"] == "unsupported_format"
 
 
-@pytest.mark.contract("C13")
-def test_two_files_in_one_field_are_refused():
-    """Two files in one field are refused."""
-    call = Caller()
-    form = Form({"username": "ana", "image_type": "gallery"}, [FilePart(io.BytesIO(DATA), "a.jpg")] * 2)
-    status, answer = call.json("POST", "upload_user_image/", form=lambda: form)
-
-    assert (status, answer["code"]) == (400, "invalid_field")
-    assert len(call.service.list("ana")) == 0
-
-
 @pytest.mark.parametrize(
     ("text", "truth"), [("true", True), ("TRUE", True), ("on", True), ("False", False), ("", False)]
 )
@@ -345,8 +283,8 @@ def test_an_idempotency_key_gives_the_first_answer():
 
 
 @pytest.mark.contract("C13")
-def test_missing_fields_are_named():
-    """Missing fields are named, and the body of another method is never read."""
+def test_all_missing_fields_are_named():
+    """All of them at once, and the body of another method is never read."""
 
     def unread():
         raise AssertionError
@@ -616,26 +554,6 @@ def test_another_path_is_not_found_as_json(path):
     status, answer = Caller().json("GET", path)
 
     assert (status, answer) == (404, {"error": "Not found", "code": "not_found"})
-
-
-@pytest.mark.parametrize("id", ["1", "not-a-uuid", "00000000-0000-0000-0000-000000000000", "é", "a" * 5000])
-@pytest.mark.contract("C17")
-def test_an_id_that_is_none_is_a_missing_image(id):
-    """An id that is none is a missing image, not an error."""
-    status, answer = Caller().json("GET", f"user_image/{id}/serve/")
-
-    assert (status, answer) == (404, {"error": "Image not found", "code": "image_not_found"})
-
-
-@pytest.mark.parametrize(
-    "query", ["limit=0", "limit=201", "limit=-1", "limit=a", "limit=٣", "limit=" + "9" * 5000, "cursor=x"]
-)
-@pytest.mark.contract("C14")
-def test_a_bad_limit_or_cursor_is_a_bad_request(query):
-    """A bad limit or cursor is 400."""
-    status, answer = Caller().json("GET", "user_images/ana/", query)
-
-    assert (status, answer["code"]) == (400, "invalid_field")
 
 
 @pytest.mark.contract("C14")
