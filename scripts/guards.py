@@ -54,6 +54,7 @@ GUARDS = [
         "        parts += 1\n        limits.allow_parts(parts)\n        if marker == _END",
         "        if marker == _END",
     ),
+    ("colors of a JPEG", "jpeg.py", " or len(segment) != 6 + 3 * segment[5]", ""),
     ("junk in a JPEG", "jpeg.py", "position + limits.max_junk_bytes + 2", "len(data)"),
     ("parts of a PNG", "png.py", "limits.allow_parts(parts)", "pass"),
     ("profiles of a PNG", "png.py", "            first.setdefault(kind, body)", "            first[kind] = body"),

@@ -212,6 +212,18 @@ def test_a_picture_that_just_meets_its_limit_passes(limits, data):
     assert PillowProcessor(limits=limits)(data, ImageType.GALLERY).main.width == 60
 
 
+@pytest.mark.parametrize("marker", [0xC0, 0xC2])
+@pytest.mark.parametrize(("stated", "there"), [(0, 0), (0, 1), (1, 2), (3, 2), (255, 3)])
+def test_the_colors_of_a_jpeg_are_as_many_as_stated(processor, marker, stated, there):
+    """What follows is counted by them."""
+    frame = hostile.segment(
+        marker, b"\x08\0\x10\0\x10" + bytes((stated,)) + b"\1\x11\0" * there + bytes(3 * (not there))
+    )
+    scans = hostile.segment(0xDA, b"\1\1\0\0\0\0") * 2
+    with pytest.raises(BrokenImageError, match="size is not stated"):
+        processor(b"\xff\xd8" + frame + scans + b"\xff\xd9", "gallery")
+
+
 def test_scans_of_a_sequential_jpeg_are_counted():
     """A sequential JPEG with a scan for each color has its scans counted."""
     good = make_image("JPEG", (64, 64), mode="L")

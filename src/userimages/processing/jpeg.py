@@ -53,7 +53,7 @@ def examine(data: bytes, limits: Limits) -> Header:
             if not segment:
                 continue
         elif marker in _FRAMES:
-            if len(segment) < 9:
+            if len(segment) < 9 or len(segment) != 6 + 3 * segment[5]:
                 raise broken("its size is not stated")
             frame = marker, segment
             height, width = struct.unpack_from(">HH", segment, 1)
