@@ -31,7 +31,7 @@ import PIL
 from PIL import Image, ImageOps
 from PIL.JpegImagePlugin import get_sampling
 
-from peers import ENGINES, PEERS, UPRIGHT, ours
+from peers import ENGINES, FAST, OURS, PEERS, UPRIGHT, ours, shrink_with
 from userimages import ImageType
 from userimages.processing import Fit, Limits, PillowProcessor, Recipe
 from userimages.processing.color import Profile
@@ -106,10 +106,14 @@ def print_times(table: dict[str, dict[str, float]], files: dict[str, bytes]) -> 
     print(head, "| --- |" + " --- |" * len(files), sep="\n")
     for name, by in table.items():
         print(f"| {name} | " + " | ".join(f"{by[file]:.0f}" if file in by else "-" for file in files) + " |")
-    if "userimages" not in table:
-        return
-    us = table["userimages"]
-    for others, words in ((PEERS, "best peer / ours"), (UPRIGHT, "best peer that turns upright / ours")):
+    for name in OURS:
+        if name in table:
+            print_ratios(name, table)
+
+
+def print_ratios(name: str, table: dict[str, dict[str, float]]) -> None:
+    us = table[name]
+    for others, words in ((PEERS, f"best peer / {name}"), (UPRIGHT, f"best peer that turns upright / {name}")):
         best = {
             file: min((table[name][file] for name in others if file in table.get(name, {})), default=0) for file in us
         }
@@ -121,7 +125,21 @@ def print_times(table: dict[str, dict[str, float]], files: dict[str, bytes]) -> 
         by = table.get(other, {})
         if by:
             listed = ", ".join(f"{file} {us[file] / by[file]:.2f}" for file in us if file in by)
-            print(f"\nours / {other}: {listed}")
+            print(f"\n{name} / {other}: {listed}")
+    if "libvips" in table:
+        ratios = [table["libvips"][file] / us[file] for file in us]
+        print(f"\nlibvips / {name}: geometric mean {mean(ratios):.2f}, ahead on {sum(each > 1 for each in ratios)}")
+
+
+def print_shipped(files: dict[str, bytes], rounds: int) -> None:
+    """The three recipes as they ship, with all their variants."""
+    made = {
+        f"{recipe}{', fast' if with_fast else ''}": ours(fast=with_fast, recipe=recipe)
+        for recipe in ("profile", "gallery", "cover")
+        for with_fast in ((False, True) if FAST else (False,))
+    }
+    print("\nThe recipes as they ship:\n")
+    print_times(times(made, files, rounds), files)
 
 
 CHILD = """
@@ -260,13 +278,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="five kinds, three rounds")
     parser.add_argument("--rounds", type=int, default=0, help="how often each is run (default 7)")
+    parser.add_argument("--times", action="store_true", help="nothing but CPU times")
     parser.add_argument("--only", nargs="*", default=(), help="names of engines")
     parser.add_argument("--photos", type=Path, help="a folder of real JPEG photographs")
     parser.add_argument("--json", type=Path, help="where to write the times")
     chosen = parser.parse_args()
-    print(
-        f"Python {platform.python_version()}, Pillow {PIL.__version__}, {platform.machine()}, {os.cpu_count()} CPUs\n"
-    )
+    malloc = [f"{name}={value}" for name, value in os.environ.items() if name.startswith("MALLOC_")]
+    print(f"Python {platform.python_version()}, Pillow {PIL.__version__}, {platform.machine()}, {os.cpu_count()} CPUs")
+    print(f"Allocator: {' '.join(malloc) or 'as it is'}\n")
     files, found = images(chosen.quick), engines(chosen.only)
     print("Files: " + ", ".join(f"{name} {len(data) / 1e6:.1f} MB" for name, data in files.items()) + "\n")
     table = times(found, files, chosen.rounds or (3 if chosen.quick else 7))
@@ -274,14 +293,20 @@ def main() -> None:
     if "userimages" in found and "GIF" in files:
         kept = times({"kept": ours(animated=True)}, {"GIF": files["GIF"]}, 3)["kept"]["GIF"]
         print(f"\nAll 42 frames of the GIF kept, as WebP: {kept:.0f} ms")
+    print_shipped(files, chosen.rounds or (3 if chosen.quick else 7))
+    if chosen.times:
+        return
     print_memory(found, files)
     if "userimages" in found:
         print_threads(found["userimages"], files["phone 12 MP"], 4 if chosen.quick else 10)
     photos = shipped_photos()
     if chosen.photos:
         photos |= {path.name: path.read_bytes() for path in sorted(chosen.photos.glob("*.jp*g"))}
-    print_quality(photos, 0.48)
-    print_quality({name: data for name, data in files.items() if data.startswith(b"\xff\xd8")}, 1920)
+    for library in (None, FAST) if FAST else (None,):
+        print("\nWith the extra fast:" if library else "\nWith Pillow:")
+        shrink_with(library)
+        print_quality(photos, 0.48)
+        print_quality({name: data for name, data in files.items() if data.startswith(b"\xff\xd8")}, 1920)
     if chosen.json:
         chosen.json.write_text(json.dumps(table, indent=1))
 

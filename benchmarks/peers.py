@@ -5,23 +5,55 @@ do with its own means; what it leaves out is said beside it.
 """
 
 import io
+import sys
 from collections.abc import Callable
 
 from PIL import Image, ImageOps
 
+from userimages.processing import resize
+
 SIZES = (640, 256, 64)
+FAST = resize.fast()
 
 
-def ours(*, animated: bool = False) -> Callable[[bytes], list[bytes]]:
-    """userimages: everything; of an animation the first frame, as the others do, unless *animated*."""
+def shrink_with(library: object) -> None:
+    """Let userimages shrink with this library; with None as where the extra ``fast`` is not installed."""
+    sys.modules["cykooz_resizer"] = library  # type: ignore[assignment]
+    resize.fast.cache_clear()
+
+
+def fast() -> Callable[[bytes], list[bytes]]:
+    """userimages with the extra ``fast``: everything."""
+    if FAST is None:
+        raise ImportError("cykooz_resizer")
+    return ours(fast=True)
+
+
+def ours(*, animated: bool = False, fast: bool = False, recipe: str = "") -> Callable[[bytes], list[bytes]]:
+    """userimages: everything; of an animation the first frame, as the others do, unless *animated*.
+
+    With *recipe* that recipe as it ships. Without *fast*, Pillow shrinks, whatever is installed.
+    """
     from userimages import ImageType
     from userimages.processing import Fit, Limits, PillowProcessor, Recipe
+
+    library = FAST if fast else None
+    if recipe:
+        shipped = PillowProcessor(limits=Limits(max_bytes=1 << 30))
+
+        def as_shipped(data: bytes) -> list[bytes]:
+            shrink_with(library)
+            processed = shipped(data, recipe)
+            return [processed.main.data, *(each.data for each in processed.variants.values())]
+
+        return as_shipped
 
     variants = {str(size): Fit(size, size) for size in SIZES}
     recipe = Recipe(Fit(1920, 1920), variants=variants, format=None if animated else "jpeg")
     processor = PillowProcessor(recipes={ImageType.GALLERY: recipe}, limits=Limits(max_bytes=1 << 30))
 
     def run(data: bytes) -> list[bytes]:
+        shrink_with(library)
         processed = processor(data, ImageType.GALLERY)
         return [processed.main.data, *(each.data for each in processed.variants.values())]
 
@@ -235,6 +267,7 @@ def turbo() -> Callable[[bytes], list[bytes]]:
 
 ENGINES: dict[str, Callable[[], Callable[[bytes], list[bytes]]]] = {
     "userimages": ours,
+    "userimages[fast]": fast,
     "original process_image": original,
     "naive Pillow": naive,
     "django-imagekit": imagekit,
@@ -244,5 +277,6 @@ ENGINES: dict[str, Callable[[], Callable[[bytes], list[bytes]]]] = {
     "libvips": vips,
     "turbo limit": turbo,
 }
+OURS = ("userimages", "userimages[fast]")
 PEERS = ("django-imagekit", "easy-thumbnails", "filedepot", "sqlalchemy-file")
 UPRIGHT = ("django-imagekit", "easy-thumbnails")
