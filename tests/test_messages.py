@@ -322,6 +322,13 @@ REFUSED: list[tuple[Callable[[], object], str, str, str | None, dict[str, object
         {"field": "limit"},
     ),
     (
+        lambda: checked_limit(10**5000),
+        "InvalidFieldError",
+        "The limit of thousands of digits is not a whole number from 1 to 200.",
+        "Read page by page.",
+        {"field": "limit"},
+    ),
+    (
         lambda: checked_limit(201),
         "InvalidFieldError",
         "The limit 201 is not a whole number from 1 to 200.",
@@ -730,7 +737,7 @@ REFUSED: list[tuple[Callable[[], object], str, str, str | None, dict[str, object
 ]
 
 
-@pytest.mark.parametrize(("call", "error", "message", "hint", "facts"), REFUSED)
+@pytest.mark.parametrize(("call", "error", "message", "hint", "facts"), REFUSED, ids=map(str, range(len(REFUSED))))
 def test_a_refusal_has_these_words(
     call: Callable[[], object], error: str, message: str, hint: str, facts: dict[str, object]
 ) -> None:

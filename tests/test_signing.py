@@ -239,5 +239,6 @@ def test_a_token_covers_what_a_server_sees(url: str, seen: str) -> None:
     signer = UrlSigner(["a-key-of-exactly-32-characters-1"])
     token = signer.signed(url, now=now).partition("verify=")[2]
 
+    assert signer.signed(url, now=now) == f"{url}{'&' if '?' in url else '?'}verify={token}"
     assert signer.seconds_left(seen, token, now=now) == 7200
     assert signer.seconds_left(seen + "/", token, now=now) == 0
