@@ -1,8 +1,8 @@
-"""What a browser shows of twelve files after an upload, beside others: the table of docs/processing.md.
+"""What a browser shows of twelve files after an upload, beside others: the table of docs/performance.md.
 
     python benchmarks/fidelity.py [--pictures FOLDER]
 
-Needs Chromium and playwright, and for the others django-imagekit and easy-thumbnails. Each file is shown before and
+Needs Chromium and playwright, and for the others the libraries of the group bench. Each file is shown before and
 after, over black and over white, and the larger mean difference of a channel is printed, from 0 to 255. Under 2 nobody
 sees it, over 6 everybody does. --pictures writes both side by side.
 """
@@ -22,7 +22,7 @@ import drawn
 import oracle
 from PIL import Image, ImageDraw
 
-from peers import imagekit_as_it_is, ours, pinit, thumbnails_as_it_is
+from peers import filedepot, imagekit_as_it_is, original, ours, sqlalchemy_file, thumbnails_as_it_is
 from userimages.testing import make_image
 from userimages.testing.images import make_exif, make_icc, make_pixels
 
@@ -94,9 +94,11 @@ def files() -> dict[str, bytes]:
 
 ENGINES: dict[str, Callable[[], Engine]] = {
     "userimages": lambda: ours(animated=True),
-    "PinIt process_image": pinit,
+    "original views": original,
     "django-imagekit": imagekit_as_it_is,
     "easy-thumbnails": thumbnails_as_it_is,
+    "filedepot": filedepot,
+    "sqlalchemy-file": sqlalchemy_file,
 }
 
 
