@@ -247,6 +247,18 @@ def test_a_kill_at_any_step_and_a_restart(place: rig.Place) -> None:
     rig.count("adoptions killed and repeated", killed)
 
 
+def test_two_runs_at_once_make_no_doubles(tmp_path: Path) -> None:
+    """Two runs of the same originals make each once; a row that the other has in hand to the end is a conflict."""
+    images = service_from_env({"USERIMAGES_DATA_DIR": str(tmp_path)}, processor=rig.instant_processor)
+    originals = [original(str(n), user=f"user-{n % 3}") for n in range(30)]
+    for report, told in rig.at_once([lambda: refusals(images, originals)] * 2):
+        assert report.adopted + report.present + report.refused == 30
+        assert {code for _, code in told} <= {"conflict"}
+    assert adopt(images, originals) == AdoptReport(present=30)
+    assert sum(len(images.list(f"user-{n}")) for n in range(3)) == 30
+    assert not images.repository.list_intents()
+
+
 # The console.
 
 

@@ -45,7 +45,7 @@ def _run(options: argparse.Namespace) -> int:
         show(f"{report.adopted:,} adopted, {report.present:,} had been before, {report.refused:,} refused.")
         if report.refused:
             where = f"{options.refused} says why" if options.refused else "Repeat it with --refused OUT.csv to see why"
-            show(f"{where}. A conflict may be a row that a killed run had in hand: repeat it after ten minutes.")
+            show(f"{where}. A conflict may be a row that another run has in hand: repeat it after ten minutes.")
     return NEEDS_ACTION if report.refused else OK
 
 
