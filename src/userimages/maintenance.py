@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from userimages import validation
 from userimages.lifecycle.audit import audit, delete_orphans
 from userimages.lifecycle.deletion import OnDeleted
-from userimages.lifecycle.rebuild import rebuild_all
 from userimages.lifecycle.sweep import sweep
 from userimages.logs import log_event
 from userimages.model import AuditReport, CheckReport, RebuildReport, SweepReport
@@ -88,6 +87,8 @@ class Maintenance:
             ConfigurationError: the repository cannot revise, or a recipe does not work. Nothing was done.
             BusyError, StorageError, RepositoryError: a part failed. What was done is done: repeat the call.
         """
+        from userimages.lifecycle.rebuild import rebuild_all
+
         validation.check_rebuild(after=after, limit=limit)
         with log_event("rebuild_all") as facts:
             report = rebuild_all(
