@@ -132,15 +132,16 @@ def rclone(root, environ):
     return time.perf_counter() - began
 
 
-def line(what, number, unit, seconds, size=None):
-    rate = f"{number / seconds:9,.0f} {unit}/s"
-    print(f"{what:44} {seconds:8.1f} s {rate}" + (f" {size / seconds / 1e6:8.1f} MB/s" if size else ""))
+def line(what, number, unit, seconds, cpu=None):
+    ours = "" if cpu is None else f"   {cpu / number * 1e6:7,.0f} us of our CPU for each"
+    print(f"{what:40} {seconds:8.1f} s {number / seconds:9,.0f} {unit}/s{ours}")
 
 
 def measured(call):
-    began = time.perf_counter()
+    """Return the report of a call, its seconds, and the seconds of CPU of this process."""
+    began, worked = time.perf_counter(), time.process_time()
     report = call()
-    return report, time.perf_counter() - began
+    return report, time.perf_counter() - began, time.process_time() - worked
 
 
 def objects(folder, number):
@@ -153,17 +154,17 @@ def objects(folder, number):
         size = fill_store(source, repository, number)
         print(f"{number:,} objects, {size / 1e6:,.0f} MB, from the disk to an S3 server on this machine")
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        report, seconds = measured(lambda: transfer.copy_objects(repository, source, target))
+        report, seconds, cpu = measured(lambda: transfer.copy_objects(repository, source, target))
         assert (report.copied, report.wrong, report.missing) == (number, (), ()), report
-        line("copy_objects", number, "objects", seconds, size)
+        line("copy_objects", number, "objects", seconds, cpu)
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-        report, again = measured(lambda: transfer.copy_objects(repository, source, target))
+        report, again, cpu_again = measured(lambda: transfer.copy_objects(repository, source, target))
         assert report.present == number, report
-        line("copy_objects, everything is there", number, "objects", again)
+        line("copy_objects, everything is there", number, "objects", again, cpu_again)
         if shutil.which("rclone"):
             target.client.create_bucket(Bucket="rclone")
             theirs = rclone(source.root, environ)
-            line("rclone copy, 8 transfers", number, "objects", theirs, size)
+            line("rclone copy, 8 transfers", number, "objects", theirs)
             print(f"rclone / copy_objects: {theirs / seconds:.2f}")
         else:
             print("rclone is not installed: apt-get install rclone")
@@ -186,12 +187,14 @@ def records(folder, number):
             print(f"{number:,} records")
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             for what, source, target in (("SQLite to PostgreSQL", old, new), ("PostgreSQL to SQLite", new, back)):
-                report, seconds = measured(lambda source=source, target=target: transfer.copy_records(source, target))
+                report, seconds, cpu = measured(
+                    lambda source=source, target=target: transfer.copy_records(source, target)
+                )
                 assert report.copied == number, report
-                line(f"copy_records, {what}", number, "records", seconds)
-            report, seconds = measured(lambda: transfer.copy_records(old, new))
+                line(f"copy_records, {what}", number, "records", seconds, cpu)
+            report, seconds, cpu = measured(lambda: transfer.copy_records(old, new))
             assert report.present == number, report
-            line("copy_records again, which compares", number, "records", seconds)
+            line("copy_records again, which compares", number, "records", seconds, cpu)
             grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
             print(f"memory grew by {grown:.0f} MB")
             for each in (old, new, back):
