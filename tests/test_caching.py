@@ -92,6 +92,7 @@ def image(repository: CachingRepository) -> UserImage:
 
 
 @pytest.mark.contract("C29")
+@pytest.mark.cost
 def test_a_page_that_is_read_again_costs_no_statement(
     repository: CachingRepository, inner: Counting, cache: Cache, image: UserImage
 ) -> None:

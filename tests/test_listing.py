@@ -52,6 +52,7 @@ def test_a_bad_argument_of_a_list_is_named(tiny_processor, arguments) -> None:
 
 
 @pytest.mark.contract("C8")
+@pytest.mark.cost
 def test_a_list_asks_the_storage_nothing(tiny_processor) -> None:
     """A list asks the storage nothing."""
     repository = MemoryRepository()

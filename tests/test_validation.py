@@ -52,6 +52,7 @@ def test_a_file_that_gives_little_is_read_to_its_end() -> None:
     assert validation.read_file(Dribble(), limit=10) == b"abc"
 
 
+@pytest.mark.cost
 def test_a_file_is_read_by_the_mebibyte() -> None:
     """Each read asks for what is still wanted, at most a mebibyte at once, and one byte past the limit at most."""
     asked: list[int] = []
@@ -250,6 +251,7 @@ def test_what_is_left_of_one_tag_makes_no_other(caption: str) -> None:
 
 
 @pytest.mark.contract("C28")
+@pytest.mark.cost
 def test_tags_within_tags_cost_few_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tags within tags cost a bounded number of passes."""
     passes, parsed = [], validation._without_tags

@@ -147,6 +147,7 @@ class OneRow:
 
 
 @pytest.mark.contract("C11")
+@pytest.mark.cost
 def test_head_and_not_modified_open_no_object():
     """`HEAD` and 304 open no object, and a `GET` opens one."""
     opened = []
@@ -169,6 +170,7 @@ def test_head_and_not_modified_open_no_object():
 
 
 @pytest.mark.contract("C11")
+@pytest.mark.cost
 def test_serving_reads_one_row():
     """Serving reads one row."""
     reads = []

@@ -202,6 +202,7 @@ def test_only_so_many_tags_of_a_profile_are_read():
 
 
 @pytest.mark.parametrize("format", ["PNG", "WEBP"])
+@pytest.mark.cost
 def test_the_transform_is_built_once_for_all_frames(format, monkeypatch):
     """Its price is the attacker's choice; 250 frames would pay it 250 times."""
     from PIL import ImageCms

@@ -180,6 +180,7 @@ def test_what_is_decoded_is_known_before(data, pixels):
     assert decoded_pixels(examine(data, Limits()), Recipe()) == pixels
 
 
+@pytest.mark.cost
 def test_a_large_jpeg_is_decoded_at_the_needed_size(monkeypatch):
     """A large JPEG is decoded at the size that is needed."""
     data, loaded, load = make_image("JPEG", (4000, 3000), quality=50), [], Image.Image.load
@@ -188,6 +189,7 @@ def test_a_large_jpeg_is_decoded_at_the_needed_size(monkeypatch):
     assert max(loaded) == (2000, 1500)
 
 
+@pytest.mark.cost
 def test_each_variant_is_made_from_the_next_larger_one(monkeypatch, without_fast):
     """Each variant is made from the next larger one."""
     sources = []
@@ -213,6 +215,7 @@ def test_a_decoder_of_another_picture_is_refused(claim):
         process(attrs.evolve(header, **claim), Recipe(), Limits())
 
 
+@pytest.mark.cost
 def test_variants_that_come_out_alike_are_encoded_once(monkeypatch):
     """Variants that come out alike are encoded once."""
     saved, save = [], Image.Image.save

@@ -302,6 +302,7 @@ def test_a_decoder_out_of_memory_is_too_many_pixels(processor, error, monkeypatc
     assert refused.value.value == 48 * 32
 
 
+@pytest.mark.cost
 def test_only_the_decoder_of_its_format_is_opened(processor, monkeypatch):
     """Only the decoder of the sniffed format is opened."""
     monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("Image.open tries decoders that nobody chose"))

@@ -122,6 +122,7 @@ def test_the_bytes_are_those_of_the_reference(mode):
         assert thumbhash(*size, rgba) == reference(*size, rgba), size
 
 
+@pytest.mark.cost
 def test_the_slow_sums_are_made_only_where_needed(monkeypatch):
     """The slow sums are made only where a rounding hangs on them."""
 

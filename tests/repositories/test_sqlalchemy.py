@@ -51,6 +51,7 @@ def given(url: str, engine_of: EngineOf, **options: object) -> tuple[Engine, SQL
 
 
 @pytest.mark.contract("C8")
+@pytest.mark.cost
 def test_a_page_is_one_statement_and_one_round_trip(url: str, engine_of: EngineOf) -> None:
     """A page is one statement and one round trip."""
     engine, repository = given(url, engine_of)
@@ -65,6 +66,7 @@ def test_a_page_is_one_statement_and_one_round_trip(url: str, engine_of: EngineO
     assert len(executed) == 4, executed
 
 
+@pytest.mark.cost
 def test_publishing_as_primary_is_one_statement(postgresql: str, engine_of: EngineOf) -> None:
     """On PostgreSQL publishing as primary is one statement."""
     engine, repository = given(postgresql, engine_of)

@@ -467,6 +467,7 @@ def test_a_start_beyond_any_file_gives_nothing(storage):
     assert read(storage, KEY, start=2**70) == read(storage, KEY, start=2**70, length=1) == b""
 
 
+@pytest.mark.cost
 def test_a_listing_enters_only_the_folders_it_needs(storage, monkeypatch):
     """A listing enters only the folders it needs."""
     for user in "abcde":
