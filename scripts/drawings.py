@@ -115,9 +115,7 @@ def architecture(color: dict[str, str]) -> Drawing:
     draw.box(520, 16, 220, 50, "the console", "sweep, audit, check, rebuild")
     draw.box(270, 100, 220, 46, "userimages.http", "the contract as values")
     draw.box(20, 180, 720, 50, "ImageService", "checks arguments, logs, pages, fills URLs, delegates", fill="ours")
-    draw.box(
-        20, 264, 720, 50, "lifecycle", "upload, deletion, sweep, audit, check, tickets, rebuild: the order of effects"
-    )
+    draw.box(270, 264, 470, 50, "lifecycle", "the order of effects: upload, deletion, sweep, audit, rebuild")
     draw.box(20, 348, 220, 66, "processor", "bytes in, clean images out", "PillowProcessor")
     draw.box(270, 348, 220, 66, "repository", "records and intents", "SQLite, PostgreSQL")
     draw.box(520, 348, 220, 66, "storage", "objects under keys", "disk, R2, S3")
