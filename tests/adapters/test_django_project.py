@@ -42,7 +42,8 @@ R2_BUCKET_NAME = "pictures"
 @pytest.fixture(scope="module")
 def bin(tmp_path_factory):
     needs("django")
-    return new_environment(tmp_path_factory.mktemp("django"), "postgresql", "django>=5.2", "psycopg-pool", "pytest-django")
+    packages = ("django>=5.2", "psycopg-pool", "pytest-django")
+    return new_environment(tmp_path_factory.mktemp("django"), "postgresql", *packages)
 
 
 def project(bin, folder):
