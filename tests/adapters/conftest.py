@@ -57,13 +57,18 @@ class Site:
         """Return a session that has been nowhere yet."""
         return needs("requests").Session()
 
+    def checked_stranger(self):
+        """Return a session that has been nowhere yet, whose answers are compared with the document of the contract."""
+        session = self.stranger()
+        session.hooks["response"].append(self._compare)
+        return session
+
     def session(self):
         """Return a session that Django's CSRF protection lets through, as a page of the site would be.
 
         Each of its answers is compared with the document of the contract.
         """
-        session = self.stranger()
-        session.hooks["response"].append(self._compare)
+        session = self.checked_stranger()
         if self.framework == "django":
             token = secrets.token_hex(16)
             session.cookies.set("csrftoken", token)

@@ -38,7 +38,9 @@ def test_a_browser_uploads_directly(direct) -> None:
     """The PUT needs no cookie and no guard; finishing twice gives the same image."""
     ticket = begin(direct, sha256=hashlib.sha256(CAT).hexdigest()).json()["ticket"]
     assert set(ticket) == {"id", "method", "url", "fields", "headers", "expires_at"}
-    sent = direct.stranger().request(ticket["method"], direct.url + ticket["url"], headers=ticket["headers"], data=CAT)
+    sent = direct.checked_stranger().request(
+        ticket["method"], direct.url + ticket["url"], headers=ticket["headers"], data=CAT
+    )
     done = finish(direct, ticket, caption="My cat")
 
     assert (sent.status_code, sent.content) == (204, b"")
@@ -63,7 +65,7 @@ def test_a_browser_uploads_directly(direct) -> None:
 def test_another_put_is_refused(direct, change: str, body: bytes, status: int) -> None:
     """And nothing is stored, so finishing finds nothing."""
     ticket = begin(direct, sha256=hashlib.sha256(CAT).hexdigest()).json()["ticket"]
-    sent = direct.stranger().put(direct.url + ticket["url"] + change, headers=ticket["headers"], data=body)
+    sent = direct.checked_stranger().put(direct.url + ticket["url"] + change, headers=ticket["headers"], data=body)
     done = finish(direct, ticket)
 
     assert sent.status_code == status
@@ -75,7 +77,7 @@ def test_a_second_put_is_refused(direct) -> None:
     """412 if it has other bytes."""
     ticket = begin(direct).json()["ticket"]
     statuses = [
-        direct.stranger().put(direct.url + ticket["url"], headers=ticket["headers"], data=body).status_code
+        direct.checked_stranger().put(direct.url + ticket["url"], headers=ticket["headers"], data=body).status_code
         for body in (CAT, CAT[::-1])
     ]
 
