@@ -41,7 +41,7 @@ mutation: $(VENV)/.mutation  ## Change the core in thousands of ways and see whi
 	$(BIN)/mutmut export-cicd-stats
 	$(BIN)/python scripts/mutation_rate.py
 
-check: $(VENV)/.dev  ## Check style, types, directions of import, dependencies, names in docs and tests, and the cost of the import
+check: $(VENV)/.dev docs  ## Check style, types, directions of import, dependencies, names, the site, and the cost of the import
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy

@@ -263,8 +263,9 @@ def interpreters(versions: tuple[str, ...]) -> dict[str, Path]:
             text=True,
             cwd="/",
         )
-        if listed.returncode == 0:
-            found[version] = Path(listed.stdout.strip())
+        of_pyenv = sorted(Path("~/.pyenv/versions").expanduser().glob(f"{version}.*/bin/python"))
+        if listed.returncode == 0 or of_pyenv:
+            found[version] = of_pyenv[-1] if of_pyenv else Path(listed.stdout.strip())
     return found
 
 
