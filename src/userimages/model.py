@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -323,6 +324,15 @@ class UserImage:
 
 FACTS = tuple(field.name for field in attrs.fields(UserImage) if field.name not in ("is_primary", "url"))
 """The facts of a record that a repository keeps in its row, in order."""
+
+_KEPT = tuple(field.name for field in attrs.fields(UserImage) if field.name not in ("url", "variants"))
+_kept_facts = operator.attrgetter(*_KEPT)
+
+
+def with_urls(image: UserImage, url: str, variants: Variants) -> UserImage:
+    """Return the same record with these URLs. ``attrs.evolve`` takes longer, and a page has many."""
+    return UserImage(**dict(zip(_KEPT, _kept_facts(image), strict=True)), url=url, variants=variants)
+
 
 CHANGEABLE = ("caption", "meta")
 """The facts that an update may change."""

@@ -6,8 +6,6 @@ from datetime import UTC, datetime
 from typing import Any, BinaryIO, TypeVar
 from uuid import UUID
 
-import attrs
-
 from userimages import validation
 from userimages.direct_upload import DirectUpload
 from userimages.errors import ImageNotFoundError, InvalidFieldError, RepositoryError
@@ -26,6 +24,7 @@ from userimages.model import (
     UserDeletion,
     UserImage,
     Variant,
+    with_urls,
 )
 from userimages.parts import check_parts, check_urls
 from userimages.protocols import DEFAULT_MAX_BYTES, ImageRepository, Processor, Readable, Storage
@@ -417,7 +416,7 @@ class ImageService(DirectUpload, Maintenance):
             return self.signer.signed(target, now=self._clock()) if self.signer else target
 
         variants = image.variants.with_urls(lambda name, variant: url(variant, name))
-        return attrs.evolve(image, url=url(image), variants=variants)
+        return with_urls(image, url(image), variants)
 
     def _serve_target(self, id: UUID, variant: str) -> str:
         """Return the URL under which the application serves an image or a variant: without a token, what one signs."""
