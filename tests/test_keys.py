@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from userimages import ImageService, ImageType
+from userimages import ImageService, ImageType, keys
 from userimages.ids import UploadClock, instant, microseconds, new_id
 from userimages.keys import (
     EXTENSIONS,
@@ -168,3 +168,18 @@ def test_the_clock_works_in_a_child_of_a_locked_parent() -> None:
         "os._exit(0)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+
+
+def test_a_key_ends_in_variant_version_and_extension() -> None:
+    """A variant that was made again has a version, so that its URL is another one."""
+    assert keys.object_key("stem", "image/webp") == "stem.webp"
+    assert keys.object_key("stem", "image/jpeg", "320") == "stem.320.jpg"
+    assert keys.object_key("stem", "image/jpeg", "320", version="abc234") == "stem.320-abc234.jpg"
+    assert keys.has_version("stem.320-abc234.jpg")
+    assert not keys.has_version("stem.320.jpg")
+
+
+@pytest.mark.parametrize(("user", "segment"), [("X", "X"), ("XX.XX", "XX.XX"), ("a/X", "a%2FX"), ("..", "%2E%2E")])
+def test_only_dots_alone_are_encoded(user: str, segment: str) -> None:
+    """A dot within a name is a plain character."""
+    assert keys.user_segment(user) == segment

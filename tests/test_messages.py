@@ -11,12 +11,14 @@ import pytest
 from userimages.errors import UserImagesError
 from userimages.ids import new_id
 from userimages.lifecycle.check import check
+from userimages.lifecycle.ownership import require_own_store
 from userimages.lifecycle.tickets import StagedPut, begin_ticket, check_origin, read_put
 from userimages.lifecycle.upload import build_image, recipe_id
 from userimages.model import Check, ProcessedImage, Rendition
 from userimages.repositories.memory import MemoryRepository
 from userimages.signing import UrlSigner
 from userimages.storages.memory import MemoryStorage
+from userimages.testing.records import new_image, publish
 from userimages.validation import (
     check_audit,
     check_changes,
@@ -811,6 +813,21 @@ def test_a_healthy_service_is_reported_in_these_words() -> None:
         ("transactions", True, "A probe intent was begun and finished."),
         ("work in hand", True, "0 intents, none is overdue."),
     ]
+
+
+def test_a_wrong_store_is_named_in_these_words() -> None:
+    """The operator reads this at night, so it says what to check."""
+    repository = MemoryRepository()
+    publish(repository, new_image("ana"))
+    with pytest.raises(UserImagesError) as caught:
+        require_own_store(MemoryStorage(), repository)
+
+    assert caught.value.message == (
+        "None of 1 images that the database lists is in this store, so nothing was deleted."
+    )
+    assert caught.value.hint == (
+        "Check that the storage and the database belong together, and that the volume is mounted."
+    )
 
 
 def test_a_refusal_is_one_line() -> None:

@@ -93,6 +93,8 @@ def test_what_is_just_allowed_passes() -> None:
     validation.check_rebuild(after="a", limit=1)
     validation.check_rebuild(after="", limit=10_000)
     validation.check_range(0, 0)
+    assert validation.checked_user("a" * 150) == "a" * 150
+    assert validation.checked_caption("one\rtwo\r\nthree") == "one\ntwo\nthree"
     assert validation.checked_limit(validation.MAX_PAGE) == 200
     assert validation.checked_users([str(each) for each in range(1000)] * 2)[-1] == "999"
 
