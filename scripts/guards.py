@@ -180,7 +180,8 @@ GUARDS = [
     ("orientation behind the pixels", "png.py", "elif not (image or ", "elif not ("),
     ("end marker", "jpeg.py", "None if data.endswith(END) else end_of_scans(data, position, limits)", "None"),
     ("missing pixels", "jpeg_end.py", "return one if ImageChops", "return one if True or ImageChops"),
-    ("trailers", "jpeg_end.py", "trailer.start() if trailer else len(data)", "len(data)"),
+    ("what looks like a trailer", "jpeg_end.py", "if number > _MOST_HINTS:", "if False:"),
+    ("trailers", "jpeg_end.py", "0, _trailer(data, position, limits)", "0, len(data)"),
     (
         "broken JFIF",
         "jpeg.py",

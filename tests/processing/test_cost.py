@@ -364,3 +364,10 @@ def test_a_jpeg_that_was_cut_and_closed_is_stored(processor):
     """It ends as a whole one does, and browsers show what there is: gray below."""
     whole = make_image("JPEG", (400, 300))
     assert processor(whole[: len(whole) // 2] + b"\xff\xd9", "gallery").main.height == 300
+
+
+def test_what_looks_like_a_trailer_is_counted(processor):
+    """A name that a phone might have put behind a picture is a place to check, and there are only so many."""
+    whole = make_image("JPEG", (64, 48))[:-2]
+    with pytest.raises(LimitExceededError, match="parts"):
+        processor(whole + b"_A" * 30_000, "gallery")
