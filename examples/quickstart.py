@@ -2,8 +2,8 @@
 
     python examples/quickstart.py PHOTO.jpg
 
-Without an argument it makes a photo of its own. Settings: see docs/configuration.md; with none at all the bytes go
-to the local disk and the record to SQLite, both in ``userimages-data``.
+Without an argument it makes a photo of its own. With no settings (docs/reference/configuration.md) the bytes go to the
+local disk and the record to SQLite, both in ``userimages-data``.
 """
 
 import sys

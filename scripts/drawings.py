@@ -158,7 +158,7 @@ def bars(title: str, unit: str, rows: Sequence[tuple[str, float]]) -> Callable[[
         draw.text(0, 14, f"{title}, {unit}", anchor="start", weight="600")
         longest = max(value for _, value in rows)
         for number, (name, value) in enumerate(rows):
-            y, ours = 26 + number * 24, name == "userimages"
+            y, ours = 26 + number * 24, name.startswith("userimages")
             draw.text(190, y + 13, name, anchor="end", weight="600" if ours else "400")
             draw.bar(200, y, 480 * value / longest, 18, ours=ours)
             draw.text(206 + 480 * value / longest, y + 13, f"{value:,g}", anchor="start", size=12, color="soft")

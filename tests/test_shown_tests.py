@@ -16,7 +16,7 @@ def test_the_fixtures_belong_together(userimages_service, userimages_storage, us
 
 
 @pytest.mark.parametrize(
-    ("page", "at_least"), [("testing.md", 2), ("extending.md", 20), ("how-to/own-repository.md", 40)]
+    ("page", "at_least"), [("how-to/testing.md", 2), ("how-to/own-storage.md", 20), ("how-to/own-repository.md", 40)]
 )
 def test_the_tests_of_a_page_pass(page: str, at_least: int, tmp_path: Path) -> None:
     """Run in a process of their own, because Sybil only defines them."""

@@ -8,7 +8,7 @@ import pytest
 from tests.adapters.strangers import new_environment, run
 from tests.parts import needs
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs/how-to"
 
 URLS = """
 from django.urls import include, path

@@ -1,4 +1,4 @@
-"""The scripts of docs/direct-upload.md in Chromium, with our own route and with a store of another origin."""
+"""The scripts of docs/how-to/direct-upload.md in Chromium, with our own route and with a store of another origin."""
 
 import hashlib
 import os
@@ -10,7 +10,9 @@ import pytest
 from tests.direct.sites import allow, bucket_of, serve
 
 CAT = os.urandom(200_000)
-BLOCKS = re.findall(r"```js\n(.*?)```", (Path(__file__).parents[2] / "docs/direct-upload.md").read_text(), re.DOTALL)
+BLOCKS = re.findall(
+    r"```js\n(.*?)```", (Path(__file__).parents[2] / "docs/how-to/direct-upload.md").read_text(), re.DOTALL
+)
 SCRIPT, *RECIPES = BLOCKS
 SLOW = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 400_000}
 

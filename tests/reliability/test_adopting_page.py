@@ -1,4 +1,4 @@
-"""The ways of ``docs/adopting.md`` bring what they say: each runs literally, on a place as it is described there."""
+"""The ways of ``docs/how-to/adopting.md`` bring what they say: each runs literally, as described there."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from userimages.storages.disk import DiskStorage
 from userimages.storages.r2 import R2Storage
 from userimages.testing import make_image
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs/how-to"
 DAY = datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
 
 

@@ -1,4 +1,4 @@
-"""The page ``docs/gdpr.md``: an export of any size in bounded memory, and a deletion that holds after a restore."""
+"""The page ``docs/how-to/gdpr.md``: an export in bounded memory, and a deletion that survives a restore."""
 
 import io
 import json

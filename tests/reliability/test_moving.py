@@ -1,4 +1,4 @@
-"""The page ``docs/moving.md`` is followed block by block, while another process uploads and deletes."""
+"""The page ``docs/how-to/moving.md`` is followed block by block, while another process uploads and deletes."""
 
 import hashlib
 import os

@@ -2,7 +2,7 @@
 
 Keys are equal in all stores and never rewritten, each record has the size, the type and the SHA-256 of its objects, and
 ``put`` is create-only. So a copy needs no state: it can be stopped anywhere and begun again, and what is there is
-passed over. The move of an application that goes on working is described in ``docs/moving.md``.
+passed over. The move of an application that goes on working is described in ``docs/how-to/moving.md``.
 
 ========================================  ==========================================================================
 copy_objects, before a put                nothing; the next copy puts it
