@@ -11,7 +11,7 @@ ALLOCATOR = MALLOC_MMAP_THRESHOLD_=67108864 MALLOC_TRIM_THRESHOLD_=67108864 MALL
 # The extra `fast` shrinks pictures, and Pillow where it is not installed. The tests that see a difference run with both.
 RESIZING = tests/processing/test_fidelity.py tests/processing/test_recipes.py -k 'not at_every_pixel'
 
-.PHONY: help demo test test-all test-oldest-boto3 test-without-fast order mutation check docs docs-serve bench torture r2 release-check clean
+.PHONY: help demo coverage test test-all test-oldest-boto3 test-without-fast order mutation check docs docs-serve bench torture r2 release-check clean
 
 help:  ## Show what there is
 	@awk -F ':.*  ## ' '/^[a-z0-9-]+:.*  ## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,12 @@ check: $(VENV)/.dev docs  ## Check style, types, directions of import, dependenc
 	$(BIN)/python scripts/drawings.py --check
 	$(BIN)/python scripts/tests_names.py
 	$(BIN)/python scripts/import_cost.py
+
+coverage: $(VENV)/.coverage  ## Run the tests and show which lines and branches none of them reaches
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest -q $(or $(TESTS),-n auto --maxprocesses 4 --dist loadfile)
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
 
 docs: $(VENV)/.docs  ## Build the site in the folder site, and check its links and its reference
 	$(BIN)/python scripts/site.py
