@@ -17,13 +17,16 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.fixture
 def in_a_new_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run the examples where they leave nothing behind."""
+    """Run the examples where they leave nothing behind, beside the adapters that `userimages adapter` would write."""
     monkeypatch.chdir(tmp_path)
+    for framework in ("flask", "fastapi"):
+        monkeypatch.syspath_prepend(str(Path(__file__).parent / f"examples/{framework}_minimal"))
 
 
 pages = Sybil(
     parsers=[PythonCodeBlockParser(), SkipParser()],
     patterns=["README.md", "docs/*.md", "docs/*/*.md"],
+    setup=lambda names: names.update(__name__="__main__"),  # Flask looks for the folder of its module
     fixtures=["in_a_new_folder"],
 )
 docstrings = Sybil(
