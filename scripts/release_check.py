@@ -50,6 +50,18 @@ images = service_from_env({})
 images.upload("ana", make_image(), image_type="profile")
 assert images.check().ok, images.check()
 """,
+    "r2": """
+from userimages.storages.r2 import R2Storage
+settings = {"account_id": "0" * 32, "access_key_id": "a", "secret_access_key": "b", "bucket_name": "c"}
+storage = R2Storage(**settings, endpoint_url="http://127.0.0.1:1")
+try:
+    storage.open("users/a/images/b.jpg")
+except Exception as error:
+    assert type(error).__name__ == "StorageUnavailableError", repr(error)
+""",
+    "fast": """
+assert "cykooz" in str(ImageService.in_memory().check()), ImageService.in_memory().check()
+""",
     "heic": """
 from userimages.processing import PillowProcessor
 PillowProcessor(heic=True)
@@ -63,6 +75,7 @@ What a person still has to do:
   1. Own the addresses in [project.urls] of pyproject.toml, and enable private vulnerability reports for SECURITY.md.
   2. On PyPI, add a trusted publisher: this repository, the workflow release.yml, the environment pypi.
   3. Pin the actions of .github/workflows by commit (`pinact run`); they are pinned by tag.
+     See them run once: what this machine has no interpreter for, and macOS, only they try.
   4. Run `make torture` (an hour) and `make r2` with a bucket of your own; nobody has done that for you.
   5. In CHANGELOG.md, put the date in place of the word that stands for it, and land that.
   6. git tag -s v{version} && git push origin v{version}: the workflow builds, tests and publishes.
@@ -156,7 +169,9 @@ class Check:
         for extra, modules in BACKENDS.items():
             python = self.environment(f"extra-{extra or 'none'}", sys.executable, extra)
             code = FIRST_UPLOAD + "".join(f"import {module}\n" for module in modules) + WITH_EXTRA.get(extra, "")
-            run(python, "-W", "error", "-c", code, cwd=self.new_folder(f"use-{extra or 'none'}"))
+            folder = self.new_folder(f"use-{extra or 'none'}")
+            run(python, "-W", "error", "-c", code, cwd=folder)
+            run(python.with_name("userimages"), "--version", cwd=folder)
         return "core alone, " + ", ".join(name for name in BACKENDS if name)
 
     def types(self) -> str:
