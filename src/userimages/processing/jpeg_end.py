@@ -14,12 +14,16 @@ from userimages.processing.limits import Limits
 END = b"\xff\xd9"
 # What a decoder may come to need behind the end: it reads these bytes where pixels are missing, and no others.
 FILLINGS = (bytes(4096) + END, b"\x55" * 4096 + END)
-# The next marker in a scan that begins a segment: what restarts it has no length, and is part of it.
-_SEGMENT = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])", re.DOTALL)
+# Markers in a scan: 2 stands for all that begin a segment. What restarts a scan has no length, and is part of it. One
+# search for two bytes takes a tenth of the time of a regular expression where the bytes are all 0xFF.
+_IN_SCAN, _FILL, _SEGMENT = {0, 1, *range(0xD0, 0xD8)}, 0xFF, 2
+_CLASSES = bytes(0 if byte in _IN_SCAN else _FILL if byte == _FILL else _SEGMENT for byte in range(256))
+_BEGINS_SEGMENT = bytes([_FILL, _SEGMENT])
 # What phones put behind a picture: a film, or named blocks of their own. Its bytes are not taken for pixels.
 _TRAILER = re.compile(rb"\0\0..(?:ftyp|(?:.\0\0\0)?[A-Z][A-Za-z]{2,}_[A-Z])", re.DOTALL)
-# What each of them has, and is quick to find: in 10 MiB of zeros the search for a whole one takes half a second.
-_HINT = re.compile(rb"ftyp|_[A-Z]")
+# What each of them has. Each begins with one byte that is quick to find: in 10 MiB of zeros the search for a whole one
+# takes half a second, and the search for either of two a tenth.
+_HINTS = re.compile(rb"ftyp"), re.compile(rb"_[A-Z]")
 _LONGEST_NAME, _MOST_HINTS = 64, 20_000  # a film has some thousands by chance
 _TABLES, _SCAN, _LINES, _RESTART, _END = 0xC4, 0xDA, 0xDC, 0xDD, 0xD9
 _QUANTA, _COMMENT, _APPLICATIONS = 0xDB, 0xFE, range(0xE0, 0xF0)
@@ -31,15 +35,16 @@ def end_of_scans(data: bytes, position: int, limits: Limits) -> int | None:
     They end at the first marker that begins no segment of a picture: what follows is a film, or another picture.
     """
     parts, end = 0, _trailer(data, position, limits)
-    while found := _SEGMENT.search(data, position, end):
-        marker, position = found[1][0], found.end()
+    classes = data.translate(_CLASSES)
+    while (at := classes.find(_BEGINS_SEGMENT, position, end)) >= 0:
+        marker, position = data[at + 1], at + 2
         if marker == _END:
             return None
         length = int.from_bytes(data[position : position + 2])
         if not _is_segment(
             marker, data[position + 2 : position + length], data[position + length : position + length + 2]
         ):
-            end = found.start()
+            end = at
             break
         parts += 1
         limits.allow_parts(parts)
@@ -49,12 +54,15 @@ def end_of_scans(data: bytes, position: int, limits: Limits) -> int | None:
 
 def _trailer(data: bytes, position: int, limits: Limits) -> int:
     """Return where what a phone put behind the picture begins, else where the file ends."""
-    for number, hint in enumerate(_HINT.finditer(data, position)):
-        if number > _MOST_HINTS:
-            limits.allow_parts(number)
-        if found := _TRAILER.search(data, max(position, hint.start() - _LONGEST_NAME), hint.end()):
-            return found.start()
-    return len(data)
+    end = len(data)
+    for pattern in _HINTS:
+        for number, hint in enumerate(pattern.finditer(data, position, end)):
+            if number > _MOST_HINTS:
+                limits.allow_parts(number)
+            if found := _TRAILER.search(data, max(position, hint.start() - _LONGEST_NAME), hint.end()):
+                end = found.start()
+                break
+    return end
 
 
 def _is_segment(marker: int, body: bytes, after: bytes) -> bool:
