@@ -18,7 +18,7 @@ from urllib.parse import unquote, urldefrag
 
 import yaml
 
-from userimages import cli, config, errors, http, processing, testing
+from userimages import cli, config, errors, http, model, processing, testing
 from userimages.storages import r2
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -167,6 +167,10 @@ def left_out(ids: set[str]) -> Iterator[str]:
             homes = {f"{module}.{name}", f"{getattr(found, '__module__', module)}.{name}"}
             if (inspect.isclass(found) or inspect.isfunction(found)) and not homes & ids:
                 yield f"no page of the reference describes {module}.{name}"
+    records = {name for name, found in vars(model).items() if getattr(found, "__module__", "") == "userimages.model"}
+    for name in sorted(records):
+        if inspect.isclass(getattr(model, name)) and f"userimages.model.{name}" not in ids:
+            yield f"no page of the reference describes userimages.model.{name}"
     settings = {*config.SETTINGS, *(r2._variable(name) for name in r2._SETTINGS)}
     told = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs").rglob("configuration.md"))
     yield from (f"the page of the settings lacks {name}" for name in sorted(settings) if f"`{name}`" not in told)
