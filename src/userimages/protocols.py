@@ -59,6 +59,7 @@ class Storage(Protocol):
         """Yield the objects whose key starts with *prefix* and is greater than *after*, lazily.
 
         The order is that of the bytes of the whole key (``a-b/x`` < ``a.b/x`` < ``a/x``), not folder by folder.
+        While it runs, callers put and delete objects: so read by pages, and hold no lock and no cursor in between.
         """
 
     def url(self, key: str) -> str | None:
