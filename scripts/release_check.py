@@ -255,7 +255,7 @@ class Check:
     def environment(self, name: str, python: object, extra: str, *more: str) -> Path:
         """Make a virtual environment with the wheel in it, and return its interpreter."""
         venv = self.folder / name
-        run(BIN / "uv", "venv", "--quiet", "--python", python, venv)
+        run(BIN / "uv", "venv", "--quiet", "--seed", "--python", python, venv)  # some tests call pip
         wheel = f"{self.wheel}[{extra}]" if extra else str(self.wheel)
         run(BIN / "uv", "pip", "install", "--quiet", "--python", venv / "bin/python", wheel, *more, cwd=self.folder)
         return venv / "bin/python"
