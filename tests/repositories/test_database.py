@@ -306,6 +306,24 @@ def test_a_file_that_vanished_is_noticed(tmp_path: Path, engine_of: Callable[...
     repository.close()
 
 
+@pytest.mark.parametrize("given", [False, True])
+def test_the_folder_of_the_process_may_change(
+    tmp_path: Path, engine_of: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch, given: bool
+) -> None:
+    """A file that was named from there has not vanished, as when a program becomes a daemon."""
+    monkeypatch.chdir(tmp_path)
+    url = "sqlite:///images.db"
+    repository = SQLAlchemyRepository(engine_of(url) if given else url)
+    repository.create_schema()
+    image = publish(repository, new_image("ana"))
+    monkeypatch.chdir("/")
+    assert repository.get(image.id) == image
+    if not given:
+        repository.close()
+        assert repository.get(image.id) == image, "on a new connection"
+    repository.close()
+
+
 def test_a_file_that_was_replaced_is_opened_again(tmp_path: Path) -> None:
     """As by a restored backup: what is read and written is in the file that is there."""
     path = tmp_path / "images.db"

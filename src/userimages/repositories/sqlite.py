@@ -53,6 +53,7 @@ def open_engine(url: URL) -> Engine:
     alone = {"pool_size": 1, "max_overflow": 0} if is_in_memory(url) else {}
     engine = create_engine(url, poolclass=QueuePool, connect_args=_OPTIONS, hide_parameters=True, **alone)
     file, opened = file_of(url), threading.Event()
+    file = file and file.absolute()  # as SQLAlchemy does now, because the process may change its folder
 
     @event.listens_for(engine, "do_connect")
     def expect(*_: object) -> None:
@@ -113,6 +114,9 @@ def notice_file(connection: Connection) -> None:
     file = file_of(connection.engine.url)
     if file is None:
         return
+    if not file.is_absolute():  # the process may have changed its folder since, so SQLite tells which file it has
+        driver: Any = connection.connection.dbapi_connection
+        file = Path(driver.execute("PRAGMA database_list").fetchone()[2])
     identity = _identity(file)
     if connection.info.setdefault("userimages_file", identity) != identity:
         connection.invalidate()
