@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import rig
 
 from userimages import ImageService
+from userimages.errors import RepositoryError
 from userimages.keys import user_prefix
 from userimages.testing import faults
 from userimages.testing.faults import faulty
@@ -137,4 +138,20 @@ def test_a_rebuild_past_its_lease_changes_nothing(place: rig.Place, clock: rig.C
     (as_it_was,) = rig.check_whole(slow, user).values()
     assert as_it_was.object_keys == image.object_keys
     assert run(slow, user) == 1
+    finish(place, clock, user)
+
+
+def test_objects_that_another_recipe_kept_stay(place: rig.Place, clock: rig.Clock) -> None:
+    """The answer of a commit is lost, and before the second try a rebuild by another recipe keeps its objects."""
+    user = rig.new_user()
+    place.service(clock, rig.OLD).upload(user, b"cat", image_type="cover")
+
+    def lost(call: faults.Call) -> None:
+        call.do()
+        assert run(rig.service(place.storage, place.repository, clock, rig.Recipe("new", ("64",))), user) == 1
+        raise RepositoryError("The answer was lost.")
+
+    assert run(rig.service(place.storage, faulty(place.repository, revise=[lost]), clock, rig.NEW), user) == 0
+    listed = rig.check_whole(place.service(clock), user)
+    assert [list(each.variants) for each in listed.values()] == [["64"]]
     finish(place, clock, user)

@@ -117,7 +117,10 @@ def _rebuild(
 
     done = put_and_commit(storage, repository, intent, objects, commit=commit, clock=clock)
     if done is None:
-        undo(storage, repository, intent, {}, now=clock())
+        # A first try may have been committed, its answer lost, and another recipe may have kept objects of it since.
+        latest = repository.get(found.id)
+        unnamed = tuple(key for key in objects if latest is None or key not in latest.object_keys)
+        undo(storage, repository, attrs.evolve(intent, object_keys=unnamed), {}, now=clock())
     return done is not None
 
 
