@@ -301,6 +301,8 @@ def changed(old: str, new: str) -> Callable[[str], str]:
         pytest.param(lambda query: query.partition("&verify")[0], id="no token"),
         pytest.param(changed("size=1200", "size=x"), id="no number"),
         pytest.param(lambda query: "", id="nothing"),
+        pytest.param(changed("to=", "to=\udcff"), id="a lone surrogate"),
+        pytest.param(lambda query: f"{query}\udcff", id="a lone surrogate in the token"),
     ],
 )
 def test_a_changed_url_allows_nothing(memory: ImageService, change: Callable[[str], str]) -> None:

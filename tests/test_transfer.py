@@ -132,9 +132,9 @@ def test_a_copy_in_parts_is_a_whole_one(images, target, step: int) -> None:
     assert sum(each.present for each in reports) == 0
 
 
-@pytest.mark.parametrize("limit", [0, -1])
-def test_a_limit_below_one_is_refused(images, target, limit: int) -> None:
-    """A limit below one is refused."""
+@pytest.mark.parametrize("limit", [0, -1, True, 1.5, "3"])
+def test_a_wrong_limit_is_refused(images, target, limit: Any) -> None:
+    """A limit that is not a whole number from 1 up is refused."""
     with pytest.raises(InvalidFieldError):
         copy(images, target, limit=limit)
 

@@ -147,9 +147,10 @@ def allowed_put(signer: UrlSigner | None, staged_url: str, id: UUID, query: str,
             sha256=values["sha256"],
             expires=int(values["expires"]),
         )
-    except ValueError:
+        target = put.target(staged_url)
+    except ValueError:  # a number that is none, or a lone surrogate
         return None
-    valid = _signer(signer).seconds_left(put.target(staged_url), values[PARAMETER], now=now)
+    valid = _signer(signer).seconds_left(target, values[PARAMETER], now=now)
     return put if valid and int(now.timestamp()) < put.expires else None
 
 

@@ -72,8 +72,8 @@ def copy_objects(
     >>> copy_objects(images.repository, images.storage, target).copied
     0
     """
-    if limit is not None and limit < 1:
-        raise InvalidFieldError(f"limit is {limit}.", field="limit", hint="Pass a whole number from 1 up, or None.")
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise InvalidFieldError(f"limit is {limit!r}.", field="limit", hint="Pass a whole number from 1 up, or None.")
     report, left = TransferReport(stopped_at=after), limit
     while (left is None or left > 0) and (
         page := repository.list_by_key(after=report.stopped_at or "", limit=min(_PAGE, left or _PAGE))
