@@ -258,8 +258,8 @@ def ask(path: Path, target: str) -> str:
     connection = http.client.HTTPConnection("localhost")
     connection.sock = socket.socket(socket.AF_UNIX)
     connection.sock.settimeout(60)
-    connection.sock.connect(str(path))
     try:
+        connection.sock.connect(str(path))
         connection.request("GET", target)
         answer = connection.getresponse()
         body = answer.read().decode()

@@ -87,7 +87,8 @@ def workers(url: str, folder: Path) -> Iterator[Crew]:
     """Give a crew on a Redis of its own. A task whose worker was killed is given to another after a second."""
     needs("celery")
     with redis(folder) as broker:
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(("R2_", "USERIMAGES_"))}
+        others = ("R2_", "USERIMAGES_", "DJANGO_")  # Celery would set up the Django of another test
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(others)}
         environ |= {"USERIMAGES_DATABASE_URL": url, "USERIMAGES_DATA_DIR": str(folder), "REDIS_URL": broker}
         environ |= {"REBUILD_PAGE": "10", "VISIBILITY_TIMEOUT": "1"}
         crew = Crew(environ, folder / "log")
