@@ -59,7 +59,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         wait_for_bucket(server)
         yield server
     finally:
-        process.terminate()
+        process.kill()  # asked politely, it waits for half a minute for connections that are open
         process.wait(30)
 
 
