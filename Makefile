@@ -75,6 +75,7 @@ bench: $(VENV)/.bench  ## Measure speed, memory and quality beside other librari
 	$(BIN)/python benchmarks/storage.py
 	$(BIN)/python benchmarks/metadata.py
 	$(BIN)/python benchmarks/service.py
+	$(BIN)/python benchmarks/crowd.py
 	$(BIN)/python benchmarks/signing.py
 	$(BIN)/python benchmarks/transfer.py
 	$(BIN)/python benchmarks/rebuild.py

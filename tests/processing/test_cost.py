@@ -56,6 +56,37 @@ def cost(data, processor):
     return seconds, taken, 1 + pixels / 5_000_000, 1.15 * needs + len(data) + 16_000_000
 
 
+_MANY_THREADS = """
+import sys, threading
+from pathlib import Path
+from userimages.processing import Limits, PillowProcessor
+from userimages.testing import make_image
+
+def resident():
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS")]
+    return int(line.split()[1]) // 1024
+
+data = Path(sys.argv[1]).read_bytes()
+processor = PillowProcessor(limits=Limits(wait_seconds=300))
+processor(make_image("JPEG", (64, 64)), "gallery")
+before = resident()
+threads = [threading.Thread(target=processor, args=(data, "gallery")) for _ in range(6)]
+for each in threads: each.start()
+for each in threads: each.join()
+print(resident() - before)
+"""
+
+
+@needs_proc
+def test_many_threads_keep_no_memory(tmp_path):
+    """What large pictures needed is given back, because the allocator would keep a heap for each of many threads."""
+    file = tmp_path / "large.webp"
+    file.write_bytes(make_image("WEBP", (4600, 3400), quality=50))
+    command = [sys.executable, "-c", _MANY_THREADS, str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 100, "MiB"
+
+
 @needs_proc
 def test_no_file_costs_more_than_it_may():
     """Parts of valid files repeated, emptied, grown, moved and overwritten; a file that costs too much shrinks."""

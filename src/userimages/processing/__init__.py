@@ -11,7 +11,7 @@ from userimages.processing.budget import Budget
 from userimages.processing.engine import process
 from userimages.processing.intake import examine
 from userimages.processing.limits import Limits
-from userimages.processing.memory import estimate
+from userimages.processing.memory import LARGE, estimate, give_back
 from userimages.processing.recipes import RECIPES, Fill, Fit, Recipe
 
 _ENGINE = 1  # raise it when the same recipe makes other variants
@@ -92,7 +92,11 @@ class PillowProcessor:
         needed = estimate(header, recipe)
         self.limits.allow_memory(needed)
         with self._budget.hold(needed):
-            return process(header, recipe, self.limits)
+            try:
+                return process(header, recipe, self.limits)
+            finally:
+                if needed >= LARGE:
+                    give_back()
 
     def _recipe(self, image_type: str) -> Recipe:
         recipe = self.recipes.get(image_type)

@@ -6,7 +6,9 @@ libjpeg-turbo, libwebp and lcms, measured; a test compares them with what proces
 too high lets a few pictures wait; one that is too low is a process that the system ends.
 """
 
+import functools
 import math
+from collections.abc import Callable
 
 from userimages.processing.engine import decoded_pixels
 from userimages.processing.header import Header
@@ -30,6 +32,25 @@ _PLANES = 6.5  # for each pixel of a photograph that is taken apart into luma an
 _ENCODER = {"jpeg": 4, "webp": 13, "avif": 30}
 _FEW = 2_000_000  # bytes that an animation may be stored in, if its file has less
 _TRANSPARENCY = 10  # more for WebP: it is compressed by itself
+
+
+LARGE = 100_000_000
+"""The estimate from which on memory is given back: below it that would cost more than it is worth."""
+
+
+def give_back() -> None:
+    """Let the allocator return what it keeps for later, because glibc keeps it for each of many threads."""
+    _trim()(0)
+
+
+@functools.cache
+def _trim() -> Callable[[int], object]:
+    import ctypes
+
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):  # only glibc has it, and only glibc needs it
+        return lambda _: None
 
 
 def estimate(header: Header, recipe: Recipe) -> int:
