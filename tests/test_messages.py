@@ -274,7 +274,7 @@ REFUSED: list[tuple[Callable[[], object], str, str, str | None, dict[str, object
     (
         lambda: checked_uploaded_at(datetime(2026, 1, 1), now=NOW),
         "InvalidFieldError",
-        "uploaded_at is datetime.datetime(2026, 1, 1, 0, 0), which is not a datetime with a time zone.",
+        "uploaded_at is 2026-01-01T00:00:00, which is not a datetime with a time zone.",
         "Pass datetime(..., tzinfo=UTC).",
         {"field": "uploaded_at"},
     ),

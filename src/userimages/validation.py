@@ -156,8 +156,9 @@ def checked_uploaded_at(uploaded_at: datetime | None, *, now: datetime) -> datet
     if uploaded_at is None:
         return None
     if not isinstance(uploaded_at, datetime) or uploaded_at.utcoffset() is None:
+        shown = uploaded_at.isoformat() if isinstance(uploaded_at, datetime) else _shown(uploaded_at)
         raise InvalidFieldError(
-            f"uploaded_at is {_shown(uploaded_at)}, which is not a datetime with a time zone.",
+            f"uploaded_at is {shown}, which is not a datetime with a time zone.",
             field="uploaded_at",
             hint="Pass datetime(..., tzinfo=UTC).",
         )
