@@ -21,7 +21,7 @@ from userimages.storages.disk import DiskStorage
 from userimages.storages.memory import MemoryStorage
 from userimages.testing.faults import Call, faulty
 
-PAGE = Path(__file__).parents[2] / "docs" / "gdpr.md"
+PAGE = Path(__file__).parents[2] / "docs/how-to/gdpr.md"
 Export = Callable[[ImageService, str, Any], None]
 
 

@@ -24,7 +24,7 @@ from userimages.storages.mirror import MirrorStorage
 from userimages.storages.r2 import R2Storage
 from userimages.testing import instant_processor
 
-PAGE = Path(__file__).parents[2] / "docs" / "moving.md"
+PAGE = Path(__file__).parents[2] / "docs/how-to/moving.md"
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 START = """\
