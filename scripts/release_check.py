@@ -74,8 +74,7 @@ FOR_A_PERSON = """
 What a person still has to do:
   1. Own the addresses in [project.urls] of pyproject.toml, and enable private vulnerability reports for SECURITY.md.
   2. On PyPI, add a trusted publisher: this repository, the workflow release.yml, the environment pypi.
-  3. Pin the actions of .github/workflows by commit (`pinact run`); they are pinned by tag.
-     See them run once: what this machine has no interpreter for, and macOS, only they try.
+  3. See the workflows run once: what this machine has no interpreter for, and macOS, only they try.
   4. Run `make torture` (an hour) and `make r2` with a bucket of your own; nobody has done that for you.
   5. In CHANGELOG.md, put the date in place of the word that stands for it, and land that.
   6. git tag -s v{version} && git push origin v{version}: the workflow builds, tests and publishes.
