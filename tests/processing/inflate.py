@@ -7,6 +7,7 @@ import random
 import struct
 import zlib
 
+import heic_seeds
 import hostile
 
 from userimages.testing import make_image
@@ -27,6 +28,8 @@ SEEDS = {
     "webp-lossless": make_image("WEBP", (300, 200), mode="RGBA", lossless=True, icc=make_icc("display-p3")),
     "webp-alpha": make_image("WEBP", (60, 40), mode="RGBA"),
     "webp-animated": make_image("WEBP", (24, 16), mode="RGBA", frames=3, icc=make_icc("display-p3")),
+    "heic": heic_seeds.SEEDS["alpha"],
+    "heic-exif": heic_seeds.SEEDS["exif"],
 }
 COUNTS = (2, 7, 60, 260, 3_000, 6_000, 70_000)
 VALUES = (
@@ -64,6 +67,12 @@ def parts_of(name, data):
             length = int.from_bytes(data[at + 4 : at + 8], "little")
             parts, at = [*parts, data[at : at + 4] + data[at + 8 : at + 8 + length]], at + 8 + length + length % 2
         return parts
+    if kind == "heic":
+        while at < len(data):
+            whole = at + int.from_bytes(data[at : at + 4])
+            end = at + 12 if data[at + 4 : at + 8] == b"meta" else whole  # the boxes in it are parts of their own
+            parts, at = [*parts, data[at + 4 : end]], end
+        return parts
     at = 13 + (3 << (data[10] & 7) + 1)
     parts = [data[:at]]
     while data[at] != 0x3B:
@@ -83,7 +92,16 @@ def joined(name, parts):
     if "png" in name:
         made = {part: hostile.chunk(part[:4].ljust(4), part[4:]) for part in set(parts)}
         return hostile.SIGNATURE + b"".join(made[part] for part in parts)
+    if name.startswith("heic"):
+        start = next((at for at, part in enumerate(parts) if part[:4] == b"meta"), len(parts))
+        end = next((at for at, part in enumerate(parts) if part[:4] == b"mdat" and at > start), len(parts))
+        inner = [b"".join((*parts[start : start + 1], boxes(parts[start + 1 : end])))] if start < end else []
+        return boxes(parts[:start]) + boxes(inner) + boxes(parts[max(start, end) :])
     return b"".join(parts)
+
+
+def boxes(parts):
+    return b"".join(struct.pack(">I", len(part) + 4) + part for part in parts)
 
 
 def profile(number):

@@ -11,6 +11,7 @@ import random
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import hostile
@@ -41,19 +42,27 @@ def resident(name):
     return int(line.split()[1]) * 1024
 
 
-def cost(data, processor):
+def cost(data, processor, *, heic=False):
     """Process a file; return its seconds, its bytes of memory, and what of both it may cost."""
     try:
-        header = examine(data, processor.limits)
-        pixels, needs = header.width * header.height * header.frames, estimate(header, RECIPE)
+        header = examine(data, processor.limits, heic=heic)
+        allowed, needs = allowed_seconds(header), estimate(header, RECIPE)
     except RejectedImageError:
-        pixels, needs = 0, 0
+        allowed, needs = 0.5, 0
     Path("/proc/self/clear_refs").write_text("5")
     before, started = resident("VmRSS"), time.process_time()
     with contextlib.suppress(RejectedImageError):
         processor(data, "cover")
     seconds, taken = time.process_time() - started, resident("VmHWM") - before
-    return seconds, taken, 1 + pixels / 5_000_000, 1.15 * needs + len(data) + 16_000_000
+    return seconds, taken, allowed, 1.15 * needs + len(data) + 16_000_000
+
+
+def allowed_seconds(header):
+    """Return what a picture may cost: a still 1 s, or 2 s over 25 megapixels; the largest animation 4 s."""
+    pixels = header.width * header.height * header.frames
+    if header.frames > 1:
+        return 1 + 3 * pixels / 25_000_000
+    return 1 if pixels <= 25_000_000 else 2
 
 
 _MANY_THREADS = """
@@ -90,21 +99,25 @@ def test_many_threads_keep_no_memory(tmp_path):
 @needs_proc
 def test_no_file_costs_more_than_it_may():
     """Parts of valid files repeated, emptied, grown, moved and overwritten; a file that costs too much shrinks."""
-    processor, chance = PillowProcessor(recipes={"cover": RECIPE}), random.Random(FILES)
+    heic = find_spec("pi_heif") is not None
+    processor, chance = PillowProcessor(recipes={"cover": RECIPE}, heic=heic), random.Random(FILES)
     slowest = 0.0
 
     def fails(case):
         nonlocal slowest
-        seconds, taken, most_seconds, most_bytes = cost(inflate.built(case), processor)
-        slowest = max(slowest, seconds)
-        return seconds > most_seconds or taken > most_bytes
+        for _ in range(3):  # what is over its limit is measured again, because the machine may be at work
+            seconds, taken, most_seconds, most_bytes = cost(inflate.built(case), processor, heic=heic)
+            if seconds <= most_seconds and taken <= most_bytes:
+                slowest = max(slowest, seconds)
+                return False
+        return True
 
     for _ in range(FILES):
         case = inflate.drawn(chance)
         if fails(case):
             case = inflate.shrunk(case, fails)
             data = inflate.built(case)
-            pytest.fail(f"{case}, {len(data):,} bytes, costs {cost(data, processor)}")
+            pytest.fail(f"{case}, {len(data):,} bytes, costs {cost(data, processor, heic=heic)}")
     print(f"{FILES:,} files, slowest {slowest:.2f} s")  # noqa: T201 - for pytest -s
 
 
