@@ -5,11 +5,14 @@ PORT ?= 8000
 BIN = $(VENV)/bin
 # The oldest supported boto3. The tests of R2 run twice: with the newest, and with this folder first on the path.
 OLDEST = $(VENV)/oldest-boto3
-R2_TESTS = tests/storages/test_r2*.py tests/storages/test_wire_check.py
+R2_TESTS = $(addprefix tests/storages/test_, r2.py r2_contract.py r2_errors.py wire_check.py)
 # Settings of glibc for pictures: memory that is freed is kept for the next one. See docs/how-to/fast-and-small.md.
 ALLOCATOR = MALLOC_MMAP_THRESHOLD_=67108864 MALLOC_TRIM_THRESHOLD_=67108864 MALLOC_ARENA_MAX=2
 # The extra `fast` shrinks pictures, and Pillow where it is not installed. The tests that see a difference run with both.
 RESIZING = tests/processing/test_fidelity.py tests/processing/test_recipes.py -k 'not at_every_pixel'
+
+# The tests start hundreds of processes, which is faster with compiled modules.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo coverage test test-all test-oldest-boto3 test-without-fast order mutation check docs docs-serve bench torture r2 release-check clean
 

@@ -3,29 +3,43 @@
 import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
 from tests.adapters.servers import ROOT
 
+PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 
-def new_environment(folder: Path, extra: str, *packages: str) -> Path:
-    """Install the wheel with *extra* and *packages*, and return the folder of the programs.
 
-    It is the one that ``USERIMAGES_WHEEL`` names, else a new one is built.
+def new_environment(folder: Path, *packages: str, extra: str = "") -> Path:
+    """Install the wheel and *packages* into an environment of their own, and return the folder of its programs.
+
+    With an *extra*, pip installs all that they need, too. Without one that comes from the environment of these tests,
+    because to install Django again takes ten seconds.
     """
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    wheel = os.environ.get("USERIMAGES_WHEEL")
-    if not wheel:
-        built = run([*pip, "wheel", "--no-deps", "--wheel-dir", str(folder), str(ROOT)], folder)
-        if built.returncode and not os.environ.get("CI"):
-            pytest.skip(f"no wheel can be built here: {built.stderr[-300:]}")
-        assert built.returncode == 0, built.stderr
-        (wheel,) = folder.glob("*.whl")
-    venv = folder / "venv"
+    wheel, venv = built_wheel(folder), folder / "venv"
     run([sys.executable, "-m", "venv", "--without-pip", str(venv)], folder, check=True)
-    run([*pip, "--python", str(venv), "install", f"{wheel}[{extra}]", *packages], folder, check=True)
+    if extra:
+        wanted = [f"{wheel}[{extra}]"]
+    else:
+        wanted = ["--no-deps", str(wheel)]
+        (site,) = venv.glob("lib/python*/site-packages")
+        (site / "ours.pth").write_text(sysconfig.get_path("purelib"))
+    run([*PIP, "--python", str(venv), "install", *wanted, *packages], folder, check=True)
     return venv / "bin"
+
+
+def built_wheel(folder: Path) -> str:
+    """Return the wheel that ``USERIMAGES_WHEEL`` names, else build one in *folder*."""
+    if named := os.environ.get("USERIMAGES_WHEEL"):
+        return named
+    built = run([*PIP, "wheel", "--no-deps", "--wheel-dir", str(folder), str(ROOT)], folder)
+    if built.returncode and not os.environ.get("CI"):
+        pytest.skip(f"no wheel can be built here: {built.stderr[-300:]}")
+    assert built.returncode == 0, built.stderr
+    (wheel,) = folder.glob("*.whl")
+    return str(wheel)
 
 
 def run(command, folder, check=False, **settings):

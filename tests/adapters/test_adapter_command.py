@@ -142,7 +142,7 @@ def test_the_smallest_applications_ask_for_a_password(framework, tmp_path):
 def stranger(tmp_path_factory):
     """Return a folder with a new virtual environment in it that has the built wheel and Flask, and nothing of here."""
     folder = tmp_path_factory.mktemp("stranger")
-    new_environment(folder, "sqlalchemy", "flask>=3.1")
+    new_environment(folder, "flask>=3.1", extra="sqlalchemy")
     return folder
 
 

@@ -107,10 +107,10 @@ def block(text):
 @pytest.fixture
 def project(tmp_path, tmp_path_factory):
     needs("django")
-    bin = new_environment(tmp_path_factory.mktemp("page"), "sqlalchemy", "django>=5.2")
-    run([bin / "django-admin", "startproject", "project", "."], tmp_path)
+    bin = new_environment(tmp_path_factory.mktemp("page"))
+    run([bin / "python", "-m", "django", "startproject", "project", "."], tmp_path)
     run([bin / "userimages", "adapter", "django", "."], tmp_path)
-    run([bin / "django-admin", "startapp", "shop"], tmp_path)
+    run([bin / "python", "-m", "django", "startapp", "shop"], tmp_path)
     with (tmp_path / "project/settings.py").open("a") as file:
         file.write(block("INSTALLED_APPS +=") + 'INSTALLED_APPS += ["shop"]\n')
     post = "from django.db import models\n\n" + block("class Post") + "    title = models.CharField(max_length=99)\n"

@@ -449,7 +449,12 @@ def test_rare_samplings_keep_their_color(factors, subsampling):
 @pytest.mark.parametrize("size", [(96, 64), (2400, 1600)])
 @pytest.mark.parametrize(
     ("format", "options", "subsampling"),
-    [("WEBP", {}, 2), ("WEBP", {"lossless": True}, 0), ("WEBP", {"frames": 2}, 0), ("PNG", {}, 0)],
+    [
+        ("WEBP", {}, 2),
+        ("WEBP", {"lossless": True, "method": 0, "quality": 0}, 0),
+        ("WEBP", {"frames": 2, "method": 0}, 0),
+        ("PNG", {"compress_level": 1}, 0),
+    ],
 )
 def test_another_format_keeps_color_at_every_pixel(size, format, options, subsampling):
     """A lossy WebP is the exception."""

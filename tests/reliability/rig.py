@@ -200,7 +200,7 @@ def new_database(url: str, name: str) -> str:
     from sqlalchemy import make_url
 
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
+        connection.execute(f'CREATE DATABASE "{name}" STRATEGY file_copy')
     return make_url(url).set(database=name).render_as_string(hide_password=False)
 
 

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
+from typing import Any
 
 import attrs
 import pytest
@@ -25,15 +26,22 @@ MOTO_ENVIRON = {
 
 
 @pytest.fixture
-def moto(_moto_client: Checked, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def moto(_moto_client: Checked, _aws: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let moto answer at R2's own address, in this process, with one empty bucket ``userimages``."""
     monkeypatch.setenv("MOTO_S3_CUSTOM_ENDPOINTS", R2Storage.from_env(MOTO_ENVIRON).endpoint)
-    import boto3
     from moto import mock_aws
 
     with mock_aws():
-        boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="userimages")
+        _aws.create_bucket(Bucket="userimages")
         yield
+
+
+@pytest.fixture(scope="session")
+def _aws(_moto_client: Checked) -> Any:
+    """Return a client that moto answers and nothing checks."""
+    import boto3
+
+    return boto3.client("s3", region_name="us-east-1", aws_access_key_id="id", aws_secret_access_key="secret")
 
 
 @pytest.fixture

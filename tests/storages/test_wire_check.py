@@ -1,6 +1,7 @@
 """The wire check refuses what R2 does not implement or misreads, and lets through what R2Storage sends."""
 
 import base64
+import functools
 import hashlib
 import io
 from types import SimpleNamespace
@@ -15,8 +16,14 @@ OBJECT = {"Bucket": "userimages", "Key": "users/ana/images/cat.jpg"}
 PLAIN = {"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
 
 
+@functools.cache
+def session():
+    """Return one session for all clients, because each would read the description of S3 again."""
+    return boto3.Session()
+
+
 def client_of(endpoint="https://0123456789abcdef0123456789abcdef.eu.r2.cloudflarestorage.com", **settings):
-    return boto3.client(
+    return session().client(
         "s3",
         region_name="auto",
         endpoint_url=endpoint,
