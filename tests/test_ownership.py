@@ -1,7 +1,8 @@
 """Two applications in one store, a wrong store, a copied database, and purges that fail."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -43,6 +44,13 @@ def leave_deletions(images: ImageService, *, number: int = 1) -> None:
         image = images.upload("ana", b"gone", image_type="cover")
         with pytest.raises(StorageUnavailableError):
             down.delete(image.id)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Callable[[str], SQLAlchemyRepository]]:
+    """Give what opens the database of a name. It is closed at the end."""
+    with ExitStack() as stack:
+        yield lambda name: stack.enter_context(closing(SQLAlchemyRepository(f"sqlite:///{tmp_path}/{name}.db")))
 
 
 @pytest.mark.parametrize("share", [0.01, 1.0])
@@ -116,16 +124,16 @@ def test_an_empty_database_sweeps_without_a_sample(tiny_processor) -> None:
     assert not list(images.storage.list())
 
 
-def test_a_copy_with_a_new_id_deletes_nothing_old(tmp_path: Path, tiny_processor) -> None:
+def test_a_copy_with_a_new_id_deletes_nothing_old(tmp_path: Path, database, tiny_processor) -> None:
     """A copy of the database for staging, with the store of production: what it did not make is foreign to it."""
     storage = OldStorage()
-    repository = SQLAlchemyRepository(f"sqlite:///{tmp_path}/production.db")
+    repository = database("production")
     repository.create_schema()
     production = ImageService(storage, repository, processor=tiny_processor)
     kept = production.upload("ana", b"x", image_type="cover")
     repository.close()
     (tmp_path / "copy.db").write_bytes((tmp_path / "production.db").read_bytes())
-    copied = SQLAlchemyRepository(f"sqlite:///{tmp_path}/copy.db")
+    copied = database("copy")
     later = production.upload("ana", b"later, so the copy does not know it", image_type="cover")
     assert len(ImageService(storage, copied, processor=tiny_processor).audit().orphans) == 3, "the danger"
     before_it = copied.database_id()
@@ -137,14 +145,15 @@ def test_a_copy_with_a_new_id_deletes_nothing_old(tmp_path: Path, tiny_processor
     assert {each.key for each in storage.list()} == {*kept.object_keys, *later.object_keys}
 
 
-def test_a_copy_with_a_new_id_drops_the_copied_work(tmp_path: Path, tiny_processor) -> None:
+def test_a_copy_with_a_new_id_drops_the_copied_work(tmp_path: Path, database, tiny_processor) -> None:
     """An upload is copied while it is under way: the copy's sweep must not delete what the first one publishes."""
     storage = MemoryStorage()
-    first, copied = (SQLAlchemyRepository(f"sqlite:///{tmp_path}/{name}.db") for name in ("first", "copied"))
+    first, copied = database("first"), database("copied")
     first.create_schema()
 
     def copy_first(call: Call) -> object:
-        with sqlite3.connect(tmp_path / "first.db") as source, sqlite3.connect(tmp_path / "copied.db") as target:
+        one, other = (closing(sqlite3.connect(tmp_path / f"{name}.db")) for name in ("first", "copied"))
+        with one as source, other as target:
             source.backup(target)
         return call.do()
 

@@ -20,13 +20,11 @@ def new_environment(folder: Path, *packages: str, extra: str = "") -> Path:
     """
     wheel, venv = built_wheel(folder), folder / "venv"
     run([sys.executable, "-m", "venv", "--without-pip", str(venv)], folder, check=True)
-    if extra:
-        wanted = [f"{wheel}[{extra}]"]
-    else:
-        wanted = ["--no-deps", str(wheel)]
+    wanted = [f"{wheel}[{extra}]"] if extra else ["--no-deps", wheel]
+    run([*PIP, "--python", str(venv), "install", *wanted, *packages], folder, check=True)
+    if not extra:
         (site,) = venv.glob("lib/python*/site-packages")
         (site / "ours.pth").write_text(sysconfig.get_path("purelib"))
-    run([*PIP, "--python", str(venv), "install", *wanted, *packages], folder, check=True)
     return venv / "bin"
 
 

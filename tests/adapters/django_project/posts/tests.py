@@ -195,7 +195,8 @@ class Served(LiveServerTestCase):
 
         for _ in range(3):
             Post.objects.create(title="Hello", cover_id=upload().id)
-        with ThreadPoolExecutor(4) as pool:
+        # In memory, the threads of Django's server share a connection, and Django says that two must not query at once.
+        with ThreadPoolExecutor(4 if connection.vendor == "postgresql" else 1) as pool:
             assert list(pool.map(page, range(12))) == [3] * 12
 
     def test_nothing_was_left(self):
