@@ -1,5 +1,6 @@
 """New variants for stored images: what is made, what stays, what is refused."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -22,6 +23,7 @@ from userimages import (
 )
 from userimages.caching import CachingRepository
 from userimages.keys import has_version, object_key, parse_key
+from userimages.lifecycle.upload import LEASE
 from userimages.model import ProcessedImage, RebuildReport
 from userimages.processing import Fill, PillowProcessor, Recipe
 from userimages.repositories.memory import MemoryRepository
@@ -73,6 +75,29 @@ def test_a_rebuild_makes_new_variants_and_nothing_else(old: ImageService, new: I
     assert image.recipe == NEW.recipe_id("cover")
     kept = {"variants": before_it.variants, "stored_bytes": before_it.stored_bytes}
     assert attrs.evolve(image, **kept) == before_it
+
+
+def test_an_intent_names_what_a_rebuild_puts(old: ImageService, new: ImageService, clock: rig.Clock) -> None:
+    """By it the sweep finds what a process that is killed has put."""
+    image, seen = old.upload("ana", b"cat", image_type="cover"), []
+    storage = faulty(new.storage, put=slow(lambda: seen.extend(new.repository.list_intents())))
+    ImageService(storage, new.repository, processor=NEW, clock=clock).rebuild_all()
+    (intent,) = set(seen)
+    assert (intent.user, intent.lease_until, intent.id.version) == ("ana", clock() + LEASE, 7)
+    assert sorted((image.key, *intent.object_keys)) == sorted(new.get(image.id).object_keys)
+
+
+def test_a_new_placeholder_comes_with_the_variants(old: ImageService, clock: rig.Clock) -> None:
+    """It is made of the picture as the variants are."""
+
+    @attrs.frozen
+    class Blurred(rig.Recipe):
+        def __call__(self, data: bytes, image_type: str) -> ProcessedImage:
+            return attrs.evolve(super().__call__(data, image_type), placeholder="blurred")
+
+    image = old.upload("ana", b"cat", image_type="cover")
+    ImageService(old.storage, old.repository, processor=Blurred("new"), clock=clock).rebuild_all()
+    assert old.get(image.id).placeholder == "blurred" != image.placeholder
 
 
 def test_a_second_rebuild_has_nothing_to_do(old: ImageService, new: ImageService) -> None:
@@ -252,7 +277,14 @@ def test_one_bad_image_does_not_stop_the_rest(
     picky = ImageService(new.storage, new.repository, processor=Picky("new"))
     assert picky.rebuild_all() == RebuildReport(rebuilt=1, failed=(bad.id,))
     assert new.repository.get(bad.id).variants == {k: attrs.evolve(v, url="") for k, v in bad.variants.items()}
-    assert f"not rebuilt: {'ZeroDivisionError' if harm == 'failing' else ''}" in caplog.text
+    (logged,) = (each for each in caplog.records if each.levelname == "WARNING")
+    why = {
+        "missing": "Object not found.",
+        "damaged": "The stored bytes are not those of the record. Run audit(verify=1.0).",
+        "refused": "No.",
+        "failing": "ZeroDivisionError",
+    }
+    assert (logged.getMessage(), logged.event, logged.image_id) == (f"not rebuilt: {why[harm]}", "rebuild", str(bad.id))
     assert list(new.get(good.id).variants) == ["64", "256"]
 
 
@@ -272,6 +304,7 @@ def test_a_store_that_fails_ends_the_page(
     failing = ImageService(faulty(new.storage, **faults), new.repository, processor=NEW, clock=clock)
     with pytest.raises(error):
         failing.rebuild_all()
+    assert len(new.repository.list_intents()) == (faults.keys() == {"put"} and error is StorageUnavailableError)
     rig.sweep_twice(new, clock)
     assert sorted(everything(new)) == sorted(image.object_keys)
     assert new.rebuild_all() == RebuildReport(rebuilt=1)
@@ -332,8 +365,12 @@ def test_a_broken_recipe_is_refused_before_any_image(old: ImageService, new: Ima
 
     broken = Broken("new", ("A card!",) if harm == "names" else ("card",))
     storage = faulty(new.storage, open=before(AssertionError("an image was read")))
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError) as caught:
         ImageService(storage, new.repository, processor=broken).rebuild_all()
+    if harm in {"raises", "refuses"}:
+        why = "RuntimeError" if harm == "raises" else "It does not encode."
+        assert caught.value.message == f"The recipe of the image type 'cover' does not work: {why}."
+        assert caught.value.hint == "Nothing was rebuilt. Upload a picture of this type to see the error."
 
 
 def test_a_repository_without_revise_says_so(old: ImageService) -> None:
@@ -349,7 +386,8 @@ def test_a_repository_without_revise_says_so(old: ImageService) -> None:
             return getattr(self.repository, name)
 
     for repository in (Plain(old.repository), CachingRepository(Plain(old.repository), {})):  # type: ignore[arg-type]
-        with pytest.raises(ConfigurationError, match=r"cannot rebuild.* revise\(\)"):
+        message = f"{type(repository).__name__} cannot rebuild. It needs the optional method revise()."
+        with pytest.raises(ConfigurationError, match=re.escape(message)):
             ImageService(old.storage, repository, processor=NEW).rebuild_all()  # type: ignore[arg-type]
 
 

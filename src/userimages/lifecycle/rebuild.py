@@ -146,8 +146,7 @@ def _with_variants(image: UserImage, processed: ProcessedImage, recipe: str) -> 
     An object that is there and holds the same bytes stays. It must have a version: then a record that was made again
     has no key without one, by which a deletion knows that older objects may be there.
     """
-    parsed = keys.parse_key(image.key)
-    stem = parsed.stem if parsed else image.key.rpartition(".")[0]
+    stem, _, _ = image.key.rpartition(".")
     there = {(each.mime_type, each.sha256): each.key for each in image.variants.values() if keys.has_version(each.key)}
     there[image.mime_type, image.sha256] = image.key
     variants, objects = build_variants(processed.variants, stem, there, version=keys.new_version())
