@@ -337,6 +337,41 @@ def test_a_url_ends_after_ten_minutes(memory: ImageService, clock: Clock) -> Non
     assert staged(memory, "ana") == []
 
 
+def test_a_route_may_name_a_ticket_in_its_query(memory: ImageService, clock: Clock) -> None:
+    """And the signer of images may have windows that are shorter than a URL for a PUT lives."""
+    short = UrlSigner(SIGNER.keys, window=timedelta(minutes=1))
+    images = ImageService(memory.storage, memory.repository, signer=short, staged_url="/put?ticket={id}", clock=clock)
+    ticket = begin(images, "ana")
+    assert ticket.url.startswith(f"/put?ticket={ticket.id}&to=ana&size={len(CAT)}&")
+    clock.ahead += timedelta(minutes=9)
+    query = urlsplit(ticket.url).query.partition("&")[2]  # what a framework took for its own is not in it
+    assert images.allowed_put(ticket.id, query)
+
+
+@pytest.mark.parametrize("first", [1, len(CAT), 2**20])
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_body_that_comes_in_pieces_is_counted(memory: ImageService, first: int, more: int) -> None:
+    """Also one whose first piece is all that was announced. No more than a byte past that is asked for."""
+    data, asked = CAT * (first // len(CAT) + 1), []
+
+    class Pieces(io.BytesIO):
+        def read(self, size: int = -1, /) -> bytes:
+            asked.append(size)
+            return super().read(min(size, first))
+
+    ticket = begin(memory, "ana", data)
+    allowed = memory.allowed_put(ticket.id, urlsplit(ticket.url).query)
+    if more:
+        with pytest.raises(InvalidFieldError, match=f"more than the {len(data):,} bytes"):
+            memory.put_staged(allowed, Pieces(data + b"!"))
+        assert staged(memory, "ana") == []
+    else:
+        memory.put_staged(allowed, Pieces(data))
+        with memory.storage.open(staged(memory, "ana")[0]) as stream:
+            assert stream.read() == data
+    assert max(asked) <= min(2**20, len(data) + 1)
+
+
 def test_a_page_that_calls_itself_a_picture_is_refused(clock: Clock) -> None:
     """The bytes decide, as in any upload; the type that was announced is only what the URL binds."""
     images = ImageService(MemoryStorage(), MemoryRepository(), signer=SIGNER, clock=clock)

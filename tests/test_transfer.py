@@ -104,7 +104,7 @@ def test_other_bytes_in_the_target_are_told(images, target, size: int) -> None:
 
 def test_a_long_object_is_not_read_to_its_end(images, target) -> None:
     """At most one byte more than the record says is asked for, in pieces."""
-    (image,) = uploaded(images, 1)
+    image = images.upload("ana", bytes(1_500_000), image_type="gallery")
     images.storage.delete(image.object_keys)
     images.storage.put(image.key, bytes(5_000_000), mime_type="image/jpeg")
     read: list[int] = []
@@ -116,7 +116,15 @@ def test_a_long_object_is_not_read_to_its_end(images, target) -> None:
 
     source = faulty(images.storage, open=lambda call: Counting(call.do().getvalue()))
     transfer.copy_objects(images.repository, source, target)
-    assert 0 < sum(read) <= image.size_bytes + 1
+    assert image.size_bytes < sum(read) <= image.size_bytes + 1
+    assert max(read) <= 2**20
+
+
+def test_a_large_object_is_copied_whole(images, target) -> None:
+    """It is read in pieces of a mebibyte."""
+    images.upload("ana", bytes(range(250)) * 12_000, image_type="gallery")
+    copy(images, target)
+    assert contents(target) == contents(images.storage)
 
 
 @pytest.mark.parametrize("step", [1, 2, 7, 100])
@@ -135,8 +143,10 @@ def test_a_copy_in_parts_is_a_whole_one(images, target, step: int) -> None:
 @pytest.mark.parametrize("limit", [0, -1, True, 1.5, "3"])
 def test_a_wrong_limit_is_refused(images, target, limit: Any) -> None:
     """A limit that is not a whole number from 1 up is refused."""
-    with pytest.raises(InvalidFieldError):
+    with pytest.raises(InvalidFieldError) as caught:
         copy(images, target, limit=limit)
+    hint = "Pass a whole number from 1 up, or None."
+    assert (caught.value.message, caught.value.field, caught.value.hint) == (f"limit is {limit!r}.", "limit", hint)
 
 
 def test_progress_is_told_page_by_page(images, target, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,6 +180,7 @@ def test_a_failure_is_logged_by_image(images, target, caplog) -> None:
     with pytest.raises(StorageUnavailableError):
         copy(images, faulty(target, put=before(TIMED_OUT)))
     assert f"copying an object of image {image.id} failed: The store did not answer" in caplog.text
+    assert {each.event for each in caplog.records if each.levelname == "WARNING"} == {"copy"}
     assert "user0" not in caplog.text
 
 

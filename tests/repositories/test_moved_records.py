@@ -142,7 +142,8 @@ def test_a_target_with_other_records_is_refused(make: Make, table: str) -> None:
     else:
         new.begin_upload(Intent(id=new_id(NOW), user="ben", object_keys=("x",), lease_until=NOW), now=NOW)
     held = rows(new)
-    with pytest.raises(ConfigurationError, match="records of another database"):
+    message = "The target holds records of another database, so nothing was copied. Use an empty database."
+    with pytest.raises(ConfigurationError, match=message):
         transfer.copy_records(old, new)
     assert rows(new) == held
 
@@ -167,8 +168,12 @@ def test_a_difference_is_told(make: Make, change: str, table: str, side: str) ->
         connection.execute(text(change))
     engine.dispose()
     held = rows(new)
-    with pytest.raises(ConfigurationError, match=f"its {table} differ"):
+    with pytest.raises(ConfigurationError, match=f"its {table} differ") as caught:
         transfer.copy_records(old, new)
+    assert caught.value.hint == (
+        "If an application has worked on the target since, the move is done. Else it was a trial: "
+        "repeat it with an empty database."
+    )
     assert rows(new) == held
 
 
