@@ -1,5 +1,6 @@
 """`check` tries the parts for real, and each line says what to do."""
 
+import re
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,7 +14,8 @@ from tests.reliability import rig
 
 from userimages import ImageService, RepositoryError, StorageError
 from userimages.caching import CachingRepository
-from userimages.model import Check, CheckReport
+from userimages.ids import new_id
+from userimages.model import Check, CheckReport, Intent
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
 from userimages.testing import faults
@@ -75,6 +77,16 @@ def test_a_round_trip_tells_that_all_is_well(place: rig.Place, clock: rig.Clock)
     names = [line.name for line in report.checks]
     assert names[-4:] == ["database", "schema", "transactions", "work in hand"]
     assert {"write", "create-only", "read", "clock", "public domain", "delete"} < set(names)
+    details = {line.name: line.detail for line in report.checks}
+    assert (details["write"], details["read"]) == (
+        "A probe object was written.",
+        "It was read back, whole and in part.",
+    )
+    assert details["create-only"] == "Other bytes under the same key were refused."
+    assert details["public domain"] == "None: images are served by the application's own route."
+    assert (details["delete"], details["database"]) == ("It was deleted.", "SQLAlchemyRepository answers.")
+    assert (details["schema"], details["transactions"]) == ("Complete.", "A probe intent was begun and finished.")
+    assert details["work in hand"] == "0 intents, none is overdue."
     assert list(place.storage.list("userimages-probe/")) == []
     rig.check_nothing_left(place.service(clock), [], root=place.root)
 
@@ -139,8 +151,7 @@ def test_a_foreign_error_is_named_by_its_class_alone() -> None:
     """A foreign error is named by its class alone."""
     line = checked(faulty(MemoryStorage(), list=before(OSError("secret"))))["storage"]
     assert not line.ok
-    assert "OSError" in line.detail
-    assert "secret" not in repr(line)
+    assert (line.detail, line.hint) == ("It raised OSError.", "Check the log of the backend.")
 
 
 def test_a_store_that_overwrites_is_found_out() -> None:
@@ -151,12 +162,16 @@ def test_a_store_that_overwrites_is_found_out() -> None:
             self.delete([key])
             super().put(key, data, mime_type=mime_type)
 
-    assert not checked(Overwriting())["create-only"].ok
+    detail = "The store overwrote an object that it was told not to."
+    hint = "Use a store that knows If-None-Match."
+    assert checked(Overwriting())["create-only"] == Check("create-only", ok=False, detail=detail, hint=hint)
 
 
 def test_a_store_that_deletes_nothing_is_found_out() -> None:
     """A store that keeps what was deleted is found out."""
-    assert not checked(faulty(MemoryStorage(), delete=lambda call: None))["delete"].ok
+    line = checked(faulty(MemoryStorage(), delete=lambda call: None))["delete"]
+    detail, hint = "The object is still there after its deletion.", "Check the lock rules of the bucket."
+    assert line == Check("delete", ok=False, detail=detail, hint=hint)
 
 
 def test_probes_of_killed_checks_go_once_they_are_old() -> None:
@@ -170,7 +185,17 @@ def test_probes_of_killed_checks_go_once_they_are_old() -> None:
 
 def test_wrong_bytes_are_found_out() -> None:
     """Wrong bytes are found out."""
-    assert not checked(faulty(MemoryStorage(), open=faults.wrong_bytes))["read"].ok
+    detail, hint = "The store gave other bytes than it was given.", "Check the proxies in between."
+    for plan in ([faults.wrong_bytes, None, None], [None, faults.wrong_bytes, None]):  # the whole, and a part
+        line = checked(faulty(MemoryStorage(), open=plan))["read"]
+        assert line == Check("read", ok=False, detail=detail, hint=hint)
+
+
+def test_a_listing_that_is_late_is_found_out() -> None:
+    """An audit would take what was just written for missing."""
+    line = checked(faulty(MemoryStorage(), list=lambda call: iter(())))["clock"]
+    detail, hint = "The listing lacks what was just written.", "Use a store whose listing is up to date."
+    assert line == Check("clock", ok=False, detail=detail, hint=hint)
 
 
 @pytest.mark.parametrize("minutes", [-6, 6])
@@ -181,7 +206,7 @@ def test_a_wrong_clock_is_found_out(minutes: int) -> None:
     line = checked(MemoryStorage(), clock=clock)["clock"]
     assert not line.ok
     assert "360 s" in line.detail or "359 s" in line.detail
-    assert "NTP" in line.hint
+    assert line.hint == "Set it by NTP: the sweep allows for 5 minutes between machines."
 
 
 def test_a_public_domain_that_serves_objects_is_well(domain: Domain) -> None:
@@ -273,8 +298,11 @@ def test_a_missing_schema_is_printed_as_ddl(own_database: str, cached: bool) -> 
 
     repository = SQLAlchemyRepository(own_database)
     line = checked(MemoryStorage(), CachingRepository(repository, _NoCache()) if cached else repository)["schema"]
-    assert not line.ok
+    parts = len(repository.missing_schema())
+    assert (line.ok, line.detail) == (False, f"{parts} parts of the schema are missing.")
+    assert line.hint.startswith("Call create_schema(), or run:\nCREATE TABLE")
     assert "CREATE TABLE userimages_images" in line.hint
+    assert len(re.findall(r";$", line.hint, re.MULTILINE)) == parts
     repository.create_schema()
     assert checked(MemoryStorage(), repository)["schema"].ok
     repository.close()
@@ -291,4 +319,28 @@ class _NoCache:
 def test_a_database_that_takes_no_writes_is_found_out() -> None:
     """A database that takes no writes is found out."""
     repository = faulty(MemoryRepository(), begin_upload=before(RepositoryError("Read-only.", hint="Grant it.")))
-    assert not checked(MemoryStorage(), repository)["transactions"].ok
+    line = checked(MemoryStorage(), repository)["transactions"]
+    assert line == Check("transactions", ok=False, detail="Read-only.", hint="Grant it.")
+
+
+def test_a_schema_that_differs_is_told() -> None:
+    """Each difference is a line, and the last one says what to do."""
+    repository = MemoryRepository()
+    repository.schema_differences = lambda: ("One.", "Two.")  # type: ignore[attr-defined]
+    line = checked(MemoryStorage(), repository)["schema"]
+    detail = "The schema differs from what this release makes."
+    assert line == Check("schema", ok=False, detail=detail, hint="One.\nTwo.\nChange it by hand.")
+
+
+def test_work_that_is_overdue_is_counted() -> None:
+    """Page by page, with the age of the oldest."""
+    repository, clock = MemoryRepository(), rig.Clock()
+    for days in (0, 2, 3):
+        due = clock() - timedelta(days=days)
+        intent = Intent(id=new_id(due), user="ana", object_keys=("x",), lease_until=due)
+        repository.begin_upload(intent, now=due)
+    one_by_one = faulty(repository, list_intents=lambda call: repository.list_intents(**{**call.kwargs, "limit": 1}))
+    line = checked(MemoryStorage(), one_by_one, clock)["work in hand"]
+    detail = "2 of 3 intents are overdue, the oldest by 3 days."
+    hint = "Run `userimages sweep` every minute. If it runs, its log says why they fail."
+    assert line == Check("work in hand", ok=False, detail=detail, hint=hint)
