@@ -5,7 +5,7 @@ PORT ?= 8000
 BIN = $(VENV)/bin
 # The oldest supported boto3. The tests of R2 run twice: with the newest, and with this folder first on the path.
 OLDEST = $(VENV)/oldest-boto3
-R2_TESTS = $(addprefix tests/storages/test_, r2.py r2_contract.py r2_errors.py wire_check.py)
+R2_TESTS = $(addprefix tests/storages/test_, r2.py r2_contract.py r2_errors.py wire_check.py) -k 'not more_than_one_page'
 # Settings of glibc for pictures: memory that is freed is kept for the next one. See docs/how-to/fast-and-small.md.
 ALLOCATOR = MALLOC_MMAP_THRESHOLD_=67108864 MALLOC_TRIM_THRESHOLD_=67108864 MALLOC_ARENA_MAX=2
 # The extra `fast` shrinks pictures, and Pillow where it is not installed. The tests that see a difference run with both.

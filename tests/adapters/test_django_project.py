@@ -148,6 +148,7 @@ def test_in_production_it_works(name, shop):
     manage("-m", "posts.production", name, ATOMIC="1")
 
 
+@pytest.mark.parametrize("shop", ["sqlite"], indirect=True)
 def test_the_console_uses_the_projects_own_service(shop, tmp_path):
     """From another folder, too, because a cron job runs in one."""
     folder, manage = shop
