@@ -1,15 +1,18 @@
+"""An audit: what the store has and no row names, and the other way round."""
+
 from datetime import timedelta
 
 import attrs
 import pytest
 
-from userimages import ImageService, InvalidFieldError
+from userimages import ImageService, InvalidFieldError, StorageError
 from userimages.ids import new_id, utcnow
 from userimages.keys import new_stem, object_key, owner_of, parse_key
 from userimages.lifecycle.audit import delete_orphans
 from userimages.model import AuditReport, Intent, MissingObject, StoredObject, Variant, Variants
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
+from userimages.testing.faults import faulty
 from userimages.testing.records import new_image, publish
 
 
@@ -30,9 +33,10 @@ def images(tiny_processor) -> ImageService:
     return images
 
 
-def orphan(images: ImageService, user: str = "a.b", *, old: bool = True) -> str:
+def orphan(images: ImageService, user: str = "a.b", *, old: bool = True, variant: str | None = "320") -> str:
     """Store an object that no image names, and return its key."""
-    key = object_key(new_stem(user, "cover", utcnow(), owner_of(images.repository.database_id())), "image/webp", "320")
+    stem = new_stem(user, "cover", utcnow(), owner_of(images.repository.database_id()))
+    key = object_key(stem, "image/webp", variant)
     images.storage.put(key, b"orphan", mime_type="image/webp")
     if old:
         images.storage.age(key)  # type: ignore[attr-defined]
@@ -170,6 +174,15 @@ def test_an_audit_leaves_no_probe_behind(images: ImageService) -> None:
     assert not list(images.storage.list("userimages-probe/"))
 
 
+def test_a_listing_that_is_late_ends_an_audit(images: ImageService) -> None:
+    """It would take what was just written for missing. Its probe is deleted all the same."""
+    storage = faulty(images.storage, list=lambda call: iter(()))
+    message = "The listing lacks what was just written. Use a store whose listing is up to date."
+    with pytest.raises(StorageError, match=message):
+        ImageService(storage, images.repository).audit()
+    assert len(list(images.storage.list())) == 18
+
+
 def test_a_report_does_no_work(images: ImageService) -> None:
     """It is made of one store of a mirror, too, where a sweep would leave objects in the other; with *delete* it is."""
     image = images.upload("ana", b"x", image_type="cover")
@@ -239,13 +252,14 @@ def test_many_orphans_go_by_the_hundred_and_are_purged(tiny_processor) -> None:
     assert not {each.key for each in images.storage.list()} & set(keys)
 
 
-def test_what_a_row_names_by_now_is_not_deleted(images: ImageService) -> None:
+@pytest.mark.parametrize("variant", [None, "320"])
+def test_what_a_row_names_by_now_is_not_deleted(images: ImageService, variant: str | None) -> None:
     """A report may be old: before an object is deleted, rows and intents are read again."""
-    named, in_hand, forgotten = (orphan(images, f"user{n}") for n in range(3))
+    named, in_hand, forgotten = (orphan(images, f"user{n}", variant=variant) for n in range(3))
     report = images.audit()
     assert {each.key for each in report.orphans} == {named, in_hand, forgotten}
     main = object_key(parse_key(named).stem, "image/webp")
-    variants = Variants({"320": Variant(named, 1, 1, 1, "image/webp", "")})
+    variants = Variants({variant: Variant(named, 1, 1, 1, "image/webp", "")} if variant else {})
     publish(images.repository, attrs.evolve(new_image("user0"), key=main, variants=variants))
     intent = Intent(id=new_id(utcnow()), user="user2", object_keys=(in_hand,), lease_until=utcnow())
     images.repository.begin_upload(intent, now=utcnow())

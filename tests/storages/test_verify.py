@@ -253,7 +253,8 @@ def test_bytes_that_the_medium_does_not_give(counting: ImageService) -> None:
 
 def test_a_store_that_is_away_ends_the_audit(counting: ImageService) -> None:
     """A network file system that is away says nothing about an object."""
-    with pytest.raises(StorageUnavailableError):
+    message = "The bytes of an object could not be read. Check the disk."
+    with pytest.raises(StorageUnavailableError, match=message):
         on_a_medium_that_fails(counting, errno.ETIMEDOUT).audit(verify=1.0)
 
 

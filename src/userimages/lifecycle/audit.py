@@ -2,19 +2,18 @@
 
 import heapq
 import itertools
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from operator import itemgetter
 from uuid import UUID
 
 import attrs
 
-from userimages.errors import StorageError
-from userimages.keys import PREFIX, PROBE_PREFIX, STAGING_PREFIX, parse_key
+from userimages.keys import PREFIX, STAGING_PREFIX, parse_key
 from userimages.lifecycle.deletion import BATCH, OnDeleted, PurgeError, delete_objects
 from userimages.lifecycle.ownership import require_own_store
+from userimages.lifecycle.probe import store_time
 from userimages.lifecycle.verify import Verifier
 from userimages.model import AuditReport, MissingObject, StoredObject, UserImage
 from userimages.protocols import ImageRepository, Storage
@@ -40,7 +39,7 @@ def audit(
     *owner*: others belong to another database. What seems to be missing or damaged is checked once more, because a
     page of the listing may be older than the rows beside it, and an image may be deleted or rebuilt meanwhile.
     """
-    old = _store_time(storage) - ORPHAN_AGE
+    old = store_time(storage) - ORPHAN_AGE
     objects = images = foreign = unknown = 0
     orphans: list[StoredObject] = []
     missing: list[MissingObject] = []
@@ -184,16 +183,3 @@ def _is_named(repository: ImageRepository, key: str) -> bool:
     parsed = parse_key(key)
     stem = parsed.stem if parsed else key
     return any(key in image.object_keys for image in repository.list_by_key(after=stem, limit=1))
-
-
-def _store_time(storage: Storage) -> datetime:
-    """Return the present by the store's own clock, read off an object written for that: ours may be wrong by days."""
-    key = PROBE_PREFIX + os.urandom(10).hex()
-    storage.put(key, b"What time is it?", mime_type="text/plain")
-    try:
-        found = next(storage.list(key), None)
-    finally:
-        storage.delete([key])
-    if found is None:
-        raise StorageError("The listing lacks what was just written.", hint="Use a store whose listing is up to date.")
-    return found.modified

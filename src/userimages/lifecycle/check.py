@@ -20,6 +20,7 @@ from userimages.errors import (
 )
 from userimages.ids import CLOCK_SKEW, new_id
 from userimages.keys import PROBE_PREFIX
+from userimages.lifecycle.probe import written_at
 from userimages.lifecycle.sweep import OVERDUE, due_since
 from userimages.model import Check, CheckReport, Intent
 from userimages.protocols import ImageRepository, Processor, Storage
@@ -113,10 +114,7 @@ def _read_back(storage: Storage, key: str, data: bytes) -> str:
 
 
 def _compare_clocks(storage: Storage, key: str, now: datetime) -> str:
-    found = next(storage.list(key), None)
-    if found is None:
-        raise StorageError("The listing lacks what was just written.", hint="Use a store whose listing is up to date.")
-    skew = now - found.modified
+    skew = now - written_at(storage, key)
     words = f"This machine's clock differs from the store's by {abs(skew.total_seconds()):.0f} s."
     if abs(skew) > CLOCK_SKEW:
         raise StorageError(words, hint="Set it by NTP: the sweep allows for 5 minutes between machines.")
