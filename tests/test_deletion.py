@@ -15,7 +15,7 @@ from userimages.errors import DatabaseBusyError
 from userimages.model import Intent, UserDeletion
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
-from userimages.testing.faults import after, before, faulty
+from userimages.testing.faults import Call, after, before, faulty
 
 
 class Undeletable(MemoryStorage):
@@ -136,6 +136,78 @@ def test_an_image_that_cannot_go_keeps_no_other(tiny_processor) -> None:
     assert images.open(kept.id).read() == b"x"
 
 
+def test_one_of_two_that_cannot_go_keeps_no_other(tiny_processor) -> None:
+    """Two images are enough for a page whose one transaction is refused. The first error is the one that is raised."""
+    repository = MemoryRepository()
+    images = ImageService(MemoryStorage(), repository, processor=tiny_processor)
+    kept, gone = (images.upload("ana", b"x", image_type="gallery").id for _ in range(2))
+
+    def refuse(call: Call) -> Sequence[Intent]:
+        if kept in call.args[0]:
+            raise ConflictError(f"{len(call.args[0])} images.")
+        return call.do()
+
+    failing = ImageService(images.storage, faulty(repository, begin_delete=refuse), processor=tiny_processor)
+    with pytest.raises(ConflictError, match="1 images"):
+        failing.delete_user("ana")
+    assert images.get_many([kept, gone]).keys() == {kept}
+
+
+@pytest.mark.parametrize("fault", [before, after])
+def test_a_lost_answer_is_counted_as_it_was(tiny_processor, caplog: pytest.LogCaptureFixture, fault) -> None:
+    """What may have been deleted is read again, page by page; the rest of the user goes all the same."""
+    caplog.set_level("INFO", logger="userimages")
+    repository = MemoryRepository()
+    images = ImageService(MemoryStorage(), repository, processor=tiny_processor)
+    for n in range(102):
+        images.upload("ana", b"%d" % n, image_type="gallery")
+    lost = faulty(repository, begin_delete=[fault(RepositoryError("Lost.")), None, None])
+    failing = ImageService(images.storage, lost, processor=tiny_processor)
+    with pytest.raises(RepositoryError, match="Lost"):
+        failing.delete_user("ana")
+    assert images.usage("ana").images == 0
+    (logged,) = (each for each in caplog.records if each.event == "delete_user" and each.levelname == "WARNING")
+    assert logged.images == 102
+
+
+def test_a_busy_database_ends_the_deletion_of_a_user(tiny_processor) -> None:
+    """The next page would wait for as long."""
+    repository = MemoryRepository()
+    images = ImageService(MemoryStorage(), repository, processor=tiny_processor)
+    for n in range(102):
+        images.upload("ana", b"%d" % n, image_type="gallery")
+    busy = faulty(repository, begin_delete=[before(DatabaseBusyError("Busy.")), before(AssertionError("asked again"))])
+    with pytest.raises(DatabaseBusyError):
+        ImageService(images.storage, busy, processor=tiny_processor).delete_user("ana")
+    assert images.usage("ana").images == 102
+
+
+def test_what_a_store_refuses_keeps_no_other_page(tiny_processor) -> None:
+    """Its intents are left to the sweep, and the second page goes."""
+    repository = MemoryRepository()
+    images = ImageService(MemoryStorage(), repository, processor=tiny_processor)
+    for n in range(102):
+        images.upload("ana", b"%d" % n, image_type="gallery")
+    storage = faulty(images.storage, delete=[before(StorageError("Locked."))] * 101)
+    with pytest.raises(StorageError, match="Locked"):
+        ImageService(storage, repository, processor=tiny_processor).delete_user("ana")
+    assert images.usage("ana").images == 0
+    assert len(repository.list_intents(limit=200)) == 100
+
+
+def test_at_most_a_thousand_keys_are_left(tiny_processor) -> None:
+    """What is staged for the user is among them, because it is theirs too."""
+    images = ImageService(MemoryStorage(), MemoryRepository(), processor=tiny_processor)
+    storage = faulty(images.storage, delete=lambda call: None)
+    keys = ("staging/ana/x", *(f"users/ana/images/{n:04}" for n in range(1200)))
+    for key in keys:
+        images.storage.put(key, b"x", mime_type="image/jpeg")
+    locked = ImageService(storage, images.repository, processor=tiny_processor)
+    assert locked.delete_user("ana").left == keys[1:1001]
+    images.storage.delete(keys[1:])
+    assert locked.delete_user("ana").left == keys[:1]
+
+
 @pytest.mark.parametrize("error", [DatabaseBusyError("Busy."), RepositoryError("Lost.")])
 def test_an_intent_that_stays_does_not_fail_a_deletion(tiny_processor, error: RepositoryError) -> None:
     """The image and its bytes are gone, so nobody is told that the database did nothing; the sweep does the rest."""
@@ -175,7 +247,7 @@ def test_what_is_deleted_is_never_decided_by_a_cache(tiny_processor) -> None:
     one, other = (
         ImageService(storage, CachingRepository(repository, Cache()), processor=tiny_processor) for _ in range(2)
     )
-    assert one.list("ana").images == ()
+    assert one.list("ana", limit=99).images == ()  # a deletion asks for a hundred, as a page of 99 does
     other.upload("ana", b"x", image_type="cover")
 
     assert one.delete_user("ana") == UserDeletion(1)

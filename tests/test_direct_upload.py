@@ -31,13 +31,13 @@ from userimages.errors import TicketNotFoundError
 from userimages.ids import instant_of, new_id
 from userimages.keys import STAGING_PREFIX, staging_prefix
 from userimages.lifecycle.tickets import check_origin
-from userimages.model import SweepReport, Ticket
+from userimages.model import ProcessedImage, SweepReport, Ticket
 from userimages.repositories.memory import MemoryRepository
 from userimages.signing import UrlSigner
 from userimages.storages.disk import DiskStorage
 from userimages.storages.memory import MemoryStorage
 from userimages.storages.r2 import R2Storage
-from userimages.testing import faulty, make_image
+from userimages.testing import faulty, instant_processor, make_image
 from userimages.testing.faults import Call, before
 
 SIGNER = UrlSigner(["a-key-of-at-least-32-characters-1234"])
@@ -159,6 +159,9 @@ def test_what_was_not_put_is_not_found(direct: ImageService, user: str) -> None:
         with pytest.raises(TicketNotFoundError) as refusal:
             direct.finish_upload(user, id, image_type="gallery")
         assert refusal.value.code == "ticket_not_found"
+        if id == ticket.id:
+            assert refusal.value.message == "Nothing was uploaded for this ticket."
+            assert refusal.value.hint == "PUT the file to ticket.url first, as the same user."
     put(direct, ticket)
     with pytest.raises(TicketNotFoundError):
         direct.finish_upload(f"{user}x", ticket.id, image_type="gallery")
@@ -346,6 +349,35 @@ def test_a_route_may_name_a_ticket_in_its_query(memory: ImageService, clock: Clo
     clock.ahead += timedelta(minutes=9)
     query = urlsplit(ticket.url).query.partition("&")[2]  # what a framework took for its own is not in it
     assert images.allowed_put(ticket.id, query)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_what_is_staged_is_read_up_to_its_limit(clock: Clock, more: int) -> None:
+    """And one byte past it, by which it is too large."""
+
+    class Limited:
+        image_types, max_bytes = ("gallery",), len(CAT)
+
+        def __call__(self, data: bytes, image_type: str) -> ProcessedImage:
+            assert data == CAT
+            return instant_processor(data, image_type)
+
+    asked: list[object] = []
+    storage = faulty(MemoryStorage(), open=lambda call: asked.append(call.kwargs.get("length")) or call.do())
+    images = ImageService(storage, MemoryRepository(), processor=Limited(), signer=SIGNER, clock=clock)
+    ticket = begin(images, "ana")
+    images.storage.put(f"{staging_prefix('ana')}{ticket.id}", CAT + b"!" * more, mime_type="image/jpeg")
+    if more:
+        with pytest.raises(FileTooLargeError):
+            images.finish_upload("ana", ticket.id, image_type="gallery")
+    else:
+        assert images.finish_upload("ana", ticket.id, image_type="gallery").size_bytes == len(CAT)
+    assert asked[0] == len(CAT) + 1
+
+
+def test_a_ticket_names_the_headers_of_its_put(memory: ImageService) -> None:
+    """A browser sends them as they are."""
+    assert begin(memory, "ana").headers == {"Content-Type": "image/jpeg"}
 
 
 @pytest.mark.parametrize("first", [1, len(CAT), 2**20])

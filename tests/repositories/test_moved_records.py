@@ -229,7 +229,8 @@ def test_a_database_that_others_hold_is_busy(make: Make, monkeypatch: pytest.Mon
 def test_records_in_memory_cannot_be_moved(make: Make, role: str) -> None:
     """Records in memory cannot be moved."""
     pair = {"source": make("sqlite"), "target": make("sqlite")} | {role: MemoryRepository()}
-    with pytest.raises(ConfigurationError, match=f"The {role} is of type MemoryRepository"):
+    words = f"The {role} is of type MemoryRepository, whose records cannot be moved. Use a SQLAlchemyRepository."
+    with pytest.raises(ConfigurationError, match=words):
         transfer.copy_records(**pair)
 
 
