@@ -12,7 +12,7 @@ from userimages.lifecycle.audit import delete_orphans
 from userimages.model import AuditReport, Intent, MissingObject, StoredObject, Variant, Variants
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
-from userimages.testing.faults import faulty
+from userimages.testing.faults import Call, faulty
 from userimages.testing.records import new_image, publish
 
 
@@ -162,9 +162,66 @@ def test_an_audit_in_parts_sees_what_one_sees(images: ImageService, limit: int) 
     while parts[-1].stopped_at:
         parts.append(images.audit(limit=limit, after=parts[-1].stopped_at))
 
-    assert sum(part.objects for part in parts) == 18
+    assert (sum(part.objects for part in parts), sum(part.images for part in parts)) == (18, 6)
     assert [each.key for part in parts for each in part.orphans] == [key]
     assert [each.key for part in parts for each in part.missing] == [lost]
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_part_goes_on_in_the_middle_of_an_image(images: ImageService, number: int) -> None:
+    """Its rows begin with that image, wherever the main object lies among the variants."""
+    instant, read = utcnow(), []
+    stem = new_stem("a.b", "cover", instant, owner_of(images.repository.database_id()))
+    keys = [object_key(stem, "image/jpeg"), *(object_key(stem, "image/webp", name) for name in ("64", "a", "k", "z"))]
+    variants = {key.split(".")[-2]: Variant(key, 1, 1, 1, "image/webp", "") for key in keys[1:]}
+    row = attrs.evolve(new_image("a.b"), key=keys[0], size_bytes=1, mime_type="image/jpeg", variants=Variants(variants))
+    publish(images.repository, row)
+    for key in keys:
+        images.storage.put(key, b"x", mime_type="image/webp")
+        images.storage.age(key)  # type: ignore[attr-defined]
+
+    def remember(call: Call) -> object:
+        read.append(call.kwargs["after"])
+        return call.do()
+
+    before_it = [each.key for each in images.storage.list("users/") if each.key < min(keys)][-1:]
+    after = [*before_it, *sorted(keys)][number]
+    repository = faulty(images.repository, list_by_key=remember)
+    report = ImageService(images.storage, repository, processor=images.processor).audit(after=after)
+
+    assert (report.orphans, report.missing, report.damaged) == ((), (), ())
+    assert report.objects == len(list(images.storage.list("users/", after=after)))
+    assert read[0] == parse_key(after).stem
+
+
+def test_an_object_that_a_listing_lacked_is_there(images: ImageService) -> None:
+    """A page of the listing may be older than the rows beside it, so what seems to be missing is asked for again."""
+    (image,) = images.list("a-b")
+
+    def older(call: Call) -> object:
+        whole = call.args == ("users/",)
+        return iter([each for each in call.do() if not (whole and each.key == image.key)])
+
+    storage = faulty(images.storage, list=older)
+    report = ImageService(storage, images.repository, processor=images.processor).audit()
+
+    assert (report.objects, report.images, report.missing) == (17, 6, ())
+
+
+def test_what_was_staged_and_forgotten_is_an_orphan(images: ImageService) -> None:
+    """It goes once it is old, unless an intent names it; it is counted as an object, and a part leaves it out."""
+    keys = [f"staging/a/{name}" for name in ("old", "in-hand", "young")]
+    for key in keys:
+        images.storage.put(key, b"x", mime_type="image/png")
+    for key in keys[:2]:
+        images.storage.age(key)  # type: ignore[attr-defined]
+    intent = Intent(id=new_id(utcnow()), user="a", object_keys=(keys[1],), lease_until=utcnow() + timedelta(days=1))
+    images.repository.begin_upload(intent, now=utcnow())
+
+    assert images.audit(limit=18).orphans == ()
+    report = images.audit(delete=True, max_share=1)
+    assert (report.objects, [each.key for each in report.orphans], report.deleted) == (21, keys[:1], 1)
+    assert [each.key for each in images.storage.list("staging/")] == sorted(keys[1:])
 
 
 def test_an_audit_leaves_no_probe_behind(images: ImageService) -> None:

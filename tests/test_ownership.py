@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,11 +18,13 @@ from userimages import (
     StorageUnavailableError,
 )
 from userimages.lifecycle.audit import ORPHAN_AGE
+from userimages.lifecycle.ownership import require_own_store
 from userimages.lifecycle.upload import LEASE
 from userimages.model import SECOND_LOOK, StoredObject, SweepReport
 from userimages.repositories.memory import MemoryRepository
 from userimages.repositories.sqlalchemy import SQLAlchemyRepository
 from userimages.storages.memory import MemoryStorage
+from userimages.testing import instant_processor
 from userimages.testing.faults import Call, before, faulty
 
 DOWN = StorageUnavailableError("The store did not answer.")
@@ -99,6 +101,27 @@ def test_a_sweep_in_the_wrong_store_is_refused(tiny_processor) -> None:
     assert right.sweep().finished == 1
     assert {each.key for each in right.storage.list()} == set(kept.object_keys)
     assert len(list(other.storage.list())) == 3
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 25), (25, 0), (15, 15)])
+def test_twenty_images_tell_whose_store_it_is(first: int, last: int) -> None:
+    """They are those past a place left to chance and, if these are too few, the first ones."""
+    storage, repository = MemoryStorage(), MemoryRepository()
+    images = ImageService(storage, repository, processor=instant_processor)
+    for user, number in (("!", first), ("x" * 150, last)):  # their folders come before and after every letter and digit
+        for _ in range(number):
+            images.upload(user, b"x", image_type="cover")
+    keys = [each.key for each in repository.list_by_key()]
+    for found in list(storage.list()):
+        storage.delete([found.key])
+    with pytest.raises(ConfigurationError, match="None of 20 images"):
+        require_own_store(storage, repository)
+    for n, key in enumerate(keys):
+        seen = n < 20 - min(last, 20) or first <= n < first + 20
+        storage.put(key, b"x", mime_type="image/jpeg")
+        with nullcontext() if seen else pytest.raises(ConfigurationError):
+            require_own_store(storage, repository)
+        storage.delete([key])
 
 
 def test_an_audit_that_deletes_checks_the_store_first(tiny_processor) -> None:

@@ -12,10 +12,12 @@ from urllib.parse import unquote
 import pytest
 from tests.reliability import rig
 
-from userimages import ImageService, RepositoryError, StorageError
+from userimages import ImageService, RepositoryError, StorageError, StorageUnavailableError
 from userimages.caching import CachingRepository
 from userimages.ids import new_id
+from userimages.lifecycle.check import check
 from userimages.model import Check, CheckReport, Intent
+from userimages.processing import PillowProcessor
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
 from userimages.testing import faults
@@ -150,8 +152,8 @@ def test_what_the_store_refuses_is_the_line_that_fails(method: str, name: str) -
 def test_a_foreign_error_is_named_by_its_class_alone() -> None:
     """A foreign error is named by its class alone."""
     line = checked(faulty(MemoryStorage(), list=before(OSError("secret"))))["storage"]
-    assert not line.ok
-    assert (line.detail, line.hint) == ("It raised OSError.", "Check the log of the backend.")
+    detail, hint = "It raised OSError.", "Check the log of the backend."
+    assert line == Check("storage", ok=False, detail=detail, hint=hint)
 
 
 def test_a_store_that_overwrites_is_found_out() -> None:
@@ -177,8 +179,12 @@ def test_a_store_that_deletes_nothing_is_found_out() -> None:
 def test_probes_of_killed_checks_go_once_they_are_old() -> None:
     """Probes of killed checks go once they are old."""
     storage = MemoryStorage()
-    for age, key in ((2, "userimages-probe/old"), (0, "userimages-probe/of-another-check"), (2, "users/not-a-probe")):
-        storage._objects[key] = (b"x", rig.Clock()() - timedelta(hours=age))
+    for age, key in (
+        (61, "userimages-probe/old"),
+        (59, "userimages-probe/of-another-check"),
+        (61, "users/not-a-probe"),
+    ):
+        storage._objects[key] = (b"x", rig.Clock()() - timedelta(minutes=age))
     assert checked(storage)["delete"].ok
     assert [found.key for found in storage.list()] == ["userimages-probe/of-another-check", "users/not-a-probe"]
 
@@ -335,12 +341,93 @@ def test_a_schema_that_differs_is_told() -> None:
 def test_work_that_is_overdue_is_counted() -> None:
     """Page by page, with the age of the oldest."""
     repository, clock = MemoryRepository(), rig.Clock()
-    for days in (0, 2, 3):
+    for days in (0, 1, 2, 3):
         due = clock() - timedelta(days=days)
         intent = Intent(id=new_id(due), user="ana", object_keys=("x",), lease_until=due)
         repository.begin_upload(intent, now=due)
     one_by_one = faulty(repository, list_intents=lambda call: repository.list_intents(**{**call.kwargs, "limit": 1}))
     line = checked(MemoryStorage(), one_by_one, clock)["work in hand"]
-    detail = "2 of 3 intents are overdue, the oldest by 3 days."
+    detail = "2 of 4 intents are overdue, the oldest by 3 days."
     hint = "Run `userimages sweep` every minute. If it runs, its log says why they fail."
     assert line == Check("work in hand", ok=False, detail=detail, hint=hint)
+
+
+class Bucket(MemoryStorage):
+    """Objects in memory that say that they lie behind an endpoint."""
+
+    bucket_name = "pictures"
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__()
+        self.endpoint = endpoint
+
+
+class DeniedError(StorageError):
+    """An error that the endpoint itself answered."""
+
+    status = 403
+
+
+REACHED = Check("endpoint", ok=True, detail="store.example:9000 answers.")
+NO_URL = Check("endpoint", ok=False, detail="Not an http(s) URL.", hint="Check R2_ENDPOINT_URL.")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "error", "lines"),
+    [
+        ("http://store.example:9000", None, [REACHED, Check("bucket", ok=True, detail="pictures can be listed.")]),
+        ("https://store.example", None, [Check("endpoint", ok=True, detail="store.example answers.")]),
+        ("ftp://store.example", None, [NO_URL]),
+        ("http://store.example:99999", None, [NO_URL]),
+        ("http://store.example:9000", StorageUnavailableError("Away."), [Check("endpoint", ok=False, detail="Away.")]),
+        ("http://store.example:9000", StorageError("No."), [Check("bucket", ok=False, detail="No.")]),
+        ("http://store.example:9000", DeniedError("No."), [REACHED, Check("bucket", ok=False, detail="No.")]),
+    ],
+)
+def test_an_endpoint_answers_or_not(endpoint: str, error: Exception | None, lines: list[Check]) -> None:
+    """A bad URL, silence, a refusal and an error of our own are told apart, and then nothing else is tried."""
+    storage = Bucket(endpoint)
+    storage = faulty(storage, list=before(error)) if error else storage
+    report = check(storage, None, now=rig.Clock()())
+
+    assert [line for line in report.checks if line.name in {"endpoint", "bucket"}][: len(lines)] == lines
+    assert ("write" in {line.name for line in report.checks}) == (error is None and lines != [NO_URL])
+
+
+def test_one_of_the_two_is_checked_alone() -> None:
+    """A service without a database, or without a store, is tried as far as it goes."""
+    store = [line.name for line in check(MemoryStorage(), None, now=rig.Clock()()).checks]
+    database = [line.name for line in check(None, MemoryRepository(), now=rig.Clock()()).checks]
+    assert store == ["storage", "write", "create-only", "read", "clock", "public domain", "delete"]
+    assert database == ["database", "schema", "transactions", "work in hand"]
+
+
+def test_what_shrinks_images_is_told() -> None:
+    """The processor names it, and the line is the last one."""
+    processor = PillowProcessor()
+    line = check(None, MemoryRepository(), processor, now=rig.Clock()()).checks[-1]
+    assert line == Check("resizer", ok=True, detail=f"Images are shrunk by {processor.resizer}.")
+
+
+def test_what_a_schema_lacks_can_be_pasted() -> None:
+    """Each statement ends with one semicolon, on a line of its own."""
+    repository = MemoryRepository()
+    repository.missing_schema = lambda: ("\nCREATE TABLE a (b);\n", "CREATE INDEX c")  # type: ignore[attr-defined]
+    line = checked(MemoryStorage(), repository)["schema"]
+    hint = "Call create_schema(), or run:\nCREATE TABLE a (b);\nCREATE INDEX c;"
+    assert line == Check("schema", ok=False, detail="2 parts of the schema are missing.", hint=hint)
+
+
+def test_the_probe_intent_names_nothing() -> None:
+    """If the process dies, the sweep finds an intent of the check that is due, with no object to delete."""
+    seen, clock = [], rig.Clock()
+
+    def begin(call: faults.Call) -> None:
+        seen.append((call.args[0], call.kwargs["now"]))
+        call.do()
+
+    repository = faulty(MemoryRepository(), begin_upload=begin)
+    assert checked(MemoryStorage(), repository, clock)["transactions"].ok
+    ((intent, now),) = seen
+    assert (intent.user, intent.object_keys, intent.lease_until, now) == ("userimages-probe", (), clock(), clock())
+    assert repository.list_intents() == ()

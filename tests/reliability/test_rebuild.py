@@ -29,7 +29,7 @@ from userimages.processing import Fill, PillowProcessor, Recipe
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
 from userimages.testing import make_image
-from userimages.testing.faults import after, before, faulty, slow
+from userimages.testing.faults import Call, after, before, faulty, slow
 
 OLD, NEW = rig.OLD, rig.NEW
 
@@ -80,8 +80,13 @@ def test_a_rebuild_makes_new_variants_and_nothing_else(old: ImageService, new: I
 def test_an_intent_names_what_a_rebuild_puts(old: ImageService, new: ImageService, clock: rig.Clock) -> None:
     """By it the sweep finds what a process that is killed has put."""
     image, seen = old.upload("ana", b"cat", image_type="cover"), []
+
+    def begin(call: Call) -> None:
+        assert call.kwargs == {"now": clock()}
+        call.do()
+
     storage = faulty(new.storage, put=slow(lambda: seen.extend(new.repository.list_intents())))
-    ImageService(storage, new.repository, processor=NEW, clock=clock).rebuild_all()
+    ImageService(storage, faulty(new.repository, begin_upload=begin), processor=NEW, clock=clock).rebuild_all()
     (intent,) = set(seen)
     assert (intent.user, intent.lease_until, intent.id.version) == ("ana", clock() + LEASE, 7)
     assert sorted((image.key, *intent.object_keys)) == sorted(new.get(image.id).object_keys)
@@ -98,6 +103,71 @@ def test_a_new_placeholder_comes_with_the_variants(old: ImageService, clock: rig
     image = old.upload("ana", b"cat", image_type="cover")
     ImageService(old.storage, old.repository, processor=Blurred("new"), clock=clock).rebuild_all()
     assert old.get(image.id).placeholder == "blurred" != image.placeholder
+
+
+def test_each_type_is_made_by_its_own_recipe(old: ImageService, clock: rig.Clock) -> None:
+    """The new objects lie beside those of their image, also where the name of the user has a point."""
+
+    @attrs.frozen
+    class Typed(rig.Recipe):
+        def recipe_id(self, image_type: str) -> str:
+            return f"{len(image_type):016}"
+
+        def __call__(self, data: bytes, image_type: str) -> ProcessedImage:
+            return rig.Recipe(image_type)(data, image_type)
+
+    typed = ImageService(old.storage, old.repository, processor=Typed("new"), clock=clock)
+    made = [old.upload("ana.b", b"cat", image_type=image_type) for image_type in ("cover", "profile")]
+    assert typed.rebuild_all() == RebuildReport(rebuilt=2)
+    for image in map(typed.get, [each.id for each in made]):
+        assert image.recipe == Typed("new").recipe_id(image.image_type)
+        assert read(typed, image.variants["64"].key) == f"cat64 {image.image_type}".encode()
+        assert {parse_key(key).stem for key in image.object_keys} == {parse_key(image.key).stem}
+    assert typed.rebuild_all() == RebuildReport(current=2)
+
+
+@pytest.mark.parametrize("outage", [False, True])
+@pytest.mark.parametrize("overtake", ["delete", "rebuild", "keep"])
+def test_what_an_overtaken_rebuild_put_is_deleted(
+    old: ImageService, new: ImageService, clock: rig.Clock, overtake: str, outage: bool
+) -> None:
+    """At once, or by the sweep if the store is away then; an object that the winner has kept stays."""
+    image = old.upload("ana", b"cat", image_type="cover")
+    winner = attrs.evolve(NEW, names=("64",)) if overtake == "keep" else rig.Recipe("other")
+    put: list[str] = []
+    away = faulty(new.storage, delete=before(StorageUnavailableError("Away."))) if outage else new.storage
+
+    def remember(call: Call) -> None:
+        put.append(call.args[0])
+        call.do()
+
+    def meanwhile(call: Call) -> Any:
+        if overtake == "keep":
+            call.do()
+        if overtake == "delete":
+            old.delete(image.id)
+        else:
+            assert ImageService(new.storage, new.repository, processor=winner, clock=clock).rebuild_all().rebuilt == 1
+        if overtake == "keep":
+            raise RepositoryError("Lost.")
+        return call.do()
+
+    late = ImageService(
+        faulty(away, put=remember), faulty(new.repository, revise=[meanwhile]), processor=NEW, clock=clock
+    )
+    assert late.rebuild_all() == RebuildReport()
+    named = {key for each in new.list("ana") for key in each.object_keys}
+    intents = [set(each.object_keys) for each in new.repository.list_intents()]
+    lost = set(put) - named
+    assert (len(put), len(lost)) == (2, 1 if overtake == "keep" else 2)
+    if outage:
+        assert lost in intents
+    elif overtake != "keep":  # there the winner has handed it to the intent of a day
+        assert lost.isdisjoint(everything(new))
+        assert not any(lost & each for each in intents)
+    clock.move(hours=25)
+    rig.sweep_twice(new, clock)
+    assert set(everything(new)) == named
 
 
 def test_a_second_rebuild_has_nothing_to_do(old: ImageService, new: ImageService) -> None:

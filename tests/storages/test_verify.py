@@ -221,6 +221,26 @@ def test_a_wrong_byte_of_any_object_is_told(counting: ImageService) -> None:
     assert sorted(each.key for each in report.damaged) == [each.key for each in counting.storage.list()]
 
 
+class Typed(io.BytesIO):
+    """A stream that tells its media type, and is read in pieces, because an object may be large."""
+
+    mime_type = "image/webp"
+
+    def read(self, size: int | None = -1) -> bytes:
+        assert 0 < (size or 0) <= 2**20
+        return super().read(size)
+
+
+def test_a_store_may_tell_the_media_type(counting: ImageService) -> None:
+    """An object that a store would serve as another type than that of its record is damaged."""
+    storage = faulty(counting.storage, open=lambda call: Typed(call.do().read()))
+    report = ImageService(storage, counting.repository, processor=counting.processor).audit(verify=1.0)
+    rows = counting.repository.list_by_key()
+    held = [(each.key, each.mime_type) for image in rows for each in (image, *image.variants.values())]
+    assert [each.key for each in report.damaged] == sorted(key for key, held_as in held if held_as != "image/webp")
+    assert 0 < len(report.damaged) < 300
+
+
 class Unreadable(io.BytesIO):
     """A stream that fails as a medium does."""
 
@@ -307,10 +327,11 @@ def test_the_console_refuses_a_bad_share(share: str, capsys) -> None:
     assert f"--verify: '{share}' is not a number from 0 to 1" in capsys.readouterr().err
 
 
-def test_a_record_whose_type_was_changed(on_disk: ImageService, tmp_path: Path) -> None:
-    """A type that was changed in the database does not fit the key any more."""
+@pytest.mark.parametrize("mime_type", ["image/gif", "image/bmp"])
+def test_a_record_whose_type_was_changed(on_disk: ImageService, tmp_path: Path, mime_type: str) -> None:
+    """A type that was changed in the database does not fit the key any more, nor does one that no key has."""
     image = on_disk.upload("ana", b"x", image_type="gallery")
     with closing(sqlite3.connect(tmp_path / "userimages.sqlite3")) as database, database:
-        database.execute("UPDATE userimages_images SET mime_type = 'image/gif'")
+        database.execute("UPDATE userimages_images SET mime_type = ?", (mime_type,))
 
     assert on_disk.audit().damaged == (MissingObject(image.key, image.id),)

@@ -1,7 +1,6 @@
 """Whose store is it: refuse to delete in a store that is not the one of this database."""
 
-import random
-import string
+import secrets
 
 from userimages.errors import ConfigurationError
 from userimages.keys import PREFIX
@@ -19,7 +18,7 @@ def require_own_store(storage: Storage, repository: ImageRepository) -> None:
     Raises:
         ConfigurationError: none of the objects is there.
     """
-    somewhere = PREFIX + "".join(random.choices(string.ascii_letters + string.digits, k=2))  # noqa: S311 - a sample
+    somewhere = PREFIX + secrets.token_urlsafe()
     images = {image.id: image for image in repository.list_by_key(after=somewhere, limit=_SAMPLE)}
     if len(images) < _SAMPLE:
         images |= {image.id: image for image in repository.list_by_key(limit=_SAMPLE - len(images))}

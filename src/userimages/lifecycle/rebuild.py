@@ -68,7 +68,6 @@ def rebuild_all(
             _try_recipe(processor, name)
     rebuilt = current = 0
     failed: list[UUID] = []
-    stopped_at = None
     images = repository.list_by_key(after=after, limit=limit)
     for image in images:
         recipe = recipes.get(image.image_type, "")
@@ -82,10 +81,9 @@ def rebuild_all(
                     failed.append(image.id)
                     facts = {"event": "rebuild", "image_id": str(image.id)}
                     log.warning("not rebuilt: %s", reason(exc.__cause__ or exc), extra=facts)
-        stopped_at = image.key
         if progress:
-            progress(RebuildReport(rebuilt, current, tuple(failed), stopped_at))
-    return RebuildReport(rebuilt, current, tuple(failed), stopped_at if len(images) == limit else None)
+            progress(RebuildReport(rebuilt, current, tuple(failed), image.key))
+    return RebuildReport(rebuilt, current, tuple(failed), images[-1].key if len(images) == limit else None)
 
 
 class _FailedError(Exception):
