@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -19,6 +20,7 @@ from userimages.lifecycle.check import check
 from userimages.model import Check, CheckReport, Intent
 from userimages.processing import PillowProcessor
 from userimages.repositories.memory import MemoryRepository
+from userimages.storages.disk import DiskStorage
 from userimages.storages.memory import MemoryStorage
 from userimages.testing import faults
 from userimages.testing.faults import before, faulty
@@ -346,7 +348,9 @@ def test_work_that_is_overdue_is_counted() -> None:
         intent = Intent(id=new_id(due), user="ana", object_keys=("x",), lease_until=due)
         repository.begin_upload(intent, now=due)
     one_by_one = faulty(repository, list_intents=lambda call: repository.list_intents(**{**call.kwargs, "limit": 1}))
-    line = checked(MemoryStorage(), one_by_one, clock)["work in hand"]
+    report = check(MemoryStorage(), one_by_one, now=clock())
+    assert (report.overdue, report.oldest) == (2, clock() - timedelta(days=3))
+    line = report.checks[-1]
     detail = "2 of 4 intents are overdue, the oldest by 3 days."
     hint = "Run `userimages sweep` every minute. If it runs, its log says why they fail."
     assert line == Check("work in hand", ok=False, detail=detail, hint=hint)
@@ -400,6 +404,12 @@ def test_one_of_the_two_is_checked_alone() -> None:
     database = [line.name for line in check(None, MemoryRepository(), now=rig.Clock()()).checks]
     assert store == ["storage", "write", "create-only", "read", "clock", "public domain", "delete"]
     assert database == ["database", "schema", "transactions", "work in hand"]
+
+
+def test_a_folder_that_can_be_listed_is_named(tmp_path: Path) -> None:
+    """The line of a storage on disk says where the objects are."""
+    line = check(DiskStorage(tmp_path), None, now=rig.Clock()()).checks[0]
+    assert line == Check("storage", ok=True, detail=f"{tmp_path} can be listed.")
 
 
 def test_what_shrinks_images_is_told() -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from userimages import ImageService, InvalidFieldError, StorageUnavailableError
 from userimages.cli import main
-from userimages.model import MissingObject, UserImage, Variant
+from userimages.ids import utcnow
+from userimages.model import AuditReport, MissingObject, UserImage, Variant
 from userimages.repositories.memory import MemoryRepository
 from userimages.repositories.sqlalchemy import SQLAlchemyRepository
 from userimages.storages.disk import DiskStorage
@@ -166,9 +167,19 @@ def test_parts_read_every_object_once(counting: ImageService, limit: int) -> Non
 def test_what_progress_names_was_read(counting: ImageService, monkeypatch) -> None:
     """Whoever goes on after a key that progress named, leaves no object unread."""
     monkeypatch.setattr("userimages.lifecycle.audit._PROGRESS", 50)
+    told: list[AuditReport] = []
     read_by_then = []
-    counting.audit(verify=1.0, progress=lambda seen: read_by_then.append((seen.objects, len(counting.storage.read))))
+
+    def progress(seen: AuditReport) -> None:
+        told.append(seen)
+        read_by_then.append((seen.objects, len(counting.storage.read)))
+
+    image = counting.list("user-0")[0]
+    counting.storage._objects[image.key] = b"y", utcnow()
+    assert counting.audit(verify=1.0, progress=progress).damaged == (MissingObject(image.key, image.id),)
     assert read_by_then == [(objects, objects) for objects in range(50, 301, 50)]
+    assert {each.damaged for each in told if each.stopped_at >= image.key} == {told[-1].damaged}
+    assert told[-1].damaged == (MissingObject(image.key, image.id),)
 
 
 @pytest.mark.parametrize("verify", [-0.1, 1.01, float("nan"), float("inf"), "1", None, True])

@@ -27,10 +27,10 @@ def audit(
     repository: ImageRepository,
     *,
     owner: str,
-    after: str = "",
-    limit: int | None = None,
-    verify: float = 0.0,
-    progress: Callable[[AuditReport], None] | None = None,
+    after: str,
+    limit: int | None,
+    verify: float,
+    progress: Callable[[AuditReport], None] | None,
 ) -> AuditReport:
     """Compare the store's listing under ``users/`` with the rows. Both come in byte order, so one pass is enough.
 
