@@ -1,5 +1,6 @@
 """`check` on signed URLs: the signed one must be served and the same one without its signature refused."""
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -162,6 +163,17 @@ def test_a_domain_that_is_away_is_told() -> None:
 
     detail = "127.0.0.1:9 does not answer (URLError)."
     assert lines["unsigned URL"] == Check("unsigned URL", ok=False, detail=detail, hint="Try again.")
+
+
+def test_a_domain_that_never_answers_ends_a_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes the connection and says nothing: a check has patience, but not without end."""
+    monkeypatch.setattr("userimages.lifecycle.check._PATIENCE", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        lines = checked(SignedMemory(f"http://127.0.0.1:{port}", UrlSigner([KEY])))
+
+    assert lines["signed URL"].detail == "127.0.0.1 does not answer (TimeoutError)."
+    assert lines["unsigned URL"].detail == f"127.0.0.1:{port} does not answer (TimeoutError)."
 
 
 def test_each_storage_of_a_composite_is_checked(domain: Domain) -> None:
