@@ -70,8 +70,8 @@ def test_deleted_urls_are_told_to_who_purges_a_cdn(tiny_processor) -> None:
     assert purged == [image.url, *(variant.url for variant in image.variants.values())]
 
 
-def test_a_failing_purge_does_not_fail_the_deletion(tiny_processor) -> None:
-    """A failing purge does not fail the deletion."""
+def test_a_failing_purge_does_not_fail_the_deletion(tiny_processor, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged by its class alone, and the sweep repeats it."""
 
     def purge(urls) -> None:
         raise OSError("no route")
@@ -82,6 +82,7 @@ def test_a_failing_purge_does_not_fail_the_deletion(tiny_processor) -> None:
     images.delete(images.upload("ana", b"x", image_type="profile").id)
 
     assert not list(storage.list())
+    assert "on_deleted failed: OSError\n" in caplog.text
 
 
 def test_delete_user_removes_all_and_counts(images: ImageService, user: str) -> None:
@@ -206,6 +207,14 @@ def test_at_most_a_thousand_keys_are_left(tiny_processor) -> None:
     assert locked.delete_user("ana").left == keys[1:1001]
     images.storage.delete(keys[1:])
     assert locked.delete_user("ana").left == keys[:1]
+
+
+def test_nobody_is_told_of_urls_that_are_not_public(tiny_processor) -> None:
+    """A storage without a public domain has nothing to purge."""
+    told: list[Sequence[str]] = []
+    images = ImageService(MemoryStorage(), MemoryRepository(), processor=tiny_processor, on_deleted=told.append)
+    images.delete(images.upload("ana", b"x", image_type="cover").id)
+    assert told == []
 
 
 @pytest.mark.parametrize("error", [DatabaseBusyError("Busy."), RepositoryError("Lost.")])

@@ -1,11 +1,14 @@
+"""The sweep: what was cut off is finished, and what fails keeps nothing else."""
+
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from userimages import ImageService, StorageUnavailableError
+from userimages import ImageService, StorageError, StorageUnavailableError, UserImage
 from userimages.model import SweepReport
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
+from userimages.testing.faults import Call, before, faulty
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -141,3 +144,66 @@ def test_an_upload_cut_off_long_ago_is_counted_once(cut_off: ImageService, clock
     clock.now += timedelta(days=7)
     assert cut_off.sweep() == SweepReport(finished=1, claimed=0, failed=0)
     assert not list(cut_off.storage.list())
+
+
+@pytest.fixture
+def deletions(tiny_processor, clock: Clock) -> tuple[ImageService, list[UserImage]]:
+    """Give a service with three deletions whose objects are still there, and what was deleted."""
+    storage, repository = MemoryStorage(public_url="https://cdn.example"), MemoryRepository()
+    images = ImageService(storage, repository, processor=tiny_processor, clock=clock)
+    images.upload("ben", b"x", image_type="cover")
+    gone = [images.upload("ana", b"%d" % n, image_type="cover") for n in range(3)]
+    down = ImageService(faulty(storage, delete=before(StorageUnavailableError("Away."))), repository, clock=clock)
+    for image in gone:
+        with pytest.raises(StorageUnavailableError):
+            down.delete(image.id)
+    return images, gone
+
+
+def left_over(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.getMessage() for each in caplog.records if each.event == "left_to_sweep"]
+
+
+def test_a_refused_object_keeps_no_other_deletion(deletions, clock: Clock, caplog) -> None:
+    """The others are finished, and their URLs are purged; it is logged by its intent."""
+    images, gone = deletions
+    locked, purged = gone[1], []
+
+    def refuse(call: Call) -> None:
+        if locked.key in call.args[0]:
+            raise StorageError("Locked.")
+        call.do()
+
+    caplog.clear()
+    storage = faulty(images.storage, delete=refuse)
+    sweeping = ImageService(storage, images.repository, clock=clock, on_deleted=purged.extend)
+    assert sweeping.sweep() == SweepReport(finished=2, failed=1)
+    (left,) = images.repository.list_intents()
+    assert set(left.object_keys) == set(locked.object_keys)
+    assert {each.key for each in images.storage.list("users/ana/")} == set(locked.object_keys)
+    assert set(purged) == {images.storage.url(key) for one in (gone[0], gone[2]) for key in one.object_keys}
+    assert left_over(caplog) == ["left to the sweep: Locked."]
+    assert [each.intent_id for each in caplog.records if each.event == "left_to_sweep"] == [str(left.id)]
+
+
+def test_an_outage_midway_leaves_the_rest(deletions, clock: Clock, caplog) -> None:
+    """After a refusal each is tried by itself; a store that does not answer then is not asked again."""
+    images, gone = deletions
+    asked: list[int] = []
+
+    def fault(call: Call) -> None:
+        asked.append(len(call.args[0]))
+        if len(asked) == 1:
+            raise StorageError("Locked.")
+        if len(asked) == 3:
+            raise StorageUnavailableError("Away.")
+        call.do()
+
+    caplog.clear()
+    report = ImageService(faulty(images.storage, delete=fault), images.repository, clock=clock).sweep()
+    assert report == SweepReport(claimed=1, failed=2)
+    assert asked == [9, 3, 3]
+    assert left_over(caplog) == ["left to the sweep: Away."] * 2
+    left = {each.key for each in images.storage.list("users/ana/")}
+    assert left == {key for intent in images.repository.list_intents()[1:] for key in intent.object_keys}
+    assert left == {key for image in gone[1:] for key in image.object_keys}

@@ -182,6 +182,35 @@ def test_a_row_names_what_was_put_throughout_an_undo(tiny_processor) -> None:
     assert after_the_first
 
 
+def test_what_an_undo_leaves_is_logged(tiny_processor, caplog: pytest.LogCaptureFixture) -> None:
+    """By its reason: the store does not delete, and the database does not finish."""
+    storage = faulty(
+        MemoryStorage(), put=[before(StorageError("Full.")), None, None], delete=before(StorageError("No."))
+    )
+    repository = faulty(MemoryRepository(), finish=before(RepositoryError("Lost.")))
+    with pytest.raises(StorageError, match="Full"):
+        ImageService(storage, repository, processor=tiny_processor).upload("ana", b"x", image_type="cover")
+    said = [each.getMessage() for each in caplog.records if each.event == "left_to_sweep"]
+    assert said == ["left to the sweep: No.", "left to the sweep: Lost."]
+
+
+def test_what_another_has_put_is_not_left_to_the_sweep(tiny_processor) -> None:
+    """One put meets a key that is taken, another one gets no answer: the sweep deletes what may be ours alone."""
+
+    def fault(call: Call) -> None:
+        if ".64." in call.args[0]:
+            raise KeyTakenError("Taken.")
+        if ".256." in call.args[0]:
+            raise StorageUnavailableError("Late.")
+        call.do()
+
+    images = ImageService(faulty(MemoryStorage(), put=fault), MemoryRepository(), processor=tiny_processor)
+    with pytest.raises((KeyTakenError, StorageUnavailableError)):
+        images.upload("ana", b"x", image_type="cover")
+    (left,) = left_to_the_sweep(images)
+    assert [".64." in key for key in left.object_keys] == [False, False]
+
+
 def test_the_undo_leaves_the_object_of_another(tiny_processor) -> None:
     """An object of another upload under the same key is not touched by the undo."""
 

@@ -238,6 +238,19 @@ def test_a_deleted_image_is_gone_with_its_old_variants(old: ImageService, new: I
     assert everything(new) == []
 
 
+def test_a_deletion_needs_no_listing(old: ImageService, new: ImageService, clock: rig.Clock) -> None:
+    """If the store lists nothing, the old variants go when their time is over."""
+    image = old.upload("ana", b"cat", image_type="cover")
+    new.rebuild_all()
+    silent = faulty(new.storage, list=before(StorageError("Away.")))
+    ImageService(silent, new.repository, processor=NEW, clock=clock).delete(image.id)
+    assert sorted(everything(new)) == sorted(each.key for each in image.variants.values())
+    old.upload("ben", b"dog", image_type="cover")
+    clock.move(days=2)
+    rig.sweep_twice(new, clock)
+    assert not any("/ana/" in key for key in everything(new))
+
+
 def test_a_replaced_image_goes_with_its_old_variants(old: ImageService, new: ImageService) -> None:
     """A replaced image is gone with its old variants."""
     old.upload("ana", b"cat", image_type="cover")
