@@ -384,6 +384,7 @@ NO_URL = Check("endpoint", ok=False, detail="Not an http(s) URL.", hint="Check R
         ("ftp://store.example", None, [NO_URL]),
         ("http://store.example:99999", None, [NO_URL]),
         ("http://store.example:9000", StorageUnavailableError("Away."), [Check("endpoint", ok=False, detail="Away.")]),
+        ("", StorageUnavailableError("Away."), [Check("storage", ok=False, detail="Away.")]),
         ("http://store.example:9000", StorageError("No."), [Check("bucket", ok=False, detail="No.")]),
         ("http://store.example:9000", DeniedError("No."), [REACHED, Check("bucket", ok=False, detail="No.")]),
     ],
@@ -394,7 +395,7 @@ def test_an_endpoint_answers_or_not(endpoint: str, error: Exception | None, line
     storage = faulty(storage, list=before(error)) if error else storage
     report = check(storage, None, now=rig.Clock()())
 
-    assert [line for line in report.checks if line.name in {"endpoint", "bucket"}][: len(lines)] == lines
+    assert [line for line in report.checks if line.name in {"endpoint", "bucket", "storage"}][: len(lines)] == lines
     assert ("write" in {line.name for line in report.checks}) == (error is None and lines != [NO_URL])
 
 
@@ -422,9 +423,9 @@ def test_what_shrinks_images_is_told() -> None:
 def test_what_a_schema_lacks_can_be_pasted() -> None:
     """Each statement ends with one semicolon, on a line of its own."""
     repository = MemoryRepository()
-    repository.missing_schema = lambda: ("\nCREATE TABLE a (b);\n", "CREATE INDEX c")  # type: ignore[attr-defined]
+    repository.missing_schema = lambda: ("\nCREATE TABLE a (b);\n", "CREATE INDEX X")  # type: ignore[attr-defined]
     line = checked(MemoryStorage(), repository)["schema"]
-    hint = "Call create_schema(), or run:\nCREATE TABLE a (b);\nCREATE INDEX c;"
+    hint = "Call create_schema(), or run:\nCREATE TABLE a (b);\nCREATE INDEX X;"
     assert line == Check("schema", ok=False, detail="2 parts of the schema are missing.", hint=hint)
 
 
