@@ -82,7 +82,8 @@ def test_a_failing_purge_does_not_fail_the_deletion(tiny_processor, caplog: pyte
     images.delete(images.upload("ana", b"x", image_type="profile").id)
 
     assert not list(storage.list())
-    assert "on_deleted failed: OSError\n" in caplog.text
+    (logged,) = (each for each in caplog.records if each.event == "on_deleted")
+    assert (logged.getMessage(), logged.objects) == ("on_deleted failed: OSError", 3)
 
 
 def test_delete_user_removes_all_and_counts(images: ImageService, user: str) -> None:
@@ -154,15 +155,16 @@ def test_one_of_two_that_cannot_go_keeps_no_other(tiny_processor) -> None:
     assert images.get_many([kept, gone]).keys() == {kept}
 
 
+@pytest.mark.parametrize("page", [0, 1])
 @pytest.mark.parametrize("fault", [before, after])
-def test_a_lost_answer_is_counted_as_it_was(tiny_processor, caplog: pytest.LogCaptureFixture, fault) -> None:
+def test_a_lost_answer_is_counted_as_it_was(tiny_processor, caplog, fault, page: int) -> None:
     """What may have been deleted is read again, page by page; the rest of the user goes all the same."""
     caplog.set_level("INFO", logger="userimages")
     repository = MemoryRepository()
     images = ImageService(MemoryStorage(), repository, processor=tiny_processor)
     for n in range(102):
         images.upload("ana", b"%d" % n, image_type="gallery")
-    lost = faulty(repository, begin_delete=[fault(RepositoryError("Lost.")), None, None])
+    lost = faulty(repository, begin_delete=[*[None] * page, fault(RepositoryError("Lost.")), None, None])
     failing = ImageService(images.storage, lost, processor=tiny_processor)
     with pytest.raises(RepositoryError, match="Lost"):
         failing.delete_user("ana")
@@ -181,6 +183,29 @@ def test_a_busy_database_ends_the_deletion_of_a_user(tiny_processor) -> None:
     with pytest.raises(DatabaseBusyError):
         ImageService(images.storage, busy, processor=tiny_processor).delete_user("ana")
     assert images.usage("ana").images == 102
+
+
+@pytest.mark.parametrize(("error", "requests"), [(StorageUnavailableError, 1), (StorageError, 152)])
+def test_what_was_replaced_goes_by_the_hundred(
+    tiny_processor, caplog, error: type[StorageError], requests: int
+) -> None:
+    """A store that is away is asked once. One that refuses is asked for each hundred, and then for each image."""
+    repository, asked = MemoryRepository(), []
+    images = ImageService(MemoryStorage(), repository, processor=tiny_processor)
+    for n in range(150):
+        images.upload("ana", b"%d" % n, image_type="cover")
+
+    def fault(call: Call) -> None:
+        asked.append(call.args[0])
+        raise error("No.")
+
+    caplog.clear()
+    failing = ImageService(faulty(images.storage, delete=fault), repository, processor=tiny_processor)
+    failing.upload("ana", b"new", image_type="cover", replace=True)
+    assert len(asked) == requests
+    said = [each.getMessage() for each in caplog.records if each.event == "left_to_sweep"]
+    assert said == ["left to the sweep: No."] * (100 if requests == 1 else 150)
+    assert len(images.list("ana")) == 1
 
 
 def test_what_a_store_refuses_keeps_no_other_page(tiny_processor) -> None:

@@ -185,4 +185,4 @@ class _Deletion:
 
     def _note(self, failure: Exception, *, ends: bool = False) -> None:
         self.failure = self.failure or failure
-        self.ended |= ends
+        self.ended = ends  # after that nothing is tried, so nothing is noted
