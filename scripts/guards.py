@@ -28,8 +28,8 @@ GUARDS = [
         '"max_scan_pixels" if jpeg else "max_pixels"',
     ),
     ("pixels, others", "limits.py", '"max_jpeg_pixels" if jpeg else "max_pixels"', '"max_jpeg_pixels"'),
-    ("side", "limits.py", 'self._allow("pixels on one side"', '_ = ("pixels on one side"'),
-    ("number of frames", "limits.py", 'self._allow("frames"', '_ = ("frames"'),
+    ("side", "limits.py", 'self._allow("pixels on one side"', 'False and self._allow("pixels on one side"'),
+    ("number of frames", "limits.py", 'self._allow("frames"', 'False and self._allow("frames"'),
     (
         "pixels of all frames",
         "limits.py",
@@ -37,10 +37,15 @@ GUARDS = [
         'self._allow("pixels over all frames", width * height,',
     ),
     ("pixels of frames off the screen", "gif.py", "            limits.allow_drawn(drawn)\n", ""),
-    ("number of scans", "limits.py", 'self._allow("progressive scans"', '_ = ("progressive scans"'),
-    ("pixels of all scans", "limits.py", 'self._allow("pixels over all scans"', '_ = ("pixels over all scans"'),
+    ("number of scans", "limits.py", 'self._allow("progressive scans"', 'False and self._allow("progressive scans"'),
+    (
+        "pixels of all scans",
+        "limits.py",
+        'self._allow("pixels over all scans"',
+        'False and self._allow("pixels over all scans"',
+    ),
     ("scans of a sequential JPEG", "jpeg.py", " or segment[:1] != frame[1][5:6]", ""),
-    ("metadata", "limits.py", 'self._allow("bytes of metadata"', '_ = ("bytes of metadata"'),
+    ("metadata", "limits.py", 'self._allow("bytes of metadata"', 'False and self._allow("bytes of metadata"'),
     ("small blocks of a GIF", "gif.py", "if short > limits.max_short_blocks:", "if False:"),
     (
         "parts of a JPEG",
@@ -60,7 +65,7 @@ GUARDS = [
     ("profiles of a PNG", "png.py", "            first.setdefault(kind, body)", "            first[kind] = body"),
     ("parts of a GIF", "gif.py", "limits.allow_parts(parts)", "pass"),
     ("parts of a WebP", "webp.py", "limits.allow_parts(parts)", "pass"),
-    ("Huffman groups", "limits.py", 'self._allow("Huffman groups"', '_ = ("Huffman groups"'),
+    ("Huffman groups", "limits.py", 'self._allow("Huffman groups"', 'False and self._allow("Huffman groups"'),
     ("what is before lossless pixels", "vp8l.py", "if self.symbols > self._limits.max_head_symbols:", "if False:"),
     (
         "groups of lossless transparency",
@@ -382,6 +387,8 @@ def survives(path: Path, old: str, new: str, tests: list[str]) -> str:
             )
         except subprocess.TimeoutExpired:
             return "(time-out)"
+    if done.returncode > 1:
+        raise SystemExit(f"The tests do not run on {path} with {new!r}: bring this table up to date\n{done.stderr}")
     failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
     return failed[0].split("::", 1)[-1].split(" - ")[0] if failed else ""
 

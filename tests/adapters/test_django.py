@@ -342,6 +342,17 @@ def test_the_checks_find_what_cannot_be_imported(project, settings_changed):
     assert found(USERIMAGES_RECIPES={"cover": None}, USERIMAGES_PROCESSOR=instant_processor) == {"userimages.E006"}
 
 
+def test_the_checks_warn_of_requests_in_transactions(project, monkeypatch):
+    """On SQLite no view of such a project can write, and its tests do not show it: they have one connection."""
+    from django.db import connection
+    from userimages_django import checks
+
+    assert checks.check_database() == []
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+    (warning,) = checks.check_database()
+    assert warning.id == "userimages.W004"
+
+
 def test_the_checks_find_a_serve_url_of_elsewhere(project, settings_changed):
     """The API may be included anywhere; the URLs of images and of direct uploads have to say where."""
     from userimages_django import checks

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import threading
 from urllib.parse import quote
 
@@ -192,6 +193,17 @@ class ListTakesFoldersForPrefixes(MemoryStorage):
     def list(self, prefix="", *, after=""):
         whole = prefix.rpartition("/")[0]
         return (each for each in super().list(after=after) if each.key.startswith(f"{whole}/"))
+
+
+class ListTakesPrefixesForPatterns(MemoryStorage):
+    def list(self, prefix="", *, after=""):
+        pattern = re.compile(re.escape(prefix).replace("_", ".").replace("%", ".*"))
+        return (each for each in super().list(after=after) if pattern.match(each.key))
+
+
+class ListIgnoresCase(MemoryStorage):
+    def list(self, prefix="", *, after=""):
+        return (each for each in super().list(after=after) if each.key.lower().startswith(prefix.lower()))
 
 
 class ListStopsAtAThousand(MemoryStorage):

@@ -57,6 +57,14 @@ def check_database(**_):
     if router.db_for_read(apps.get_model("userimages_django", "Image")) != alias:
         hint = 'DATABASE_ROUTERS = ["userimages_django.database.Router"]'
         return [checks.Error("The models are not read from USERIMAGES_DATABASE.", hint=hint, id="userimages.E004")]
+    if connections[alias].vendor == "sqlite" and connections[alias].settings_dict.get("ATOMIC_REQUESTS"):
+        message = (
+            "With ATOMIC_REQUESTS on SQLite, no view can upload or delete: each would wait for its own transaction."
+        )
+        hint = (
+            "Decorate the views that do with @transaction.non_atomic_requests. The API and the admin do so themselves."
+        )
+        return [checks.Warning(message, hint=hint, id="userimages.W004")]
     return []
 
 

@@ -214,6 +214,16 @@ class StorageContract:
         ):
             assert keys_of(storage, prefix) == [key for key in keys if key.startswith(prefix)]
 
+    def test_list_takes_no_character_for_a_pattern(self, storage: Storage) -> None:
+        """``_``, ``%`` and the case of a letter stand for themselves, as they do not in an SQL ``LIKE``."""
+        user = new_user()
+        keys = sorted(f"{user}{name}/images/cat.jpg" for name in ("a_b", "axb", "A_B", "a%20b", "a-20b"))
+        for key in keys:
+            storage.put(key, _CAT, mime_type="image/jpeg")
+        for key in keys:
+            prefix = key.removesuffix("images/cat.jpg")
+            assert keys_of(storage, prefix) == [key], prefix
+
     def test_list_goes_on_after_a_key(self, storage: Storage) -> None:
         """List goes on after a key."""
         user = new_user()
