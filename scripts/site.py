@@ -53,6 +53,9 @@ def error_table() -> Iterator[str]:
     for each in errors.UserImagesError.__subclasses__():
         if each.__module__ == "userimages.errors":
             yield from rows(each, 0)
+    for error, (status, words) in http.STATUS.items():
+        if error.__module__ == "userimages.http.errors":
+            yield f"| of HTTP alone | `{error.code}` | {status} | {words or 'its message'} |\n"  # type: ignore[attr-defined]
 
 
 def http_api() -> Iterator[str]:

@@ -284,7 +284,8 @@ def test_an_upload_that_outlives_its_lease_fails(tiny_processor) -> None:
 
     images = ImageService(SweptMeanwhile(), MemoryRepository(), processor=tiny_processor)
 
-    with pytest.raises(ConflictError, match="lease"):
+    message = "The upload took too long, so its lease ended and it was swept. Upload it again."
+    with pytest.raises(ConflictError, match=message):
         images.upload("ana", b"x", image_type="cover")
 
     assert not keys(images, "ana")
