@@ -7,6 +7,7 @@ import random
 import struct
 import zlib
 
+import heic_items
 import heic_seeds
 import hostile
 
@@ -30,6 +31,7 @@ SEEDS = {
     "webp-animated": make_image("WEBP", (24, 16), mode="RGBA", frames=3, icc=make_icc("display-p3")),
     "heic": heic_seeds.SEEDS["alpha"],
     "heic-exif": heic_seeds.SEEDS["exif"],
+    "heic-grid": heic_items.SOUND["grid"],
 }
 COUNTS = (2, 7, 60, 260, 3_000, 6_000, 70_000)
 VALUES = (

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import heic_items
 import pytest
 from heic_seeds import SEEDS
 from PIL import Image
@@ -165,3 +166,16 @@ def test_no_byte_of_a_heic_ends_the_process(seed, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{last.read_bytes()!r} {done.stderr}"
     assert done.stdout.startswith(f"{MUTANTS} ")
+
+
+@pytest.mark.parametrize("name", heic_items.SOUND)
+def test_pictures_and_grids_of_them_are_read(name):
+    """Phones write a grid of tiles that just cover it."""
+    assert PillowProcessor(heic=True)(heic_items.SOUND[name], ImageType.GALLERY).main.width in (64, 192)
+
+
+@pytest.mark.parametrize("name", heic_items.HOSTILE)
+def test_what_states_work_without_end_is_refused(name):
+    """A few bytes would state any number of pictures, a canvas of a gigabyte, or the same megabytes again and again."""
+    with pytest.raises((BrokenImageError, LimitExceededError)):
+        heif_boxes.check(heic_items.HOSTILE[name], Limits())

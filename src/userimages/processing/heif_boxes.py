@@ -5,6 +5,9 @@ not text became a NULL in pi-heif. So every box that the picture depends on is r
 is out of bounds, of the wrong count, unterminated or not text is refused, and so is a picture of another size or depth
 than its container says. What is inside the coded pictures is not looked into; that is the decoder's own work.
 
+A picture is one coded picture, or a grid of them, as phones write it. Overlays and identities are refused: they may
+nest, so that a few bytes state any amount of work, and libheif makes their canvas before it looks at its size.
+
 The layout is that of ISO/IEC 14496-12 (boxes, items) and 23008-12 (pictures).
 """
 
@@ -16,7 +19,8 @@ from userimages.processing.header import broken
 from userimages.processing.limits import Limits
 
 _NEEDED = {b"hdlr", b"pitm", b"iinf", b"iprp", b"iloc"}
-_PICTURES = (b"hvc1", b"grid", b"iden", b"iovl")
+_PICTURES = (b"hvc1", b"grid")
+_NESTED = {b"iden", b"iovl"}
 _BLOCK = 64  # the coded size is one of whole blocks
 _TEXT = frozenset(range(32, 127))
 
@@ -43,6 +47,9 @@ class _Walk:
         self._sizes = dict[int, tuple[int, int]]()  # by the number of the property
         self._setups = dict[int, tuple[int, int, int]]()  # how long a length is, and width and height, likewise
         self._uses = dict[int, list[int]]()  # the properties of each item
+        self._bytes = dict[int, int]()  # of each property
+        self._layouts = dict[int, bytes]()  # what each grid says of itself
+        self._tiles = dict[int, list[int]]()  # the items that each item is made of
 
     def check(self) -> None:
         metas = [box for box in self._boxes(0, len(self._data)) if box[0] == b"meta"]
@@ -64,6 +71,9 @@ class _Walk:
         self._locations(*found[b"iloc"][1:], items, *found.get(b"idat", (b"", 0, 0))[1:])
         if b"iref" in found:
             self._references(*found[b"iref"][1:], items)
+        for number, kind in items.items():
+            if kind == b"grid":
+                self._grid(number, items)
 
     def _boxes(self, start: int, stop: int) -> Iterator[_Box]:
         """Yield the boxes that fill this range, exactly."""
@@ -127,6 +137,8 @@ class _Walk:
                 after = self._text(after, end)
                 if item == b"mime" and after < end:
                     self._text(after, end)
+            if item in _NESTED:
+                raise broken("it is put together of other pictures, and not as a grid")
             items[number] = item
         if len(items) != count:
             raise broken("items are missing")
@@ -146,7 +158,7 @@ class _Walk:
             raise broken("it has no properties")
 
     def _property(self, number: int, name: bytes, start: int, stop: int) -> None:
-        size = stop - start
+        size = self._bytes[number] = stop - start
         if name == b"ispe":
             width, height = struct.unpack_from(">II", self._data, start + 4)
             if size != 12 or not width or not height:
@@ -187,7 +199,7 @@ class _Walk:
 
     def _associations(self, start: int, stop: int, properties: int, items: dict[int, bytes]) -> None:
         version, flags = self._data[start], self._data[start + 3]
-        wide, place = 4 if version else 2, start + 8
+        wide, place, read = 4 if version else 2, start + 8, 0
         for _ in range(self._number(start + 4, 4)):
             self._count()
             item, count, place = self._number(place, wide), self._data[place + wide], place + wide + 1
@@ -198,6 +210,8 @@ class _Walk:
                 place += 2 if flags & 1 else 1
                 if index > properties:
                     raise broken("a property is missing")
+                read += self._bytes.get(index, 0)  # libheif reads it for each item anew, such as a profile
+                self._limits.allow_metadata(read)
                 self._uses.setdefault(item, []).append(index)
         if place != stop:
             raise broken("its properties are not as they must be")
@@ -231,7 +245,7 @@ class _Walk:
         if version > 2 or not {offset, length, base, index} <= {0, 4, 8}:
             raise broken("it does not tell where its items are")
         wide = 4 if version == 2 else 2
-        count, place = self._number(start + 6, wide), start + 6 + wide
+        count, place, left = self._number(start + 6, wide), start + 6 + wide, len(self._data)
         for _ in range(count):
             item, place = self._number(place, wide), place + wide
             method = self._number(place, 2) & 15 if version else 0
@@ -240,15 +254,26 @@ class _Walk:
             extents, place = self._number(place, 2), place + 2
             setup = next((self._setups[each] for each in self._uses.get(item, ()) if each in self._setups), None)
             coded = items.get(item) == b"hvc1"
-            if item not in items or method > 1 or (coded and (setup is None or method or extents != 1)):
+            grid = items.get(item) == b"grid"
+            if (
+                item not in items
+                or method > 1
+                or (coded and (setup is None or method))
+                or (coded | grid and extents != 1)
+            ):
                 raise broken("it does not tell where an item is")
             for _ in range(extents):
                 self._count()
                 place += index
                 at = first + self._number(place, offset)
                 end, place = at + self._number(place + offset, length), place + offset + length
-                if end > (idat_stop - idat_start if method else len(self._data)):
-                    raise broken("an item is outside of the file")
+                left -= end - at
+                if end > (idat_stop - idat_start if method else len(self._data)) or left < 0:
+                    raise broken("items are outside of the file, or share their bytes")
+                if grid:
+                    self._layouts[item] = (
+                        self._data[at + idat_start : end + idat_start] if method else self._data[at:end]
+                    )
                 if coded and setup:
                     self._units(at, end, setup[0])
         if place != stop:
@@ -256,8 +281,31 @@ class _Walk:
 
     def _references(self, start: int, stop: int, items: dict[int, bytes]) -> None:
         wide = 4 if self._data[start] else 2
-        for _, body, end in self._boxes(start + 4, stop):
+        for kind, body, end in self._boxes(start + 4, stop):
             count, place = self._number(body + wide, 2), body + wide + 2
             numbers = [self._number(body, wide), *(self._number(place + wide * each, wide) for each in range(count))]
             if place + wide * count != end or not items.keys() >= set(numbers):
                 raise broken("an item refers to none")
+            if kind == b"dimg":
+                self._tiles.setdefault(numbers[0], []).extend(numbers[1:])
+
+    def _grid(self, number: int, items: dict[int, bytes]) -> None:
+        """Check that a grid is as large as it is stated, and that its tiles are coded pictures that just cover it."""
+        layout, tiles = self._layouts.get(number, b""), self._tiles.get(number, [])
+        columns, rows = layout[3] + 1, layout[2] + 1
+        wide, high = struct.unpack_from(">II" if layout[1] & 1 else ">HH", layout, 4)
+        sizes = {self._size_of(each) for each in tiles if items[each] == b"hvc1"}
+        if self._size_of(number) != (wide, high) or len(tiles) != columns * rows or len(sizes) != 1:
+            raise broken("its grid is not as it must be")
+        ((tile_wide, tile_high),) = sizes
+        if not (
+            all(items[each] == b"hvc1" for each in tiles)
+            and (columns - 1) * tile_wide < wide <= columns * tile_wide
+            and (rows - 1) * tile_high < high <= rows * tile_high
+        ):
+            raise broken("its tiles do not cover it")
+
+    def _size_of(self, number: int) -> tuple[int, int]:
+        """Return the one size that is stated of an item, or of none."""
+        sizes = [self._sizes[each] for each in self._uses.get(number, ()) if each in self._sizes]
+        return sizes[0] if len(sizes) == 1 else (0, 0)
