@@ -36,7 +36,8 @@ def heic(items, properties=(), references=()):
     """Build a file.
 
     *items* are, by number, a type, the numbers of the properties, and bytes; *properties* come after ``SETUP`` and
-    ``TILE``, which are 1 and 2; *references* are a kind, a number, and those it refers to. What is one object in memory is stored once.
+    ``TILE``, which are 1 and 2; *references* are a kind, a number, and those it refers to. What is one object in
+    memory is stored once.
     """
     kind = box(b"ftyp", b"heic\0\0\0\0mif1heic")
     described = [
@@ -115,7 +116,7 @@ HOSTILE = {
         {1: (b"iovl", (2,), overlay(16000, 16000, 1)), 2: PICTURE}, references=[(b"dimg", 1, (2,))]
     ),
     "identities of identities": heic(
-        {**{n: (b"iden", (2,), b"\0") for n in range(1, 1000)}, 1000: PICTURE},
+        {**dict.fromkeys(range(1, 1000), (b"iden", (2,), b"\x00")), 1000: PICTURE},
         references=[(b"dimg", n, (n + 1,)) for n in range(1, 1000)],
     ),
     "a grid that is larger than it states": tiled(25, 25, 1600, 1600, stated=(64, 64)),
@@ -127,7 +128,7 @@ HOSTILE = {
         references=[(b"dimg", 1, (3,)), (b"dimg", 3, (2,))],
     ),
     "a grid without tiles": heic({1: (b"grid", (3,), grid(1, 1, 64, 64)), 2: PICTURE}, [size_of(64, 64)]),
-    "items that share their bytes": heic({1: PICTURE, **{n: (b"Exif", (), _LARGE) for n in range(2, 40)}}),
+    "items that share their bytes": heic({1: PICTURE, **dict.fromkeys(range(2, 40), (b"Exif", (), _LARGE))}),
     "a profile for each of many": heic(
         {n: (b"hvc1", (1, 2, 3), picture()[2]) for n in range(1, 100)},
         [box(b"colr", b"prof", bytes(100_000))],

@@ -8,9 +8,11 @@ import io
 import json
 import os
 import random
+import struct
 import subprocess
 import sys
 import time
+import zlib
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -158,6 +160,25 @@ def pixels(size, mode):
     return small.resize(size, Image.Resampling.NEAREST if mode in ("P", "I;16") else Image.Resampling.BILINEAR)
 
 
+def uncommon(photo):
+    """Return stills that are decoded twice, or drawn on a canvas that they do not cover."""
+
+    def saved(kind, **options):
+        file = io.BytesIO()
+        photo.save(file, kind, **options)
+        return file.getvalue()
+
+    width, height = photo.size
+    gif = saved("GIF")
+    key = hostile.chunk(b"tRNS", struct.pack(">HHH", 0, 0, 1))
+    rows = b"".join(b"\0" + bytes(6 * width) for _ in range(height))
+    return {
+        "gif-on-a-larger-screen": gif[:6] + struct.pack("<HH", width, height + 1) + gif[10:],
+        "jpeg-without-its-end": saved("JPEG", progressive=True, subsampling=0)[:-2],
+        "png-of-16-bits-with-a-key": hostile.png(width, height, depth=16, color=2, extra=key, rows=rows),
+    }
+
+
 @needs_proc
 @pytest.mark.parametrize("format", [None, "webp"])
 def test_the_estimate_is_what_a_process_needs(format, tmp_path):
@@ -166,10 +187,13 @@ def test_the_estimate_is_what_a_process_needs(format, tmp_path):
         picture = pixels((2400, 1500) if kind == "JPEG" else (1600, 1000), options.get("mode", "RGB"))
         picture.save(tmp_path / name, kind, **{key: value for key, value in options.items() if key != "mode"})
     frames = [Image.new("RGB", (600, 500), (9 * number, 60, 200)) for number in range(12)]
+    photo = pixels((1600, 1000), "RGB")
+    for name, data in uncommon(photo).items():
+        (tmp_path / name).write_bytes(data)
     for kind in ("gif", "png", "webp"):
         frames[0].save(tmp_path / f"animated-{kind}", kind, save_all=True, append_images=frames[1:], duration=40)
     measured = peaks(tmp_path.iterdir(), format)
-    assert len(measured) == len(KINDS) + 3
+    assert len(measured) == len(KINDS) + 3 + len(uncommon(photo))
     assert not too_low(measured)
 
 
@@ -369,6 +393,53 @@ def test_what_is_before_lossless_pixels_is_bounded():
     with pytest.raises(LimitExceededError, match="symbols before its pixels"):
         examine(hostile.riff(lossless(stream)), Limits(max_head_symbols=16_000))
     assert examine(hostile.riff(lossless(stream)), Limits()).width == 512
+
+
+def test_a_color_cache_has_at_most_11_bits():
+    """libwebp takes no larger one, whose codes would be read for nothing."""
+    for bits, error in ((12, "color cache"), (0, "color cache")):
+        with pytest.raises(BrokenImageError, match=error):
+            examine(hostile.riff(lossless(bits_of((0, 1), (1, 1), (bits, 4), (0, 8)))), Limits())
+
+
+def test_a_png_of_empty_blocks_is_refused():
+    """Millions of them fit into ten megabytes and cost a second, for a picture of a few pixels."""
+    empty = zlib.compressobj(0)
+    body = b"".join(empty.compress(b"") + empty.flush(zlib.Z_FULL_FLUSH) for _ in range(1_000_000))
+    with pytest.raises(LimitExceededError, match="metadata"):
+        examine(
+            hostile.SIGNATURE + hostile.ihdr(8, 8) + hostile.chunk(b"IDAT", body) + hostile.chunk(b"IEND"), Limits()
+        )
+
+
+def test_a_large_compressed_profile_is_dropped(processor):
+    """Its bytes may be empty blocks too; the picture is taken for sRGB."""
+    small, large = (
+        hostile.png(
+            4, 4, color=2, extra=hostile.chunk(b"iCCP", b"p\0\0" + zlib.compress(make_icc("display-p3")) + bytes(n))
+        )
+        for n in (0, 2**20)
+    )
+    assert examine(small, Limits()).icc
+    assert not examine(large, Limits()).icc
+    assert processor(large, "gallery").main.width == 4
+
+
+def test_tables_that_are_stated_again_and_again():
+    """A decoder reads each of them, however many there are."""
+    data = make_image("JPEG", (48, 32))
+    many = data[:2] + hostile.segment(0xDB, (b"\0" + bytes(range(1, 65))) * 1000) * 17 + data[2:]
+    with pytest.raises(BrokenImageError, match="again and again"):
+        examine(many, Limits())
+
+
+def test_scans_without_an_end_count_twice():
+    """Such a file is decoded twice."""
+    data = make_image("JPEG", (400, 300), progressive=True)
+    limits = Limits(max_scan_pixels=400 * 300 * 15)  # it has ten
+    assert examine(data, limits).width == 400
+    with pytest.raises(LimitExceededError, match="scans"):
+        examine(data[:-2], limits)
 
 
 @pytest.mark.parametrize("cut", range(1, 40, 3))

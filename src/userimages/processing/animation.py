@@ -14,6 +14,7 @@ from PIL import Image
 _SHORTEST, _AS_SHORTEST = 10, 100  # ms: every browser plays what asks for at most 10 ms in 100
 _LONGEST = 0xFFFFFF  # ms: WebP keeps 24 bits
 _MOST_PLAYS = 0xFFFF  # WebP keeps 16 bits
+_STRIP = 256  # rows
 
 
 class Disposal(Enum):
@@ -69,7 +70,9 @@ def compose(
 
 def _draw(canvas: Image.Image, tile: Image.Image, frame: Frame, box: tuple[int, int, int, int]) -> None:
     if frame.over and tile.mode in ("LA", "RGBA"):
-        canvas.alpha_composite(tile.crop(_moved(box, frame)).convert("RGBA"), box[:2])
+        for top in range(box[1], box[3], _STRIP):  # Pillow copies all that it lays over each other, three times
+            strip = (box[0], top, box[2], min(top + _STRIP, box[3]))
+            canvas.alpha_composite(tile.crop(_moved(strip, frame)).convert("RGBA"), strip[:2])
     else:
         canvas.paste(tile, (frame.left, frame.top))
 

@@ -21,6 +21,7 @@ _BARE = frozenset((0x01, *range(0xD0, 0xD8)))
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _METADATA = frozenset((*range(0xE0, 0xF0), 0xFE))
 _PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
+_MOST_TABLES = 1 << 20  # bytes: real ones have some hundreds
 _EXIF, _PROFILE = b"Exif\0\0", b"ICC_PROFILE\0"
 # What tells the decoder how colors are kept (JFIF, Adobe), as short as it may be: Pillow's parser fails over less, and
 # libjpeg passes over less.
@@ -33,7 +34,7 @@ _COLORS: dict[int, Callable[[bytes], bytes]] = {
 def examine(data: bytes, limits: Limits) -> Header:
     """Walk the segments of a JPEG up to its first scan, and count the scans where there may be many."""
     kept, profile = [b"\xff\xd8"], dict[int, bytes]()
-    exif, metadata, pieces, parts = b"", 0, 0, 0
+    exif, metadata, pieces, parts, tables = b"", 0, 0, 0, 0
     frame: tuple[int, bytes] | None = None
     position = 2
     while True:
@@ -58,14 +59,17 @@ def examine(data: bytes, limits: Limits) -> Header:
             frame = marker, segment
             height, width = struct.unpack_from(">HH", segment, 1)
             limits.allow_size(width, height, jpeg=True)
+        tables += len(segment)
+        if tables > _MOST_TABLES:
+            raise broken("its tables are stated again and again")
         kept.append(struct.pack(">BBH", 0xFF, marker, len(segment) + 2) + segment)
     if frame is None or not width or not height:
         raise broken("its size is not stated before its pixels")
     many = frame[0] in _PROGRESSIVE or segment[:1] != frame[1][5:6]
-    if many:
-        _count_scans(data, position, limits, width, height)
-    head, start = b"".join(kept), position - len(segment) - 4
     end = None if data.endswith(END) else end_of_scans(data, position, limits)
+    if many:  # one that lacks its end is decoded twice
+        _count_scans(data, position, limits, width if end is None else 2 * width, height)
+    head, start = b"".join(kept), position - len(segment) - 4
     return Header(
         format="JPEG",
         width=width,
@@ -77,6 +81,7 @@ def examine(data: bytes, limits: Limits) -> Header:
         icc=b"".join(profile[number] for number in sorted(profile)) if len(profile) == pieces else b"",
         mode={1: "L", 4: "CMYK"}.get(frame[1][5], "RGB"),
         decoder_bytes=_coefficients(frame[1]) if many else 0,
+        copied_bytes=0 if end is None else len(data),
     )
 
 

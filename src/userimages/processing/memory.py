@@ -63,10 +63,12 @@ def estimate(header: Header, recipe: Recipe) -> int:
     scale = math.sqrt(pixels / (header.width * header.height))
     strip = max(wide * header.upright[1], high * header.upright[0]) * scale  # shrunk in one direction
     planes = _PLANES * pixels if header.format == "JPEG" and color == 4 else 0
+    canvas = 4 * pixels if header.parts and not animated else 0  # on which a still is drawn that does not cover it
+    twice = decoded * pixels if header.unended else 0
     peak = max(
         header.copied_bytes,
-        header.decoder_bytes + decoded * pixels,
-        converting * pixels,
+        header.decoder_bytes + decoded * pixels + canvas + twice,
+        converting * pixels + canvas,
         shrinking * pixels + color * (strip + 3 * out),
         planes,
         _encoding(header, recipe, out, color, (wide, high), animated=animated),
@@ -81,9 +83,9 @@ def _encoding(header: Header, recipe: Recipe, out: int, color: int, size: tuple[
     costs = [float(out * (_ENCODER[format] + transparent))]
     costs += [each * (_ENCODER[recipe.variant_format] + transparent) for each in variants]
     if animated:
-        # Frames come one at a time: the canvas, what of it is shown, one frame; and the encoded ones, which wait in two
-        # copies until the last is there.
-        costs[0] += 3 * 4 * header.width * header.height + min(
-            1.5 * header.frames * out, 4 * max(header.size_bytes, _FEW)
-        )
+        # Frames come one at a time: the canvas, what of it is shown, one frame as it comes and as RGBA, what comes back
+        # after it; and the encoded ones, which wait in two copies until the last is there.
+        canvases, decoder = (5, header.decoder_bytes) if header.parts else (3, 0)
+        costs[0] += 4 * canvases * header.width * header.height + decoder
+        costs[0] += min(1.5 * header.frames * out, 4 * max(header.size_bytes, _FEW))
     return 2 * color * out + color * sum(variants) + max(costs)

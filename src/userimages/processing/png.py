@@ -19,6 +19,8 @@ _FRAMING = 12
 _ANCILLARY = 0x20  # a small first letter: decoders may do without such a chunk, so one that is damaged is passed over
 _OF_PIXELS = (b"fcTL", b"fdAT")
 _PALETTE, _KEYS = 3, {0: ">H", 2: ">HHH"}
+_KEYED_DEEP = 18  # bytes for each pixel: a key of 16 bits is looked for in a second decode, band by band
+_MOST_PROFILE = 1 << 20  # compressed bytes: the blocks in them may be empty, and cost more than they weigh
 _GRAY = (0, 4)  # color types without and with alpha
 _DISPOSALS = {0: Disposal.KEEP, 1: Disposal.CLEAR, 2: Disposal.RESTORE}
 _DRAWN = (b"IDAT", b"acTL", b"fcTL", b"fdAT")
@@ -31,7 +33,7 @@ def examine(data: bytes, limits: Limits) -> Header:
     """Walk all chunks of a PNG, check their sums, and keep those that make the picture or its frames."""
     view = memoryview(data)  # views: what waits to be decoded holds no copies
     first, drawn = dict[bytes, memoryview](), list[_Chunk]()
-    metadata = frames = width = height = 0
+    metadata = frames = width = height = packed = 0
     image = False
     for parts, (kind, start, stop) in enumerate(_chunks(data), 1):
         limits.allow_parts(parts)
@@ -44,6 +46,7 @@ def examine(data: bytes, limits: Limits) -> Header:
             limits.allow_size(width, height)
         if kind in _DRAWN:
             image |= kind == b"IDAT"
+            packed += len(body)
             frames += kind == b"fcTL"
             drawn.append((kind, body))
             limits.allow_frames(frames, width, height)
@@ -54,6 +57,10 @@ def examine(data: bytes, limits: Limits) -> Header:
         limits.allow_metadata(metadata)
     if not first:
         raise broken("it has no picture")
+    # Pixels that were compressed have fewer bytes than before. What is far more counts as metadata: it may be millions
+    # of empty blocks, which cost more than pixels do.
+    plain = 4 * max(1, frames) * (width + 1) * height * first[b"IHDR"][8] // 8
+    limits.allow_metadata(metadata + max(0, packed - 2 * plain))
     exif = bytes(first.get(b"eXIf", b""))
     color = {kind: bytes(body) for kind, body in first.items() if kind in png_color.KINDS}
     if b"iCCP" in color:
@@ -85,6 +92,7 @@ def examine(data: bytes, limits: Limits) -> Header:
         parts=tuple(each.frame(rebuilt) for each in moving) if hidden or len(moving) > 1 else (),
         loop=plays(times),
         mode="RGBA" if len(moving) > 1 else _mode(*first[b"IHDR"][8:10], keyed=b"tRNS" in first),
+        decoder_bytes=_KEYED_DEEP * width * height if key and first[b"IHDR"][8] == 16 and color_type == 2 else 0,
         copied_bytes=len(data),
     )
 
@@ -206,6 +214,8 @@ def _tables(palette: bytes, alphas: bytes) -> tuple[tuple[bytes, bytes], tuple[b
 def _inflated(body: bytes, limits: Limits) -> bytes:
     """Return the color profile of an iCCP chunk; none where it is damaged."""
     rest = body.partition(b"\0")[2]
+    if len(rest) > _MOST_PROFILE:
+        return b""
     inflate = zlib.decompressobj()
     try:
         profile = inflate.decompress(rest[1:], limits.max_metadata_bytes + 1)

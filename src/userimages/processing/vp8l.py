@@ -16,6 +16,7 @@ from userimages.processing.limits import Limits
 
 _ORDER = (17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
 _LITERALS, _LENGTHS, _DISTANCES = 256, 24, 40
+_CACHE_BITS = 11
 _TABLE_ENTRIES = 256  # of a table cost as much as to read one symbol
 
 _Code = tuple[int, list[tuple[int, int]]]  # how many bits to look at; for each value of them a symbol and its length
@@ -67,8 +68,7 @@ class _Reader:
                 size = self._take(8) + 1
                 self._picture(size)
                 width = -(-width >> (0 if size > 16 else 1 if size > 4 else 2 if size > 2 else 3))
-        if self._take(1):
-            self._take(4)  # the size of the color cache
+        self._cache()
         return 1 + self._picture(self._blocks(width, height)) if self._take(1) else 1
 
     def _blocks(self, width: int, height: int) -> int:
@@ -77,7 +77,7 @@ class _Reader:
 
     def _picture(self, pixels: int) -> int:
         """Read a small picture and return the largest red and green, as one number, of its literals."""
-        cache = 1 << self._take(4) if self._take(1) else 0
+        cache = self._cache()
         sizes = (_LITERALS + _LENGTHS + cache, _LITERALS, _LITERALS, _LITERALS, _DISTANCES)
         green, *others, distance = (self._code(size) for size in sizes)
         (red_bits, reds), (blue_bits, blues), (alpha_bits, alphas) = others
@@ -102,6 +102,15 @@ class _Reader:
             if self._at > self._end:
                 raise broken("its lossless pixels are cut off")
         return largest
+
+    def _cache(self) -> int:
+        """Read how many colors the cache holds."""
+        bits = self._take(4) if self._take(1) else None
+        if bits is None:
+            return 0
+        if not 1 <= bits <= _CACHE_BITS:
+            raise broken("the color cache of its lossless pixels is not one")
+        return 1 << bits
 
     def _number(self, prefix: int) -> int:
         """Read the rest of a length or a distance, of which a symbol states the magnitude."""
