@@ -12,6 +12,7 @@ from userimages import (
 )
 from userimages.caching import CachingRepository
 from userimages.errors import DatabaseBusyError
+from userimages.lifecycle.deletion import BATCH
 from userimages.model import Intent, UserDeletion
 from userimages.repositories.memory import MemoryRepository
 from userimages.storages.memory import MemoryStorage
@@ -162,7 +163,7 @@ def test_a_lost_answer_is_counted_as_it_was(tiny_processor, caplog, fault, page:
     caplog.set_level("INFO", logger="userimages")
     repository = MemoryRepository()
     images = ImageService(MemoryStorage(), repository, processor=tiny_processor)
-    for n in range(102):
+    for n in range(BATCH + 2):
         images.upload("ana", b"%d" % n, image_type="gallery")
     lost = faulty(repository, begin_delete=[*[None] * page, fault(RepositoryError("Lost.")), None, None])
     failing = ImageService(images.storage, lost, processor=tiny_processor)
@@ -170,29 +171,29 @@ def test_a_lost_answer_is_counted_as_it_was(tiny_processor, caplog, fault, page:
         failing.delete_user("ana")
     assert images.usage("ana").images == 0
     (logged,) = (each for each in caplog.records if each.event == "delete_user" and each.levelname == "WARNING")
-    assert logged.images == 102
+    assert logged.images == BATCH + 2
 
 
 def test_a_busy_database_ends_the_deletion_of_a_user(tiny_processor) -> None:
     """The next page would wait for as long."""
     repository = MemoryRepository()
     images = ImageService(MemoryStorage(), repository, processor=tiny_processor)
-    for n in range(102):
+    for n in range(BATCH + 2):
         images.upload("ana", b"%d" % n, image_type="gallery")
     busy = faulty(repository, begin_delete=[before(DatabaseBusyError("Busy.")), before(AssertionError("asked again"))])
     with pytest.raises(DatabaseBusyError):
         ImageService(images.storage, busy, processor=tiny_processor).delete_user("ana")
-    assert images.usage("ana").images == 102
+    assert images.usage("ana").images == BATCH + 2
 
 
-@pytest.mark.parametrize(("error", "requests"), [(StorageUnavailableError, 1), (StorageError, 152)])
+@pytest.mark.parametrize(("error", "requests"), [(StorageUnavailableError, 1), (StorageError, 2 + 3 * BATCH // 2)])
 def test_what_was_replaced_goes_by_the_hundred(
     tiny_processor, caplog, error: type[StorageError], requests: int
 ) -> None:
     """A store that is away is asked once. One that refuses is asked for each hundred, and then for each image."""
     repository, asked = MemoryRepository(), []
     images = ImageService(MemoryStorage(), repository, processor=tiny_processor)
-    for n in range(150):
+    for n in range(3 * BATCH // 2):
         images.upload("ana", b"%d" % n, image_type="cover")
 
     def fault(call: Call) -> None:
@@ -204,7 +205,7 @@ def test_what_was_replaced_goes_by_the_hundred(
     failing.upload("ana", b"new", image_type="cover", replace=True)
     assert len(asked) == requests
     said = [each.getMessage() for each in caplog.records if each.event == "left_to_sweep"]
-    assert said == ["left to the sweep: No."] * (100 if requests == 1 else 150)
+    assert said == ["left to the sweep: No."] * (BATCH if requests == 1 else 3 * BATCH // 2)
     assert len(images.list("ana")) == 1
 
 
@@ -212,13 +213,13 @@ def test_what_a_store_refuses_keeps_no_other_page(tiny_processor) -> None:
     """Its intents are left to the sweep, and the second page goes."""
     repository = MemoryRepository()
     images = ImageService(MemoryStorage(), repository, processor=tiny_processor)
-    for n in range(102):
+    for n in range(BATCH + 2):
         images.upload("ana", b"%d" % n, image_type="gallery")
-    storage = faulty(images.storage, delete=[before(StorageError("Locked."))] * 101)
+    storage = faulty(images.storage, delete=[before(StorageError("Locked."))] * (BATCH + 1))
     with pytest.raises(StorageError, match="Locked"):
         ImageService(storage, repository, processor=tiny_processor).delete_user("ana")
     assert images.usage("ana").images == 0
-    assert len(repository.list_intents(limit=200)) == 100
+    assert len(repository.list_intents(limit=2 * BATCH)) == BATCH
 
 
 def test_at_most_a_thousand_keys_are_left(tiny_processor) -> None:
@@ -281,7 +282,7 @@ def test_what_is_deleted_is_never_decided_by_a_cache(tiny_processor) -> None:
     one, other = (
         ImageService(storage, CachingRepository(repository, Cache()), processor=tiny_processor) for _ in range(2)
     )
-    assert one.list("ana", limit=99).images == ()  # a deletion asks for a hundred, as a page of 99 does
+    assert one.list("ana", limit=BATCH - 1).images == ()  # what a deletion asks for, because a page asks for one more
     other.upload("ana", b"x", image_type="cover")
 
     assert one.delete_user("ana") == UserDeletion(1)

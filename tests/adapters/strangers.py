@@ -15,8 +15,8 @@ PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 def new_environment(folder: Path, *packages: str, extra: str = "") -> Path:
     """Install the wheel and *packages* into an environment of their own, and return the folder of its programs.
 
-    With an *extra*, pip installs all that they need, too. Without one that comes from the environment of these tests,
-    because to install Django again takes ten seconds.
+    With an *extra*, pip installs all that they need, too. Without one, what they need is imported from the environment of
+    these tests, because to install Django again takes ten seconds.
     """
     wheel, venv = built_wheel(folder), folder / "venv"
     run([sys.executable, "-m", "venv", "--without-pip", str(venv)], folder, check=True)
@@ -24,7 +24,7 @@ def new_environment(folder: Path, *packages: str, extra: str = "") -> Path:
     run([*PIP, "--python", str(venv), "install", *wanted, *packages], folder, check=True)
     if not extra:
         (site,) = venv.glob("lib/python*/site-packages")
-        (site / "ours.pth").write_text(sysconfig.get_path("purelib"))
+        (site / "ours.pth").write_text("\n".join({sysconfig.get_path(name) for name in ("purelib", "platlib")}))
     return venv / "bin"
 
 
