@@ -15,8 +15,8 @@ PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 def new_environment(folder: Path, *packages: str, extra: str = "") -> Path:
     """Install the wheel and *packages* into an environment of their own, and return the folder of its programs.
 
-    With an *extra*, pip installs all that they need, too. Without one, what they need is imported from the environment of
-    these tests, because to install Django again takes ten seconds.
+    With an *extra*, pip installs all that they need, too. Without one, what they need is imported from the environment
+    of these tests, because to install Django again takes ten seconds.
     """
     wheel, venv = built_wheel(folder), folder / "venv"
     run([sys.executable, "-m", "venv", "--without-pip", str(venv)], folder, check=True)
