@@ -32,7 +32,7 @@ from userimages.testing import make_image
 from userimages.testing.images import make_icc, make_pixels
 
 TORTURE = bool(os.environ.get("USERIMAGES_TORTURE"))
-FILES = 200_000 if TORTURE else 400
+FILES = 200_000 if TORTURE else 300
 CORPUS = Path(os.environ.get("USERIMAGES_CORPUS", "/nonexistent"))
 RECIPE = Recipe(variants={"320": Fit(320)})
 needs_proc = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="this system does not tell a peak")
@@ -188,10 +188,10 @@ def uncommon(photo):
 def test_the_estimate_is_what_a_process_needs(format, tmp_path):
     """Too high lets a picture wait; too low is a process that the system ends. Each in a child of its own."""
     for name, (kind, options) in KINDS.items():
-        picture = pixels((2400, 1500) if kind == "JPEG" else (1600, 1000), options.get("mode", "RGB"))
+        picture = pixels((1800, 1200) if kind == "JPEG" else (1300, 800), options.get("mode", "RGB"))
         picture.save(tmp_path / name, kind, **{key: value for key, value in options.items() if key != "mode"})
     frames = [Image.new("RGB", (600, 500), (9 * number, 60, 200)) for number in range(12)]
-    photo = pixels((1600, 1000), "RGB")
+    photo = pixels((1300, 800), "RGB")
     for name, data in uncommon(photo).items():
         (tmp_path / name).write_bytes(data)
     for kind in ("gif", "png", "webp"):
@@ -408,8 +408,7 @@ def test_a_color_cache_that_is_too_large_is_broken():
 
 def test_a_png_of_empty_blocks_is_refused():
     """Millions of them fit into ten megabytes and cost a second, for a picture of a few pixels."""
-    empty = zlib.compressobj(0)
-    body = b"".join(empty.compress(b"") + empty.flush(zlib.Z_FULL_FLUSH) for _ in range(1_000_000))
+    body = b"\x78\x01" + b"\0\0\0\xff\xff" * 2_000_000
     with pytest.raises(LimitExceededError, match="metadata"):
         examine(
             hostile.SIGNATURE + hostile.ihdr(8, 8) + hostile.chunk(b"IDAT", body) + hostile.chunk(b"IEND"), Limits()

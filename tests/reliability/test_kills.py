@@ -153,7 +153,7 @@ OPERATIONS = {
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_no_kill_loses_or_leaves_anything(place: rig.Place, name: str) -> None:
     """No kill loses what was acknowledged, or leaves anything behind."""
-    stride = 1 if rig.TORTURE else {"sqlite+disk": 5}.get(place.name, 17)
+    stride = 1 if rig.TORTURE else {"sqlite+disk": 7}.get(place.name, 19)
     step, killed = (stride + 1) // 2, True
     while killed:
         killed = _kill_once(place, OPERATIONS[name], step)

@@ -92,7 +92,7 @@ def move(place: rig.Place, tmp_path: Path, request: pytest.FixtureRequest) -> It
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_a_kill_at_any_step_of_a_move(move: Move, name: str) -> None:
     """A kill at any step of a move."""
-    stride = 1 if rig.TORTURE else {"sqlite+disk": 29}.get(move.source.name, 41)
+    stride = 1 if rig.TORTURE else {"sqlite+disk": 37}.get(move.source.name, 53)
     step, killed, kills = (stride + 1) // 2, True, 0
     while killed:
         killed = _kill_once(attrs.evolve(move, user=rig.new_user()), OPERATIONS[name], step)
