@@ -15,7 +15,7 @@ RESIZING = tests/processing/test_fidelity.py tests/processing/test_recipes.py -k
 # The tests start hundreds of processes, which is faster with compiled modules.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo coverage test test-all test-oldest-boto3 test-without-fast order mutation check docs docs-serve bench torture r2 release-check clean
+.PHONY: help demo coverage test test-oldest-boto3 test-without-fast order mutation check docs docs-serve bench torture r2 release-check clean
 
 help:  ## Show what there is
 	@awk -F ':.*  ## ' '/^[a-z0-9-]+:.*  ## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,14 +23,11 @@ help:  ## Show what there is
 demo: $(VENV)/.demo  ## Run the gallery on SQLite and local disk: http://127.0.0.1:8000 (another port: make demo PORT=9000)
 	$(BIN)/flask --app examples.flask_app run --port $(PORT)
 
-test: $(VENV)/.dev $(OLDEST)  ## Run the tests on a real PostgreSQL, a real S3 server and, if it is installed, Chromium
-	@$(MAKE) --no-print-directory --jobs=2 test-all test-oldest-boto3 test-without-fast
-
 # Files stay whole and in their order, because those that take long come first.
-test-all: $(VENV)/.dev
+test: $(VENV)/.dev  ## Run the tests on a real PostgreSQL, a real S3 server and, if it is installed, Chromium
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-test-oldest-boto3: $(OLDEST)
+test-oldest-boto3: $(VENV)/.dev $(OLDEST)
 	PYTHONPATH=$(OLDEST) $(BIN)/python -m pytest -q -p no:cacheprovider $(R2_TESTS)
 
 test-without-fast: $(VENV)/.dev
@@ -45,7 +42,8 @@ mutation: $(VENV)/.mutation  ## Change the core in thousands of ways and see whi
 	$(BIN)/mutmut export-cicd-stats
 	$(BIN)/python scripts/mutation_rate.py
 
-check: $(VENV)/.dev docs  ## Check style, types, directions of import, dependencies, names, the site, and the cost of the import
+check: $(VENV)/.dev docs  ## Check style, types, imports, names, the site, and the tests with the oldest boto3 and without `fast`
+	@$(MAKE) --no-print-directory --jobs=2 test-oldest-boto3 test-without-fast
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
