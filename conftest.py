@@ -11,8 +11,8 @@ from sybil.parsers.rest import DocTestParser
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Start two workers more than there are cores, because many tests wait for a server, a process or a browser."""
-    return (os.cpu_count() or 1) + 2
+    """Start one worker more than there are cores, because many tests wait for a server, a process or a browser."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture
