@@ -210,7 +210,7 @@ class _Walk:
                 place += 2 if flags & 1 else 1
                 if index > properties:
                     raise broken("a property is missing")
-                read += self._bytes.get(index, 0)  # libheif reads it for each item anew, such as a profile
+                read += self._bytes.get(index, 0)  # libheif reads a profile once for each item that uses it
                 self._limits.allow_metadata(read)
                 self._uses.setdefault(item, []).append(index)
         if place != stop:

@@ -105,9 +105,9 @@ class _Reader:
 
     def _cache(self) -> int:
         """Read how many colors the cache holds."""
-        bits = self._take(4) if self._take(1) else None
-        if bits is None:
+        if not self._take(1):
             return 0
+        bits = self._take(4)
         if not 1 <= bits <= _CACHE_BITS:
             raise broken("the color cache of its lossless pixels is not one")
         return 1 << bits
